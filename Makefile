@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check format sample bench clean
+
+run: $(VENV)/.installed ## everything needed, then the dashboard on the sample log (or on MISREAD_LOG)
+	$(BIN)/python launch.py
+
+test: $(VENV)/.installed-dev check ## everything needed, then all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## what users wait for, on 1,000,000 synthetic records
+	$(BIN)/python -m benchmarks.queries
+	$(BIN)/python -m benchmarks.pages
+
+clean: ## the environment and the demo's data; never your log
+	rm -rf $(VENV) .misread
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

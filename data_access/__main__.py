@@ -1,0 +1,179 @@
+"""The command line: `python -m data_access sync | status | export`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_access import api, queries
+from data_access.errors import MisreadError
+from data_access.export import export
+from data_access.selection import parse_selection
+
+EPILOG = """
+The log is named by --log or MISREAD_LOG: s3://bucket/prefix (credentials, profile and endpoint
+from the usual AWS variables and files) or a folder of the same shape. What is read from it is
+cached in a DuckDB file (MISREAD_WAREHOUSE), which can be deleted at any time.
+
+exit codes: 0 done; 1 done, but part of the log could not be read (said on standard error);
+2 not done, and why.
+"""
+EXPORT_EPILOG = """
+A selection is written as the dashboard's address writes it; paste the whole address if you like.
+  python -m data_access export "environment=prod&flag=incorrect&flag=offensive" flagged.csv
+  python -m data_access export "since=2026-09-01&until=2026-09-30" september.parquet
+  python -m data_access export "entropy(outputs.output_text)=..2.5" gibberish.csv
+filters: environment, version, flag (also any, none), since, until, text, images=once, and
+ranges LOW..HIGH (HIGH excluded) of any projection, or none for records without a value.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        log = api.open(asked.log)
+        try:
+            return int(asked.run(log, asked))
+        finally:
+            log.close()
+    except MisreadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. What was read so far is kept.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m data_access",
+        description="Read a log of predictions and flags, and answer questions about it.",
+        epilog=EPILOG,
+        formatter_class=plain,
+    )
+    parser.set_defaults(log=None)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--log", metavar="PLACE", help="s3://bucket/prefix or a folder (default: MISREAD_LOG)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser(
+        "sync",
+        parents=[common],
+        help="read what is new in the log and score it",
+        description="Read new and changed objects of the log, forget removed ones, and compute "
+        "the scores that are missing. Can be stopped at any moment and run again.",
+    )
+    command.set_defaults(run=_sync)
+
+    command = commands.add_parser(
+        "status",
+        parents=[common],
+        help="what has been read: served, flagged, unscored, quarantined",
+        description="Tell what the warehouse holds of the log, as of its last sync.",
+    )
+    command.add_argument("--json", action="store_true", help="as one JSON object, for scripts")
+    command.set_defaults(run=_status)
+
+    command = commands.add_parser(
+        "export",
+        parents=[common],
+        help="write the records of a selection to a .csv or .parquet file",
+        description="Write the records of a selection to a file, as of the last sync. In CSV, "
+        "texts that a spreadsheet would run as formulas get a leading apostrophe.",
+        epilog=EXPORT_EPILOG,
+        formatter_class=plain,
+    )
+    command.add_argument("selection", metavar="SELECTION", help='filters; "" means all records')
+    command.add_argument("file", metavar="FILE", type=Path, help="ends in .csv or .parquet")
+    command.set_defaults(run=_export)
+    return parser
+
+
+def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
+    with SyncBars() as bars:
+        report = log.sync(bars.show)
+    print(
+        f"{_number(report.objects, 'object')} read, {report.removed:,} removed: "
+        f"{_number(report.predictions, 'prediction')}, {report.feedback:,} feedback, "
+        f"{report.quarantined:,} quarantined. "
+        f"{_number(report.scored_texts, 'text')} and "
+        f"{_number(report.scored_images, 'image')} scored."
+    )
+    for failure in report.failures[:10]:
+        print(failure, file=sys.stderr)
+    if len(report.failures) > 10:
+        print(f"… and {len(report.failures) - 10:,} more like these.", file=sys.stderr)
+    return 1 if report.failures else 0
+
+
+def _status(log: api.OpenLog, asked: argparse.Namespace) -> int:
+    status = queries.status(log.warehouse)
+    if asked.json:
+        told = {"log": log.settings.log, **asdict(status)}
+        print(json.dumps(told, default=lambda moment: moment.isoformat()))
+        return 0
+    synced = "never; run `python -m data_access sync`" if status.synced is None else status.synced
+    lines = {
+        "log": log.settings.log,
+        "warehouse": log.warehouse.path,
+        "synced": synced,
+        "served": f"{status.served:,}",
+        "flagged": f"{status.flagged:,}",
+        "unscored": f"{status.unscored:,}",
+        "quarantined": f"{status.quarantined:,}",
+        "feedback waiting for its prediction": f"{status.waiting:,}",
+        "newest record": status.newest or "none",
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<37}{value}")
+    return 0
+
+
+def _export(log: api.OpenLog, asked: argparse.Namespace) -> int:
+    selection = parse_selection(asked.selection, log.warehouse.projections)
+    total = queries.coverage(log.warehouse, selection).served
+    with tqdm(total=total, unit=" records", disable=None) as bar:
+        count = export(log.warehouse, selection, asked.file, bar.update)
+    print(f"{_number(count, 'record')} written to {asked.file}.")
+    return 0
+
+
+class SyncBars:
+    """A progress bar for each stage of a sync, on standard error where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def __enter__(self) -> "SyncBars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        if not total:
+            return
+        if self._bar is None or stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = tqdm(total=total, desc=stage, disable=None)
+            self._stage = stage
+        self._bar.update(done - self._bar.n)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

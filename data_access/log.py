@@ -1,0 +1,190 @@
+"""The log: objects in an S3 bucket or in a folder of the same shape.
+
+boto3 resolves sessions, profiles, endpoints and credentials; obstore moves the bytes.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.exceptions
+import obstore
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, S3Store
+
+from data_access.errors import LogError
+
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MISSING_IMAGE = "the image is missing from the log"
+
+
+@dataclass(frozen=True)
+class LogObject:
+    """One object of the log as a listing shows it; `key` is relative to the log's root."""
+
+    key: str
+    e_tag: str
+    size: int
+    last_modified: datetime
+
+
+class Log:
+    """Lists, reads and adds objects below one root; fetches the images that records name."""
+
+    def __init__(self, uri: str, store: Any, image_roots: tuple[str, ...] = ()) -> None:
+        self.uri = uri
+        self._store = store
+        self._image_roots = image_roots
+        self._image_stores: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, uri: str, image_roots: tuple[str, ...] = ()) -> "Log":
+        """Open `s3://bucket/prefix` or a folder; nothing is fetched yet.
+
+        image_roots: `s3://bucket/prefix` places outside the log whose images may be fetched.
+        Raises LogError where the folder does not exist or no credentials are found.
+        """
+        return cls(uri, _store(uri), image_roots)
+
+    def list(self, prefix: str) -> Iterator[LogObject]:
+        """Every object below a prefix such as `predictions/`, in no particular order."""
+        try:
+            for chunk in obstore.list(self._store, prefix, chunk_size=1000):
+                for meta in chunk:
+                    yield LogObject(
+                        key=meta["path"],
+                        e_tag=meta["e_tag"] or meta["last_modified"].isoformat(),
+                        size=meta["size"],
+                        last_modified=meta["last_modified"],
+                    )
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(self.uri, error)) from error
+
+    def get(self, key: str) -> bytes:
+        """Raises LogError where the object is gone or cannot be had."""
+        try:
+            return obstore.get(self._store, key).bytes().to_bytes()
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+
+    def put(self, key: str, body: bytes) -> bool:
+        """Add an object that was not there; False where one already is, which is left alone."""
+        try:
+            obstore.put(self._store, key, body, mode="create")
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+        return True
+
+    def image(self, name: str) -> bytes:
+        """The bytes of an image by `inputs.image`: a key of the log, or an allowed s3:// URI.
+
+        Raises LogError where the image lies outside the log and the allowed roots, is missing,
+        or has more than MAX_IMAGE_BYTES bytes.
+        """
+        store, key = self._image_place(name)
+        try:
+            result = obstore.get(store, key)
+            if result.meta["size"] > MAX_IMAGE_BYTES:
+                raise LogError(
+                    f"the image has {result.meta['size']:,} bytes, too many to open",
+                    passing=False,
+                )
+            return result.bytes().to_bytes()
+        except FileNotFoundError as error:
+            raise LogError(MISSING_IMAGE, passing=False) from error
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(name, error)) from error
+
+    def _image_place(self, name: str) -> tuple[Any, str]:
+        if ".." in name.split("/"):
+            raise LogError("the image's name leaves the log, so it was not fetched", passing=False)
+        if name.startswith(f"{self.uri}/"):
+            return self._store, name.removeprefix(f"{self.uri}/")
+        if not re.match(r"[a-z0-9+.-]+:", name, re.IGNORECASE) and not name.startswith("/"):
+            return self._store, name
+        for root in self._image_roots:
+            if name.startswith(f"{root.rstrip('/')}/"):
+                if root not in self._image_stores:
+                    self._image_stores[root] = _store(root.rstrip("/"))
+                return self._image_stores[root], name.removeprefix(f"{root.rstrip('/')}/")
+        raise LogError(
+            "the image lies outside the log and MISREAD_IMAGE_ROOTS, so it was not fetched",
+            passing=False,
+        )
+
+
+def create_bucket(uri: str) -> None:
+    """Create the bucket of an s3:// URI where it does not exist yet."""
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    client = boto3.Session().client("s3")
+    try:
+        if bucket not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket=bucket)
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise LogError(f"The bucket {bucket} cannot be created: {error}") from error
+
+
+def _store(uri: str) -> Any:
+    if not uri.startswith("s3://"):
+        folder = Path(uri)
+        if not folder.is_dir():
+            raise LogError(f"There is no folder {folder}.")
+        return LocalStore(folder)
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise LogError(f"{uri} names no bucket: use s3://bucket/prefix.")
+    try:
+        session = boto3.Session()
+        client = session.client("s3", region_name=session.region_name or "us-east-1")
+        credentials = Boto3CredentialProvider(session)
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise LogError(
+            f"No AWS credentials for {uri}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY ({error})."
+        ) from error
+    endpoint = client.meta.endpoint_url
+    is_aws = endpoint.endswith(".amazonaws.com")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        region=client.meta.region_name,
+        endpoint=None if is_aws else endpoint,
+        virtual_hosted_style_request=is_aws and "." not in bucket,
+        credential_provider=credentials,
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": "5s",
+            "timeout": "60s",
+        },
+        retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=20)},
+    )
+
+
+def _sentence(place: str, error: Exception) -> str:
+    """One sentence for what an object store said, which is often a page of XML."""
+    if isinstance(error, FileNotFoundError):
+        return f"{place} is not there (any more)."
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+        return f"Access to {place} is denied: check the credentials and the bucket's policy."
+    text = str(error)
+    if re.search(r"403|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey", text):
+        return f"Access to {place} is denied: check the credentials and the bucket's policy."
+    if "NoSuchBucket" in text:
+        return f"There is no bucket for {place}."
+    if re.search(r"error sending request|connect|timed? ?out|dns", text, re.IGNORECASE):
+        return f"{place} does not answer: is the store up, and its address right?"
+    return f"{place} cannot be read: {text.splitlines()[0][:200]}"

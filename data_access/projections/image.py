@@ -1,0 +1,114 @@
+"""Projections of images: pure functions from a greyscale array (height, width) to a number."""
+
+import io
+import math
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 50_000_000
+
+
+class UnreadableImageError(ValueError):
+    """The bytes are no image, or one too large to open; the message says which."""
+
+
+def open_image(body: bytes) -> Image.Image:
+    """Decode an image upright; one that is too large is refused before its pixels are decoded.
+
+    Raises UnreadableImageError.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(body))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableImageError(
+                    f"an image of {width:,} × {height:,} pixels is too large"
+                )
+            image.load()
+        return ImageOps.exif_transpose(image)
+    except UnreadableImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError("an image of too many pixels") from error
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
+        raise UnreadableImageError("the bytes are not an image that can be read") from error
+
+
+def greyscale(image: Image.Image) -> np.ndarray:
+    """Grey levels 0 to 255, shape (height, width), uint8; transparent parts lie on white."""
+    if image.mode.startswith(("I;16", "I", "F")):
+        levels = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if levels.max(initial=0.0) > 255 else 255.0
+        return np.clip(levels * (255.0 / top), 0, 255).astype(np.uint8)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image)
+    return np.asarray(image.convert("L"))
+
+
+def mean(image: np.ndarray) -> float:
+    """Mean grey level, equal to PIL.ImageStat's of the image in mode L."""
+    return float(image.mean())
+
+
+def contrast(image: np.ndarray) -> float:
+    """Standard deviation of the grey levels."""
+    return float(image.std())
+
+
+def width(image: np.ndarray) -> float:
+    return float(image.shape[1])
+
+
+def height(image: np.ndarray) -> float:
+    return float(image.shape[0])
+
+
+def polarity(image: np.ndarray) -> float:
+    """Mean of the commoner side of Otsu's threshold minus that of the rarer, over 255."""
+    dark, light, share = _two_sides(image)
+    return (light - dark) / 255 * (1 if share <= 0.5 else -1)
+
+
+def ink_share(image: np.ndarray) -> float:
+    """Share of pixels on the rarer side of Otsu's threshold; NaN for one grey level."""
+    share = _two_sides(image)[2]
+    return min(share, 1 - share)
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Variance of the 4-neighbour Laplacian; NaN below 3 × 3 pixels.
+
+    Source: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.
+    """
+    if min(image.shape) < 3:
+        return math.nan
+    levels = image.astype(np.int16)
+    centre = levels[1:-1, 1:-1]
+    laplacian = levels[:-2, 1:-1] + levels[2:, 1:-1] + levels[1:-1, :-2] + levels[1:-1, 2:]
+    laplacian -= 4 * centre
+    return float(laplacian.var())
+
+
+def _two_sides(image: np.ndarray) -> tuple[float, float, float]:
+    """Mean of the dark side, mean of the light side, share of dark pixels; NaN for one level.
+
+    Source of the threshold: Otsu, A threshold selection method from gray-level histograms, 1979.
+    """
+    counts = np.bincount(image.ravel(), minlength=256).astype(np.float64)  # (256,)
+    levels = np.arange(256)
+    below = counts.cumsum()  # (256,) pixels at or under each level
+    weight = (counts * levels).cumsum()
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dark, light = weight / below, (weight[-1] - weight) / above
+        between = np.where((below > 0) & (above > 0), below * above * (light - dark) ** 2, 0.0)
+    level = int(between.argmax())
+    if between[level] == 0:
+        return math.nan, math.nan, math.nan
+    return float(dark[level]), float(light[level]), float(below[level] / below[-1])

@@ -1,0 +1,29 @@
+"""From an answer's frame to plain Python values."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_access.warehouse import Warehouse
+
+
+def row_of(warehouse: Warehouse, sql: str, params: Sequence[Any] = ()) -> dict[str, Any]:
+    """The one row of an answer, by column."""
+    return {str(name): value for name, value in warehouse.query(sql, params).iloc[0].items()}
+
+
+def as_moment(value: Any) -> datetime | None:
+    """A time of the warehouse, which is UTC without saying so."""
+    return None if pd.isna(value) else pd.Timestamp(value).to_pydatetime().replace(tzinfo=UTC)
+
+
+def as_plain(value: Any) -> Any:
+    """A Python value from a frame's cell; None for every kind of nothing."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,205 @@
+"""Single records: pages of them, one with all that is known of it, and exports."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from data_access.queries.answers import as_plain, row_of
+from data_access.queries.distributions import extents
+from data_access.selection import Selection, quoted, source
+from data_access.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class CasesPage:
+    """One page of a selection. `rows` has the columns of `records` and `same_image`, the number
+    of selected records that show the same image; `first` counts from 0."""
+
+    rows: pd.DataFrame
+    total: int
+    first: int
+
+
+def sort_names(warehouse: Warehouse) -> list[str]:
+    """What cases can be sorted by: the time, and every projection that has values."""
+    return ["timestamp", *extents(warehouse)]
+
+
+def cases_page(
+    warehouse: Warehouse,
+    selection: Selection,
+    sort: str = "timestamp",
+    descending: bool = True,
+    page: int = 0,
+    size: int = 24,
+) -> CasesPage:
+    """Page `page` (from 0; past the end, the last one) of the selected records, in order.
+
+    Records without a value of `sort` come last. Raises ValueError for an unknown `sort`.
+    """
+    selected, params = source(selection)
+    order = _order(warehouse, sort, descending)
+    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    page = max(0, min(page, (total - 1) // size))
+    rows = warehouse.query(
+        f"select * from {selected} order by {order} limit ? offset ?",
+        [*params, size, page * size],
+    )
+    return CasesPage(
+        rows.assign(same_image=_same_image(warehouse, selection, rows)), total, page * size
+    )
+
+
+def _same_image(warehouse: Warehouse, selection: Selection, rows: pd.DataFrame) -> list[int]:
+    images = [image for image in rows["image_id"] if isinstance(image, str)]
+    selected, params = source(
+        replace(selection, images=""), [("image_id in (select unnest(?))", [images])]
+    )
+    counted = warehouse.query(
+        f"select image_id, count(*) as reports from {selected} group by 1", params
+    )
+    reports = dict(zip(counted["image_id"], counted["reports"], strict=True))
+    return [int(reports.get(image, 1)) for image in rows["image_id"]]
+
+
+def _order(warehouse: Warehouse, sort: str, descending: bool) -> str:
+    """A total order: records with equal or no values are told apart by their keys."""
+    if sort != "timestamp" and sort not in warehouse.projections:
+        raise ValueError(f"cases cannot be sorted by {sort}")
+    return f"{quoted(sort)} {'desc' if descending else 'asc'} nulls last, record_key"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One record: its columns by name, all of its feedback (oldest first), and the number of
+    records of the whole log that show the same image."""
+
+    record: dict[str, Any]
+    feedback: pd.DataFrame
+    same_image: int
+
+
+def case(warehouse: Warehouse, record_key: str) -> Case | None:
+    """One record with all that is known of it; None where there is no such record."""
+    found = warehouse.query("select * from records where record_key = ?", [record_key])
+    if found.empty:
+        return None
+    feedback = warehouse.query(
+        """
+        select timestamp, flag, "user", ground_truth_string, comment, feedback_key
+        from feedback
+        where record_key = ?
+        qualify row_number() over (partition by feedback_key order by object_key, line) = 1
+        order by timestamp, feedback_key
+        """,
+        [record_key],
+    )
+    same = row_of(
+        warehouse,
+        "select count(*) as n from records where image_id = ?",
+        [found["image_id"].iloc[0]],
+    )
+    record = {name: as_plain(found[name].iloc[0]) for name in found.columns}
+    return Case(record, feedback, max(1, int(same["n"])))
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Where a record stands in an ordered selection: its place from 0, of how many, and the keys
+    before and after it."""
+
+    place: int
+    total: int
+    previous: str | None
+    following: str | None
+
+
+def neighbours(
+    warehouse: Warehouse, selection: Selection, sort: str, descending: bool, record_key: str
+) -> Neighbours | None:
+    """None where the record is not in the selection."""
+    selected, params = source(selection)
+    column = quoted(sort)
+    _order(warehouse, sort, descending)
+    here = warehouse.query(
+        f"select {column} as value from {selected} where record_key = ?", [*params, record_key]
+    )
+    if here.empty:
+        return None
+    value = as_plain(here["value"].iloc[0])
+    if value is None:
+        after = (f"{column} is null and record_key > ?", [record_key])
+        before = (f"{column} is not null or record_key < ?", [record_key])
+    else:
+        further, nearer = ("<", ">") if descending else (">", "<")
+        after = (
+            f"{column} {further} ? or ({column} = ? and record_key > ?) or {column} is null",
+            [value, value, record_key],
+        )
+        before = (
+            f"{column} {nearer} ? or ({column} = ? and record_key < ?)",
+            [value, value, record_key],
+        )
+    forward = _order(warehouse, sort, descending)
+    backward = f"{column} {'asc' if descending else 'desc'} nulls first, record_key desc"
+    found = [
+        warehouse.query(
+            f"select record_key from {selected} where {sql} order by {order} limit 1",
+            [*params, *values],
+        )["record_key"]
+        for (sql, values), order in ((before, backward), (after, forward))
+    ]
+    counts = row_of(
+        warehouse,
+        f"select count(*) as total, count(*) filter ({before[0]}) as place from {selected}",
+        [*before[1], *params],
+    )
+    return Neighbours(
+        place=int(counts["place"]),
+        total=int(counts["total"]),
+        previous=None if found[0].empty else str(found[0].iloc[0]),
+        following=None if found[1].empty else str(found[1].iloc[0]),
+    )
+
+
+def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatchReader:
+    """The selection as records for people: dotted names, tags as `tags.NAME`, oldest first."""
+    names = [
+        "record_key", "application", "version", "timestamp", "environment",
+        "inputs.image", "outputs.output_text",
+        "feedback.flag", "feedback.flags", "feedback.reports", "feedback.user",
+        "feedback.ground_truth_string", "feedback.comment",
+    ]  # fmt: skip
+    names += [row.name for row in warehouse.projections.rows]
+    columns = [quoted(name) for name in names]
+    params: list[Any] = []
+    for tag, is_number in _tags(warehouse):
+        value = (
+            "try_cast(json_extract_string(tags, ?) as double)"
+            if is_number
+            else ("json_extract_string(tags, ?)")
+        )
+        columns.append(f"{value} as {quoted(f'tags.{tag}')}")
+        params.append("/" + tag.replace("~", "~0").replace("/", "~1"))
+    selected, selected_params = source(selection)
+    return warehouse.stream(
+        f"select {', '.join(columns)} from {selected} order by timestamp, record_key",
+        [*params, *selected_params],
+    )
+
+
+def _tags(warehouse: Warehouse, limit: int = 200) -> list[tuple[str, bool]]:
+    """The most frequent tags, by name, and whether all of their values are numbers."""
+    found = warehouse.query(
+        """
+        select key, bool_and(type in ('UBIGINT', 'BIGINT', 'DOUBLE', 'NULL')) as is_number
+        from records, json_each(records.tags)
+        group by key
+        order by count(*) desc, key
+        limit ?
+        """,
+        [limit],
+    )
+    return sorted(zip(found["key"], found["is_number"].astype(bool), strict=True))

@@ -1,0 +1,148 @@
+"""How much there is: served, flagged, unscored, quarantined, and what can be chosen from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pandas as pd
+
+from data_access.queries.answers import as_moment, row_of
+from data_access.selection import Selection, quoted, source
+from data_access.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the warehouse holds of the log. Times are UTC."""
+
+    served: int
+    flagged: int
+    unscored: int
+    quarantined: int
+    waiting: int
+    oldest: datetime | None
+    newest: datetime | None
+    synced: datetime | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much a selection holds. `unscored`: an image or text that has not been measured yet."""
+
+    served: int
+    flagged: int
+    unscored: int
+    images: int
+    without_image: int
+    unreadable_images: int
+
+
+def status(warehouse: Warehouse) -> Status:
+    """Counts over everything; `waiting` is feedback whose prediction has not come."""
+    counts = row_of(
+        warehouse,
+        f"""
+        select
+            count(*) as served,
+            count(*) filter (len("feedback.flags") > 0) as flagged,
+            count(*) filter ({_unscored(warehouse)}) as unscored,
+            (select count(*) from quarantine) as quarantined,
+            (select count(*) from feedback anti join records using (record_key)) as waiting,
+            min(timestamp) as oldest,
+            max(timestamp) as newest
+        from records
+        """,
+    )
+    synced = warehouse.rows("select value from meta where name = 'synced'")
+    return Status(
+        served=int(counts["served"]),
+        flagged=int(counts["flagged"]),
+        unscored=int(counts["unscored"]),
+        quarantined=int(counts["quarantined"]),
+        waiting=int(counts["waiting"]),
+        oldest=as_moment(counts["oldest"]),
+        newest=as_moment(counts["newest"]),
+        synced=datetime.fromisoformat(synced[0][0]) if synced else None,
+    )
+
+
+def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
+    selected, params = source(selection)
+    counts = row_of(
+        warehouse,
+        f"""
+        select
+            count(*) as served,
+            count(*) filter (len("feedback.flags") > 0) as flagged,
+            count(*) filter ({_unscored(warehouse)}) as unscored,
+            count(distinct image_id) as images,
+            count(*) filter ("inputs.image" is null) as without_image,
+            count(image_failure) as unreadable_images
+        from {selected}
+        """,
+        params,
+    )
+    return Coverage(**{name: int(value) for name, value in counts.items()})
+
+
+def _unscored(warehouse: Warehouse) -> str:
+    """A record whose text or image waits to be measured, as SQL."""
+    waits = []
+    text = warehouse.projections.computed_from_text()
+    image = warehouse.projections.computed_from_image()
+    if text:
+        waits.append(f'"outputs.output_text" is not null and {quoted(text[0].name)} is null')
+    if image:
+        first = quoted(image[0].name)
+        waits.append(f'"inputs.image" is not null and {first} is null and image_failure is null')
+    return " or ".join(f"({wait})" for wait in waits) or "false"
+
+
+def unscored_by_projection(warehouse: Warehouse) -> dict[str, int]:
+    """For each projection, the records that have its input and no value."""
+    counted = ", ".join(
+        f"count({quoted(row.source)}) filter ({quoted(row.name)} is null) as {quoted(row.name)}"
+        for row in warehouse.projections.rows
+    )
+    counts = row_of(warehouse, f"select {counted} from records")
+    return {name: int(count) for name, count in counts.items()}
+
+
+def choices(warehouse: Warehouse, column: Literal["environment", "version"]) -> list[str]:
+    """The values of a column, the most frequent first."""
+    asked = f"select {column} from records where {column} is not null group by 1"
+    return list(warehouse.query(f"{asked} order by count(*) desc, 1")[column])
+
+
+def flags(warehouse: Warehouse) -> list[str]:
+    """The flags in use, the most frequent first."""
+    return list(
+        warehouse.query(
+            'select flag from (select unnest("feedback.flags") as flag from records) '
+            "group by flag order by count(*) desc, flag"
+        )["flag"]
+    )
+
+
+def quarantine(warehouse: Warehouse, limit: int = 500) -> pd.DataFrame:
+    """What in the log is not a record: columns object_key, line, reason, excerpt."""
+    return warehouse.query(
+        "select object_key, line, reason, excerpt from quarantine order by 1, 2 limit ?", [limit]
+    )
+
+
+def objects_by_day(warehouse: Warehouse) -> pd.DataFrame:
+    """What the log holds: columns day (as its keys name it), kind, objects, events, bytes."""
+    return warehouse.query(
+        """
+        select
+            coalesce(nullif(regexp_extract(key, 'date=([0-9-]+)', 1), ''), 'no date') as day,
+            split_part(key, '/', 1) as kind,
+            count(*) as objects,
+            sum(events)::bigint as events,
+            sum(size)::bigint as bytes
+        from objects
+        group by 1, 2
+        order by 1 desc, 2
+        """
+    )

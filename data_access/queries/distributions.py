@@ -1,0 +1,257 @@
+"""How a selection's projections are distributed, beside its baseline's."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from data_access import drift
+from data_access.bins import Bins, linear_bins, log_bins
+from data_access.drift import Drift, Verdict
+from data_access.projections import Projection
+from data_access.queries.answers import row_of
+from data_access.selection import Range, Selection, quoted, source
+from data_access.warehouse import Warehouse
+
+VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
+LOW_QUANTILE, HIGH_QUANTILE = 0.05, 0.95
+
+
+def extents(warehouse: Warehouse) -> dict[str, Bins]:
+    """The bins of each projection that has values, the same whatever is selected."""
+    spans = warehouse.query(
+        "select name, lowest, highest, low, high from extents where lowest is not null"
+    )
+    return {
+        name: _bins(warehouse.projections[name], *span)
+        for name, *span in spans.itertuples(index=False, name=None)
+    }
+
+
+def _bins(projection: Projection, lowest: float, highest: float, low: float, high: float) -> Bins:
+    """Bins over nearly all values; the outermost bars take what lies far outside."""
+    if projection.scale == "log":
+        return log_bins(max(low, lowest), highest if highest <= 3 * high else high)
+    room = (high - low) or abs(high) or 1.0
+    if lowest >= low - room / 2:
+        low = lowest
+    if highest <= high + room / 2:
+        high = highest
+    return linear_bins(low, high)
+
+
+@dataclass(frozen=True)
+class HistogramPair:
+    """One projection of a selection and of its baseline, in the same bins.
+
+    counts, baseline_counts: shape (bars,). missing: records without a value.
+    """
+
+    projection: Projection
+    bins: Bins
+    counts: np.ndarray
+    baseline_counts: np.ndarray
+    missing: int
+    baseline_missing: int
+    drift: Drift
+    corrected_p: float
+    verdict: Verdict
+
+    @property
+    def n(self) -> int:
+        return self.drift.n
+
+    @property
+    def baseline_n(self) -> int:
+        return self.drift.baseline_n
+
+
+def histogram_pairs(
+    warehouse: Warehouse,
+    selection: Selection,
+    baseline: Selection,
+    names: tuple[str, ...] | None = None,
+) -> list[HistogramPair]:
+    """A histogram pair and its drift for each projection that has values, in table order.
+
+    P-values are corrected for the number of projections compared (Benjamini–Hochberg).
+    """
+    return warehouse.cached(
+        ("histogram pairs", selection, baseline, names),
+        lambda: _histogram_pairs(warehouse, selection, baseline, names),
+    )
+
+
+def _histogram_pairs(
+    warehouse: Warehouse,
+    selection: Selection,
+    baseline: Selection,
+    names: tuple[str, ...] | None,
+) -> list[HistogramPair]:
+    bins = extents(warehouse)
+    rows = [
+        row
+        for row in warehouse.projections.rows
+        if row.name in bins and (names is None or row.name in names)
+    ]
+    sides = [_ascending(warehouse, side, rows) for side in (selection, baseline)]
+    with ThreadPoolExecutor() as pool:
+        compared = list(
+            pool.map(
+                lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
+            )
+        )
+    corrected = drift.benjamini_hochberg(np.array([found.p for *_, found in compared]))
+    return [
+        HistogramPair(
+            projection=row,
+            bins=bins[row.name],
+            counts=counts,
+            baseline_counts=baseline_counts,
+            missing=sides[0][row.name].missing,
+            baseline_missing=sides[1][row.name].missing,
+            drift=found,
+            corrected_p=float(p),
+            verdict=drift.verdict(found, float(p)),
+        )
+        for row, (counts, baseline_counts, found), p in zip(rows, compared, corrected, strict=True)
+    ]
+
+
+def histogram_pair(
+    warehouse: Warehouse, selection: Selection, baseline: Selection, name: str
+) -> HistogramPair | None:
+    """One of `histogram_pairs`, its p-value not corrected; None where it has no values at all."""
+    found = histogram_pairs(warehouse, selection, baseline, (name,))
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One projection's values, ascending, shape (n,), and how many records have none."""
+
+    values: np.ndarray
+    missing: int
+
+
+def _ascending(
+    warehouse: Warehouse, selection: Selection, rows: Sequence[Projection]
+) -> dict[str, _Column]:
+    """Sorted values of a selection, fetched for as many projections at once as fit in memory."""
+    selected, params = source(selection)
+    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    at_once = max(1, VALUES_AT_ONCE // max(total, 1))
+    held: dict[str, _Column] = {}
+    for start in range(0, len(rows), at_once):
+        names = [row.name for row in rows[start : start + at_once]]
+        columns = ", ".join(map(quoted, names))
+        table = warehouse.stream(f"select {columns} from {selected}", params).read_all()
+        with ThreadPoolExecutor() as pool:
+            held |= dict(zip(names, pool.map(_sorted, table.columns), strict=True))
+    return held
+
+
+def _sorted(column: pa.ChunkedArray) -> _Column:
+    values = column.drop_null().to_numpy()
+    return _Column(np.sort(values), column.null_count)
+
+
+def _compare(
+    bins: Bins, column: _Column, baseline: _Column
+) -> tuple[np.ndarray, np.ndarray, Drift]:
+    counts, baseline_counts = bins.count(column.values), bins.count(baseline.values)
+    found = drift.compare(column.values, baseline.values, counts, baseline_counts)
+    return counts, baseline_counts, found
+
+
+def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
+    """Histogram pairs as a table, the largest effect first."""
+    table = pd.DataFrame(
+        {
+            "projection": [pair.projection.name for pair in pairs],
+            "verdict": [pair.verdict for pair in pairs],
+            "effect": [pair.drift.effect for pair in pairs],
+            "effect_low": [pair.drift.effect_low for pair in pairs],
+            "effect_high": [pair.drift.effect_high for pair in pairs],
+            "ks": [pair.drift.ks for pair in pairs],
+            "jensen_shannon": [pair.drift.jensen_shannon for pair in pairs],
+            "p_corrected": [pair.corrected_p for pair in pairs],
+            "n": [pair.n for pair in pairs],
+            "baseline_n": [pair.baseline_n for pair in pairs],
+            "mean": [pair.drift.mean for pair in pairs],
+            "baseline_mean": [pair.drift.baseline_mean for pair in pairs],
+        }
+    )
+    return table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
+
+
+def low_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:
+    """Values under the baseline's 5th percentile; None where the baseline has none."""
+    low = _quantile(warehouse, baseline, name, LOW_QUANTILE)
+    return None if low is None else Range(name, high=low)
+
+
+def high_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:
+    """Values from the baseline's 95th percentile on; None where the baseline has none."""
+    high = _quantile(warehouse, baseline, name, HIGH_QUANTILE)
+    return None if high is None else Range(name, low=high)
+
+
+def _quantile(
+    warehouse: Warehouse, selection: Selection, name: str, quantile: float
+) -> float | None:
+    selected, params = source(selection)
+    asked = f"select quantile_cont({quoted(name)}, ?) as value from {selected}"
+    value = row_of(warehouse, asked, [quantile, *params])["value"]
+    return None if pd.isna(value) else float(value)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One value of a record against its baseline's histogram, shape (bars,).
+
+    lower, higher: the shares of baseline values that are above and below the record's.
+    """
+
+    projection: Projection
+    value: float | None
+    bins: Bins
+    baseline_counts: np.ndarray
+    lower: float
+    higher: float
+
+
+def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) -> list[Place]:
+    """Where each projection of a record stands in the baseline, in table order."""
+    bins = extents(warehouse)
+    rows = [row for row in warehouse.projections.rows if row.name in bins]
+    columns = warehouse.cached(
+        ("baseline histograms", baseline),
+        lambda: {
+            name: (bins[name].count(column.values), _percentiles(column.values))
+            for name, column in _ascending(warehouse, baseline, rows).items()
+        },
+    )
+    found = []
+    for row in rows:
+        counts, percentiles = columns[row.name]
+        value = record[row.name]
+        lower = higher = math.nan
+        if value is not None and len(percentiles):
+            lower = 1 - np.searchsorted(percentiles, value, side="right") / len(percentiles)
+            higher = np.searchsorted(percentiles, value, side="left") / len(percentiles)
+        found.append(Place(row, value, bins[row.name], counts, float(lower), float(higher)))
+    return found
+
+
+def _percentiles(ascending: np.ndarray) -> np.ndarray:
+    """At most 1,000 of the sorted values, evenly spread: enough to say "lower than 98%"."""
+    if len(ascending) <= 1000:
+        return ascending
+    chosen: np.ndarray = ascending[np.linspace(0, len(ascending) - 1, 1000).round().astype(int)]
+    return chosen

@@ -1,0 +1,222 @@
+"""What changes over time: windows, shares of flags, releases."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import pandas as pd
+
+from data_access import drift
+from data_access.queries.answers import as_moment, row_of
+from data_access.queries.coverage import flags
+from data_access.queries.distributions import low_range
+from data_access.selection import Selection, quoted, source
+from data_access.warehouse import Warehouse
+
+Bucket = Literal["hour", "day", "week"]
+
+
+def time_span(warehouse: Warehouse, selection: Selection) -> tuple[datetime, datetime] | None:
+    """First and last timestamp (UTC) of a selection; None where it is empty."""
+    selected, params = source(selection)
+    row = row_of(
+        warehouse, f"select min(timestamp) as first, max(timestamp) as last from {selected}", params
+    )
+    first, last = as_moment(row["first"]), as_moment(row["last"])
+    return None if first is None or last is None else (first, last)
+
+
+def window(warehouse: Warehouse, selection: Selection) -> Selection:
+    """The selection with both ends of its time window written out; unchanged where empty."""
+    if selection.since is not None and selection.until is not None:
+        return selection
+    span = time_span(warehouse, selection)
+    if span is None:
+        return selection
+    since = selection.since or _midnight(span[0])
+    until = selection.until or _midnight(span[1]) + timedelta(days=1)
+    return replace(selection, since=since, until=until)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def window_before(warehouse: Warehouse, selection: Selection) -> Selection:
+    """The same selection in the window of the same length that ends where it begins.
+
+    A selection of all times is halved: see `recent_window`.
+    """
+    framed = window(warehouse, selection)
+    if framed.since is None or framed.until is None:
+        return framed
+    length = framed.until - framed.since
+    return replace(framed, since=framed.since - length, until=framed.since)
+
+
+def recent_window(warehouse: Warehouse, selection: Selection) -> Selection:
+    """The selection's own window, or the newer half of one that starts with its first record."""
+    framed = window(warehouse, selection)
+    if selection.since is not None or framed.since is None or framed.until is None:
+        return framed
+    days = max(1, math.floor((framed.until - framed.since) / timedelta(days=1) / 2))
+    return replace(framed, since=framed.until - timedelta(days=days))
+
+
+@dataclass(frozen=True)
+class ShareChange:
+    """A share of the records served, and its change against the window before, with 95% limits."""
+
+    name: str
+    count: int
+    served: int
+    before_count: int
+    before_served: int
+    change: float
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.count / self.served if self.served else math.nan
+
+    @property
+    def significant(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def share_changes(
+    warehouse: Warehouse, recent: Selection, before: Selection, baseline: Selection
+) -> list[ShareChange]:
+    """Flagged, each flag, and low entropy as shares of two windows.
+
+    Low entropy: under the baseline's 5th percentile.
+    """
+    names = flags(warehouse)
+    conditions: list[tuple[str, str, list[Any]]] = [
+        ("flagged", 'len("feedback.flags") > 0', []),
+        *((f"flagged {name}", 'list_contains("feedback.flags", ?)', [name]) for name in names),
+    ]
+    low = low_range(warehouse, baseline, warehouse.projections.rows[0].name)
+    if low is not None:
+        column = quoted(low.projection)
+        conditions.append(("low word entropy", f"{column} < ?", [low.high]))
+    counted = ", ".join(
+        f"count(*) filter ({sql}) as c{i}" for i, (_, sql, _) in enumerate(conditions)
+    )
+    asked = [param for _, _, params in conditions for param in params]
+    counts = []
+    for side in (recent, before):
+        selected, params = source(side)
+        counts.append(
+            row_of(warehouse, f"select count(*) as n, {counted} from {selected}", [*asked, *params])
+        )
+    changes = []
+    for i, (name, _, _) in enumerate(conditions):
+        sides = [(int(row[f"c{i}"]), int(row["n"])) for row in counts]
+        changes.append(
+            ShareChange(name, *sides[0], *sides[1], *drift.share_change(*sides[0], *sides[1]))
+        )
+    return changes
+
+
+def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd.DataFrame:
+    """Flags by category over time: records served in each bucket of time, and flagged since.
+
+    Columns: bucket (its start, UTC), flag, flagged, served, share, low, high (95% interval of
+    the share), filling (whether the bucket reaches past the newest record of the log). Every
+    bucket has a row for every flag in the selection. A record with two flags counts in both.
+    """
+    selected, params = source(selection)
+    counts = warehouse.query(
+        f"""
+        with selected as (
+            select date_trunc('{_unit(bucket)}', timestamp) as bucket, "feedback.flags" as flags
+            from {selected}
+        ),
+        served as (
+            select bucket, count(*) as served
+            from selected
+            group by bucket
+        ),
+        flagged as (
+            select bucket, flag, count(*) as flagged
+            from (select bucket, unnest(flags) as flag from selected)
+            group by bucket, flag
+        ),
+        days as (
+            select unnest(generate_series(min(bucket), max(bucket), interval 1 {bucket})) as bucket
+            from served
+        )
+        select
+            days.bucket,
+            flag,
+            coalesce(flagged, 0) as flagged,
+            coalesce(served, 0) as served,
+            days.bucket + interval 1 {bucket} > (select max(timestamp) from records) as filling
+        from days
+        cross join (select distinct flag from flagged)
+        left join flagged using (bucket, flag)
+        left join served using (bucket)
+        order by bucket, flag
+        """,
+        params,
+    )
+    limits = [
+        drift.wilson(int(flagged), int(served))
+        for flagged, served in zip(counts["flagged"], counts["served"], strict=True)
+    ]
+    return counts.assign(
+        share=(counts["flagged"] / counts["served"]).fillna(0.0),
+        low=[low for low, _ in limits],
+        high=[high for _, high in limits],
+    )
+
+
+def _unit(bucket: Bucket) -> str:
+    if bucket not in ("hour", "day", "week"):
+        raise ValueError(f"no such bucket: {bucket}")
+    return bucket
+
+
+def releases(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
+    """First record of each model version in the selection: columns version, released (UTC)."""
+    selected, params = source(selection)
+    return warehouse.query(
+        f"select version, min(timestamp) as released from {selected} "
+        "where version is not null group by 1 order by 2",
+        params,
+    )
+
+
+def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.DataFrame:
+    """The selected records that were flagged last, newest first, with `flagged` (UTC)."""
+    selected, params = source(selection)
+    return warehouse.query(
+        f"""
+        with newest as (
+            select record_key, max(timestamp) as flagged
+            from feedback
+            where flag is not null
+            group by record_key
+        )
+        select selected.*, flagged
+        from {selected} as selected
+        join newest using (record_key)
+        order by flagged desc, record_key
+        limit ?
+        """,
+        [*params, count],
+    )
+
+
+def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]) -> pd.DataFrame:
+    """Mean of each projection by day: columns day (UTC) and the names."""
+    selected, params = source(selection)
+    means = "".join(f", avg({quoted(name)}) as {quoted(name)}" for name in names)
+    return warehouse.query(
+        f"select date_trunc('day', timestamp) as day{means} from {selected} group by 1 order by 1",
+        params,
+    )

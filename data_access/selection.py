@@ -1,0 +1,392 @@
+"""The filters in force: one value that becomes SQL, an English sentence, and a URL.
+
+Every kind of filter is one row of FILTERS; each range of a projection is written under the
+projection's own name.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from data_access.errors import SelectionError
+from data_access.projections import Table
+
+ANY_FLAG = "any"
+NO_FLAG = "none"
+MISSING = "none"
+DAY = timedelta(days=1)
+
+Condition = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values of a projection in [low, high), or (missing) the records that have no value."""
+
+    projection: str
+    low: float | None = None
+    high: float | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records are looked at. Empty means all; times are UTC and [since, until)."""
+
+    environment: tuple[str, ...] = ()
+    version: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    flag: tuple[str, ...] = ()
+    text: str = ""
+    ranges: tuple[Range, ...] = ()
+    images: str = ""
+
+    @property
+    def each_image_once(self) -> bool:
+        return self.images == "once"
+
+    def with_range(self, new: Range) -> "Selection":
+        """The same selection with this range in the place of any other of its projection."""
+        kept = tuple(held for held in self.ranges if held.projection != new.projection)
+        return replace(self, ranges=(*kept, new))
+
+    def without(self, name: str) -> "Selection":
+        """The same selection without a filter, by field or by a projection's name."""
+        if any(name == held.name for held in fields(self)):
+            return replace(self, **{name: getattr(Selection(), name)})
+        return replace(self, ranges=tuple(r for r in self.ranges if r.projection != name))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One kind of filter: how it is written in a URL, asked in SQL and said in English."""
+
+    key: str
+    label: str
+    group: str
+    read: Callable[[list[str]], Any]
+    write: Callable[[Any], list[str]]
+    sql: Callable[[Any], Condition]
+    sentence: Callable[[Any], str]
+
+
+def _names(values: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _any_of(column: str) -> Callable[[tuple[str, ...]], Condition]:
+    def sql(values: tuple[str, ...]) -> Condition:
+        return f"{column} in ({', '.join('?' * len(values))})", list(values)
+
+    return sql
+
+
+def _moment(values: list[str]) -> datetime | None:
+    if not values:
+        return None
+    try:
+        moment = datetime.fromisoformat(values[-1])
+    except ValueError:
+        raise SelectionError(f"“{values[-1]}” is not a date such as 2026-09-30.") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if not 1970 <= moment.year < 2200:
+        raise SelectionError(f"“{values[-1]}” is not a date between 1970 and 2199.")
+    return moment
+
+
+def _until(values: list[str]) -> datetime | None:
+    """A date names the whole of its day."""
+    moment = _moment(values)
+    return moment + DAY if moment is not None and len(values[-1]) == len("2026-09-30") else moment
+
+
+def _written_moment(moment: datetime) -> str:
+    if _is_midnight(moment):
+        return moment.date().isoformat()
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _written_until(moment: datetime) -> str:
+    return _written_moment(moment - DAY if _is_midnight(moment) else moment)
+
+
+def _flag_sql(flags: tuple[str, ...]) -> Condition:
+    asked: list[str] = []
+    params: list[Any] = []
+    for flag in flags:
+        if flag == ANY_FLAG:
+            asked.append('len("feedback.flags") > 0')
+        elif flag == NO_FLAG:
+            asked.append('len("feedback.flags") = 0')
+        else:
+            asked.append('list_contains("feedback.flags", ?)')
+            params.append(flag)
+    return f"({' or '.join(asked)})", params
+
+
+def _flag_sentence(flags: tuple[str, ...]) -> str:
+    said = {ANY_FLAG: "flagged", NO_FLAG: "not flagged"}
+    return " or ".join(said.get(flag, f"flagged {flag}") for flag in flags)
+
+
+def _images(values: list[str]) -> str:
+    if values and values[-1] not in ("each", "once"):
+        raise SelectionError(f"images={values[-1]}: use images=once or images=each.")
+    return "once" if values and values[-1] == "once" else ""
+
+
+def _utc(moment: datetime) -> datetime:
+    """Times in the warehouse are UTC without saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter(
+        key="environment",
+        label="Environment",
+        group="Where",
+        read=_names,
+        write=list,
+        sql=_any_of("environment"),
+        sentence=" or ".join,
+    ),
+    Filter(
+        key="version",
+        label="Model version",
+        group="Where",
+        read=_names,
+        write=list,
+        sql=_any_of("version"),
+        sentence=lambda values: f"version {' or '.join(values)}",
+    ),
+    Filter(
+        key="since",
+        label="From",
+        group="When",
+        read=_moment,
+        write=lambda moment: [_written_moment(moment)],
+        sql=lambda moment: ("timestamp >= ?", [_utc(moment)]),
+        sentence=lambda moment: f"from {spoken_moment(moment)}",
+    ),
+    Filter(
+        key="until",
+        label="To",
+        group="When",
+        read=_until,
+        write=lambda moment: [_written_until(moment)],
+        sql=lambda moment: ("timestamp < ?", [_utc(moment)]),
+        sentence=lambda moment: f"to {spoken_until(moment)}",
+    ),
+    Filter(
+        key="flag",
+        label="Flags",
+        group="What users said",
+        read=_names,
+        write=list,
+        sql=_flag_sql,
+        sentence=_flag_sentence,
+    ),
+    Filter(
+        key="text",
+        label="Output contains",
+        group="What the model said",
+        read=lambda values: values[-1][:1000] if values else "",
+        write=lambda text: [text],
+        sql=lambda text: ('contains(lower("outputs.output_text"), lower(?))', [text]),
+        sentence=lambda text: f"output contains “{text}”",
+    ),
+    Filter(
+        key="images",
+        label="Repeated images",
+        group="Where",
+        read=_images,
+        write=lambda value: [value],
+        sql=lambda _: ("true", []),
+        sentence=lambda _: "each image once",
+    ),
+)
+
+
+def read_selection(
+    pairs: Iterable[tuple[str, str]], projections: Table
+) -> tuple[Selection, list[str]]:
+    """A selection from the parameters of a URL, and a sentence for each that was left out.
+
+    Parameters that name neither a filter nor a projection are another's business.
+    """
+    given: dict[str, list[str]] = {}
+    for key, value in pairs:
+        given.setdefault(key, []).append(value)
+    held: dict[str, Any] = {}
+    problems: list[str] = []
+    for row in FILTERS:
+        try:
+            held[row.key] = row.read(given.get(row.key, []))
+        except SelectionError as error:
+            problems.append(f"{row.label} was left out: {error}")
+    ranges: list[Range] = []
+    for key, values in given.items():
+        if key in projections:
+            try:
+                ranges.append(_read_range(key, values[-1]))
+            except SelectionError as error:
+                problems.append(f"{key} was left out: {error}")
+        elif "(" in key:
+            problems.append(f"{key} was left out: there is no such projection.")
+    return Selection(**held, ranges=tuple(ranges)), problems
+
+
+def parse_selection(text: str, projections: Table) -> Selection:
+    """A selection as a URL writes it, such as `environment=prod&flag=incorrect`.
+
+    Raises SelectionError for anything in it that is not understood.
+    """
+    query = text.partition("?")[2] if "?" in text else text
+    pairs = parse_qsl(query, keep_blank_values=True)
+    selection, problems = read_selection(pairs, projections)
+    known = {row.key for row in FILTERS}
+    strangers = [key for key, _ in pairs if key not in known and key not in projections]
+    if query and not pairs:
+        strangers = [query]
+    if strangers and "?" not in text:
+        problems.append(
+            f"{strangers[0]} is not a filter: use {', '.join(sorted(known))} "
+            "or a projection's name."
+        )
+    if problems:
+        raise SelectionError(problems[0])
+    return selection
+
+
+def write_selection(selection: Selection) -> dict[str, list[str]]:
+    """The parameters of the URL that means this selection."""
+    written: dict[str, list[str]] = {}
+    for row in FILTERS:
+        value = getattr(selection, row.key)
+        if value:
+            written[row.key] = row.write(value)
+    for held in selection.ranges:
+        written[held.projection] = [_written_range(held)]
+    return written
+
+
+def query_string(selection: Selection) -> str:
+    """`write_selection` as the text after the question mark."""
+    return "&".join(
+        f"{quote(key, safe='().')}={quote(value, safe='.:')}"
+        for key, values in write_selection(selection).items()
+        for value in values
+    )
+
+
+def sentences(selection: Selection, projections: Table) -> list[tuple[str, str]]:
+    """(filter's name for `without`, what it says in English) for each filter in force."""
+    said = [
+        (row.key, row.sentence(getattr(selection, row.key)))
+        for row in FILTERS
+        if getattr(selection, row.key)
+    ]
+    for held in selection.ranges:
+        label = projections[held.projection].label if held.projection in projections else ""
+        said.append((held.projection, range_sentence(label or held.projection, held)))
+    return said
+
+
+def range_sentence(label: str, held: Range) -> str:
+    if held.missing:
+        return f"no {label}"
+    if held.low is None and held.high is None:
+        return f"any {label}"
+    if held.low is None:
+        return f"{label} under {held.high:.10g}"
+    if held.high is None:
+        return f"{label} at least {held.low:.10g}"
+    return f"{label} {held.low:.10g} to under {held.high:.10g}"
+
+
+def spoken_moment(moment: datetime) -> str:
+    day = f"{moment.day} {moment:%b %Y}"
+    return day if _is_midnight(moment) else f"{day} {moment:%H:%M} UTC"
+
+
+def spoken_until(moment: datetime) -> str:
+    return spoken_moment(moment - DAY if _is_midnight(moment) else moment)
+
+
+def _is_midnight(moment: datetime) -> bool:
+    return moment == moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def source(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
+    """The selected records as SQL to put after `from`, with its parameters."""
+    asked: list[str] = ["true"]
+    params: list[Any] = []
+    conditions = [
+        row.sql(getattr(selection, row.key)) for row in FILTERS if getattr(selection, row.key)
+    ]
+    conditions += [_range_sql(held) for held in selection.ranges]
+    for sql, values in [*conditions, *extra]:
+        asked.append(sql)
+        params += values
+    selected = f"select * from records where {' and '.join(asked)}"
+    if selection.each_image_once:
+        # an image's first report stands for all of them; a record without an image for itself
+        selected = (
+            "select * from records where rowid in ("
+            "select arg_min(rowid, {'at': timestamp, 'key': record_key}) from records "
+            f"where {' and '.join(asked)} group by coalesce(image_id, record_key))"
+        )
+    return f"({selected})", params
+
+
+def _range_sql(held: Range) -> Condition:
+    column = quoted(held.projection)
+    if held.missing:
+        return f"{column} is null", []
+    asked, params = [f"{column} is not null"], []
+    if held.low is not None:
+        asked.append(f"{column} >= ?")
+        params.append(held.low)
+    if held.high is not None:
+        asked.append(f"{column} < ?")
+        params.append(held.high)
+    return " and ".join(asked), params
+
+
+def _read_range(projection: str, text: str) -> Range:
+    if text == MISSING:
+        return Range(projection, missing=True)
+    low, dots, high = text.partition("..")
+    if not dots:
+        raise SelectionError(f"“{text}” is not a range such as 0.5..3, ..3 or 0.5..")
+    lowest = _number(low) if low else None
+    highest = _number(high) if high else None
+    if lowest is not None and highest is not None and lowest > highest:
+        raise SelectionError(f"“{text}” ends before it begins.")
+    return Range(projection, lowest, highest)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SelectionError(f"“{text}” is not a number.")
+    return value
+
+
+def _written_range(held: Range) -> str:
+    if held.missing:
+        return MISSING
+    low, high = ("" if side is None else repr(side) for side in (held.low, held.high))
+    return f"{low}..{high}"
+
+
+def quoted(column: str) -> str:
+    """A column's name as SQL."""
+    return '"' + column.replace('"', '""') + '"'

@@ -1,0 +1,79 @@
+"""Settings, read from environment variables once and passed on as a value."""
+
+import hashlib
+import os
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_access.errors import SettingsError
+
+PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " \n"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the log is, where its cache goes, and what is computed from it.
+
+    log: `s3://bucket/prefix` or a folder of the same shape.
+    warehouse: the DuckDB file; it can be deleted at any time.
+    projections: modules (or paths of Python files) with projections of one's own.
+    image_roots: `s3://bucket/prefix` places outside the log whose images may be fetched.
+    alphabet: the characters that the recognizer can write.
+    sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
+    """
+
+    log: str
+    warehouse: Path
+    projections: tuple[str, ...] = ()
+    image_roots: tuple[str, ...] = ()
+    alphabet: str = PRINTABLE
+    sync_seconds: float = 60.0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises SettingsError where MISREAD_LOG is missing or a value cannot be read."""
+        log = environ.get("MISREAD_LOG", "").strip()
+        if not log:
+            raise SettingsError(
+                "MISREAD_LOG is not set: name your log, as in MISREAD_LOG=s3://bucket/prefix "
+                "or MISREAD_LOG=/path/to/folder, or use `make run` for the sample log."
+            )
+        if "://" in log and not log.startswith("s3://"):
+            raise SettingsError(
+                f"MISREAD_LOG={log} is not a place that can be read: "
+                "use s3://bucket/prefix or the path of a folder."
+            )
+        if not log.startswith("s3://"):
+            log = str(Path(log).expanduser().absolute())
+        return cls(
+            log=log.rstrip("/"),
+            warehouse=_warehouse_path(environ, log.rstrip("/")),
+            projections=_names(environ.get("MISREAD_PROJECTIONS", "")),
+            image_roots=_names(environ.get("MISREAD_IMAGE_ROOTS", "")),
+            alphabet=environ.get("MISREAD_ALPHABET") or PRINTABLE,
+            sync_seconds=_seconds(environ.get("MISREAD_SYNC_SECONDS", "60")),
+        )
+
+
+def _warehouse_path(environ: Mapping[str, str], log: str) -> Path:
+    named = environ.get("MISREAD_WAREHOUSE", "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "misread" / f"{hashlib.sha256(log.encode()).hexdigest()[:16]}.duckdb"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise SettingsError(f"MISREAD_SYNC_SECONDS={text} is not a number of seconds.")
+    return seconds

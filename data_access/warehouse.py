@@ -1,0 +1,334 @@
+"""The warehouse: a DuckDB file that caches what was read from the log and computed from it.
+
+`predictions`, `feedback` and `quarantine` hold the events as they were read, object by object;
+`text_scores` and `image_scores` what was computed from them. `records` is one row per record,
+a pure function of the other tables (`RECORDS`), rewritten for the keys in `touched`.
+"""
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from data_access.errors import WarehouseError
+from data_access.projections import Table
+from data_access.selection import quoted
+
+SCHEMA_VERSION = "1"
+COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
+CACHED_ANSWERS = 512
+STREAM_ROWS = 65_536
+CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+
+Answer = TypeVar("Answer")
+
+TABLES = """
+create table if not exists meta (
+    name varchar,
+    value varchar
+);
+create table if not exists objects (
+    key varchar,
+    e_tag varchar,
+    size bigint,
+    events bigint,
+    last_modified timestamp
+);
+create table if not exists predictions (
+    object_key varchar,
+    line bigint,
+    record_key varchar,
+    application varchar,
+    version varchar,
+    timestamp timestamp,
+    environment varchar,
+    "inputs.image" varchar,
+    "outputs.output_text" varchar,
+    "outputs.confidence" double,
+    tags varchar
+);
+create table if not exists feedback (
+    object_key varchar,
+    line bigint,
+    feedback_key varchar,
+    record_key varchar,
+    timestamp timestamp,
+    flag varchar,
+    "user" varchar,
+    ground_truth_string varchar,
+    comment varchar
+);
+create table if not exists quarantine (
+    object_key varchar,
+    line bigint,
+    reason varchar,
+    excerpt varchar
+);
+create table if not exists touched (
+    record_key varchar
+);
+"""
+
+RECORDS = """
+with wanted as (
+    {wanted}
+),
+prediction as (
+    select *
+    from predictions
+    semi join wanted using (record_key)
+    qualify row_number() over (partition by record_key order by object_key, line) = 1
+),
+said as (
+    select *
+    from feedback
+    semi join wanted using (record_key)
+    qualify row_number() over (
+        partition by record_key, feedback_key order by object_key, line
+    ) = 1
+),
+feedback_of as (
+    select
+        record_key,
+        arg_max(flag, {{'at': timestamp, 'key': feedback_key}}) as flag,
+        list_sort(list_distinct(list(flag))) as flags,
+        arg_max("user", {{'at': timestamp, 'key': feedback_key}}) as "user",
+        arg_max(
+            ground_truth_string, {{'at': timestamp, 'key': feedback_key}}
+        ) as ground_truth_string,
+        arg_max(comment, {{'at': timestamp, 'key': feedback_key}}) as comment,
+        count(flag) as reports
+    from said
+    group by record_key
+)
+select
+    record_key,
+    application,
+    version,
+    timestamp,
+    environment,
+    "inputs.image",
+    "outputs.output_text",
+    flag as "feedback.flag",
+    coalesce(flags, []) as "feedback.flags",
+    "user" as "feedback.user",
+    feedback_of.ground_truth_string as "feedback.ground_truth_string",
+    comment as "feedback.comment",
+    coalesce(reports, 0) as "feedback.reports",
+    tags,
+    coalesce(sha256, "inputs.image") as image_id,
+    image_scores.failure as image_failure{projections}
+from prediction
+left join feedback_of using (record_key)
+left join text_scores using (record_key)
+left join image_scores on image_scores.image = prediction."inputs.image"
+"""
+
+
+class Warehouse:
+    """One process's connection to its warehouse file, and the cache of small answers.
+
+    Every query runs on a cursor of its own: threads that share one got wrong rows (DuckDB 1.5
+    and 2.0). `version` counts the changes that readers could see; answers are cached by it.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, projections: Table
+    ) -> None:
+        self.path = path
+        self.projections = projections
+        self.version = 0
+        self.writing = threading.Lock()
+        self._connection = connection
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self._answers_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, log_uri: str, projections: Table) -> "Warehouse":
+        """Open or create the cache of one log.
+
+        Where another process holds the file, the next free of `COPIES` files beside it is
+        used. A file of an older layout, or one that is no database, is moved aside or emptied
+        and filled by the next sync. Raises WarehouseError where the file caches another log.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for copy in range(1, COPIES + 1):
+            candidate = path if copy == 1 else path.with_stem(f"{path.stem}.{copy}")
+            connection = _connect(candidate)
+            if connection is not None:
+                break
+        else:
+            raise WarehouseError(f"{COPIES} processes already work on {path}; stop one of them.")
+        warehouse = cls(connection, candidate, projections)
+        try:
+            warehouse._prepare(log_uri)
+        except BaseException:
+            connection.close()
+            raise
+        return warehouse
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def cached(self, question: Hashable, answer: Callable[[], Answer]) -> Answer:
+        """The answer to a question, worked out once for each version of the data."""
+        asked = (question, self.version)
+        with self._answers_lock:
+            if asked in self._answers:
+                self._answers.move_to_end(asked)
+                return cast(Answer, self._answers[asked])
+        found = answer()
+        with self._answers_lock:
+            self._answers[asked] = found
+            while len(self._answers) > CACHED_ANSWERS:
+                self._answers.popitem(last=False)
+        return found
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
+        """A frame of few rows, from the cache where it was asked for before.
+
+        The frame is shared: callers must not change it in place.
+        """
+        return self.cached(
+            (sql, repr(params)),
+            lambda: self._connection.cursor().execute(sql, list(params)).df(),
+        )
+
+    def stream(self, sql: str, params: Sequence[Any] = ()) -> pa.RecordBatchReader:
+        """Rows in Arrow batches, for exports and statistics; never cached."""
+        cursor = self._connection.cursor()
+        return cursor.sql(sql, params=list(params)).to_arrow_reader(STREAM_ROWS)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """A few plain rows, never cached."""
+        return self._connection.cursor().execute(sql, list(params)).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor whose statements take effect together or not at all."""
+        cursor = self._connection.cursor()
+        cursor.begin()
+        try:
+            yield cursor
+        except BaseException:
+            cursor.rollback()
+            raise
+        else:
+            cursor.commit()
+        finally:
+            cursor.close()
+
+    def refresh(self) -> None:
+        """Rewrite `records` for the keys in `touched`, and let readers see it."""
+        with self.transaction() as cursor:
+            touched = cursor.execute("select count(*) from touched").fetchall()[0][0]
+            if not touched:
+                return
+            wanted = "select distinct record_key from touched"
+            cursor.execute(f"delete from records where record_key in ({wanted})")
+            cursor.execute(f"insert into records {self._records(wanted)} order by timestamp")
+            cursor.execute("delete from touched")
+            cursor.execute("create or replace table extents as " + self._extents())
+        self.version += 1
+
+    def _records(self, wanted: str) -> str:
+        columns = ""
+        for row in self.projections.rows:
+            if row.compute is None and row.name == "outputs.confidence":
+                columns += ',\n    "outputs.confidence"'
+            elif row.compute is None:
+                columns += f",\n    null::double as {quoted(row.name)}"
+            else:
+                scores = "image_scores" if row.of_image else "text_scores"
+                columns += f",\n    {scores}.{quoted(row.name)}"
+        return RECORDS.format(wanted=wanted, projections=columns)
+
+    def _extents(self) -> str:
+        """What histograms span: nearly all values of a projection, whatever the selection."""
+        return " union all ".join(
+            f"select {_literal(row.name)} as name, min({column}) as lowest, "
+            f"max({column}) as highest, quantile_cont({column}, 0.005) as low, "
+            f"quantile_cont({column}, 0.995) as high from records"
+            for row in self.projections.rows
+            for column in [quoted(row.name)]
+        )
+
+    def _prepare(self, log_uri: str) -> None:
+        with self.transaction() as cursor:
+            cursor.execute(TABLES)
+            held = dict(cursor.execute("select name, value from meta").fetchall())
+            if held and held.get("log") != log_uri:
+                raise WarehouseError(
+                    f"{self.path} is the warehouse of {held.get('log')}, not of {log_uri}: "
+                    "name another file in MISREAD_WAREHOUSE."
+                )
+            if held and held.get("schema") != SCHEMA_VERSION:
+                for (table,) in cursor.execute("select table_name from duckdb_tables()").fetchall():
+                    cursor.execute(f"drop table {quoted(table)}")
+                cursor.execute(TABLES)
+                held = {}
+            wanted = self._versions()
+            if not held:
+                self._create_scores(cursor, "text")
+                self._create_scores(cursor, "image")
+            for kind in ("text", "image"):
+                if held and held.get(f"{kind} projections") != wanted[f"{kind} projections"]:
+                    self._create_scores(cursor, kind)
+            if not held or any(held.get(name) != value for name, value in wanted.items()):
+                empty = self._records("select null::varchar as record_key where false")
+                cursor.execute(f"create or replace table records as {empty}")
+                cursor.execute("delete from touched")
+                cursor.execute("insert into touched select distinct record_key from predictions")
+                cursor.execute("create or replace table extents as " + self._extents())
+                cursor.execute("delete from meta")
+                cursor.executemany(
+                    "insert into meta values (?, ?)",
+                    [("log", log_uri), ("schema", SCHEMA_VERSION), *wanted.items()],
+                )
+        self.refresh()
+
+    def _versions(self) -> dict[str, str]:
+        rows = self.projections.rows
+        return {
+            "projections": repr([row.name for row in rows]),
+            "text projections": repr([(r.name, r.version) for r in rows if not r.of_image]),
+            "image projections": repr([(r.name, r.version) for r in rows if r.of_image]),
+        }
+
+    def _create_scores(self, cursor: duckdb.DuckDBPyConnection, kind: str) -> None:
+        """An empty table of scores; filled by the next sync."""
+        if kind == "text":
+            keys, rows = "record_key varchar", self.projections.computed_from_text()
+        else:
+            keys = "image varchar, sha256 varchar, failure varchar"
+            rows = self.projections.computed_from_image()
+        columns = "".join(f", {quoted(row.name)} double" for row in rows)
+        cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:
+    """A connection, or None where another process holds the file.
+
+    A file that is no database of this DuckDB is moved aside: the next sync fills a new one.
+    """
+    try:
+        return duckdb.connect(str(path), config=CONFIG)
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
+            return None
+        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+            raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
+    path.replace(path.with_name(f"{path.name}.broken"))
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    return duckdb.connect(str(path), config=CONFIG)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,116 @@
+"""What `make run` starts: an S3 server with the sample log (unless MISREAD_LOG names one), a sync,
+and the dashboard. Ctrl-C stops all of it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from tqdm import tqdm
+
+from data_access import api
+from data_access.__main__ import SyncBars
+from data_access.embedded import embedded_server, is_available
+from data_access.errors import LogError, MisreadError
+from data_access.log import Log, create_bucket
+
+HERE = Path(__file__).parent
+SAMPLE = HERE / "sample" / "log"
+STATE = Path(os.environ.get("MISREAD_STATE", HERE / ".misread"))
+DEMO_LOG = "s3://misread-demo/handwriting-reader"
+
+
+def main() -> int:
+    """Returns the exit code: 0 when stopped by Ctrl-C, 2 where something could not start."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with _log_environment() as environ:
+            os.environ.update(environ)
+            _sync()
+            return _dashboard()
+    except MisreadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _stop(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _log_environment() -> Iterator[dict[str, str]]:
+    """The variables that name the log: the user's own, or the demo's, served while in use."""
+    if os.environ.get("MISREAD_LOG"):
+        print(f"Your log: {os.environ['MISREAD_LOG']}")
+        yield {}
+    elif is_available():
+        print("The sample log, in an S3 server on this machine (set MISREAD_LOG to see your own).")
+        with embedded_server(STATE / "s3") as server:
+            os.environ.update(server.environ)
+            create_bucket(DEMO_LOG)
+            _upload_sample(Log.open(DEMO_LOG))
+            yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(STATE / "demo.duckdb")}
+    else:
+        print("The sample log, in a folder (there is no embedded S3 server for this machine).")
+        shutil.copytree(SAMPLE, STATE / "log", dirs_exist_ok=True)
+        yield {
+            "MISREAD_LOG": str(STATE / "log"),
+            "MISREAD_WAREHOUSE": str(STATE / "demo-folder.duckdb"),
+        }
+
+
+def _upload_sample(log: Log) -> None:
+    """Add what the demo's log does not have yet."""
+    held = {found.key for found in log.list("")}
+    files = {
+        path.relative_to(SAMPLE).as_posix(): path
+        for path in sorted(SAMPLE.rglob("*"))
+        if path.is_file()
+    }
+    missing = [key for key in files if key not in held]
+    for key in tqdm(missing, desc="Uploading the sample log", disable=None if missing else True):
+        log.put(key, files[key].read_bytes())
+
+
+def _sync() -> None:
+    """Fill the warehouse; a log that does not answer still leaves what was read before."""
+    log = api.open()
+    try:
+        with SyncBars() as bars:
+            log.sync(bars.show)
+    except LogError as error:
+        print(f"{error} The dashboard shows what was read before.", file=sys.stderr)
+    finally:
+        log.close()
+
+
+def _dashboard() -> int:
+    port = os.environ.get("MISREAD_PORT", "8501")
+    print(f"\n  Misread is at http://127.0.0.1:{port}  (Ctrl-C stops it)\n", flush=True)
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "streamlit", "run", str(HERE / "streamlit_app.py"),
+            "--server.address", "127.0.0.1", "--server.port", port,
+        ],
+        cwd=HERE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+        process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
