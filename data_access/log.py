@@ -57,7 +57,12 @@ class Log:
         return cls(uri, _store(uri), image_roots)
 
     def list(self, prefix: str) -> Iterator[LogObject]:
-        """Every object below a prefix such as `predictions/`, in no particular order."""
+        """Every object below a prefix such as `predictions/`, in no particular order.
+
+        Raises LogError where the bucket or the folder is gone or does not answer.
+        """
+        if not self.uri.startswith("s3://") and not Path(self.uri).is_dir():
+            raise LogError(f"There is no folder {self.uri}.")
         try:
             for chunk in obstore.list(self._store, prefix, chunk_size=1000):
                 for meta in chunk:
@@ -106,7 +111,9 @@ class Log:
             return result.bytes().to_bytes()
         except FileNotFoundError as error:
             raise LogError(MISSING_IMAGE, passing=False) from error
-        except (BaseError, OSError, ValueError) as error:
+        except ValueError as error:
+            raise LogError("the image's name is no key of an object", passing=False) from error
+        except (BaseError, OSError) as error:
             raise LogError(_sentence(name, error)) from error
 
     def _image_place(self, name: str) -> tuple[Any, str]:
@@ -145,7 +152,7 @@ def _store(uri: str) -> Any:
             raise LogError(f"There is no folder {folder}.")
         return LocalStore(folder)
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    if not bucket:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
         raise LogError(f"{uri} names no bucket: use s3://bucket/prefix.")
     try:
         session = boto3.Session()
@@ -162,7 +169,7 @@ def _store(uri: str) -> Any:
         bucket,
         prefix=prefix or None,
         region=client.meta.region_name,
-        endpoint=None if is_aws else endpoint,
+        **({} if is_aws else {"endpoint": endpoint}),
         virtual_hosted_style_request=is_aws and "." not in bucket,
         credential_provider=credentials,
         client_options={

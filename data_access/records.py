@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,10 +31,9 @@ GROUPS = ("inputs", "outputs", "feedback", "tags")
 
 def _utc(moment: datetime) -> datetime:
     """A time without a zone is taken as UTC."""
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if not 1970 <= moment.year < 2200:
         raise ValueError(f"the year {moment.year} is not between 1970 and 2199")
-    return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 Key = Annotated[str, Field(min_length=1, max_length=200)]
@@ -150,7 +148,7 @@ def read_object(key: str, body: bytes) -> Contents:
                 add(contents, line, event)
             except (ValidationError, ValueError, TypeError, RecursionError) as error:
                 _quarantine(contents, line, _reason(error), repr(event))
-    except (ValueError, OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except Exception as error:  # decoders raise many kinds on hostile bytes
         _quarantine(contents, 0, f"the object cannot be read: {_reason(error)}", repr(body[:200]))
     return contents
 

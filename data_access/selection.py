@@ -54,6 +54,10 @@ class Selection:
         kept = tuple(held for held in self.ranges if held.projection != new.projection)
         return replace(self, ranges=(*kept, new))
 
+    def with_flag(self, flag: str) -> "Selection":
+        """The same selection of the records with this flag."""
+        return replace(self, flag=(flag,))
+
     def without(self, name: str) -> "Selection":
         """The same selection without a filter, by field or by a projection's name."""
         if any(name == held.name for held in fields(self)):
@@ -90,9 +94,9 @@ def _moment(values: list[str]) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(values[-1])
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise SelectionError(f"“{values[-1]}” is not a date such as 2026-09-30.") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if not 1970 <= moment.year < 2200:
         raise SelectionError(f"“{values[-1]}” is not a date between 1970 and 2199.")
     return moment
@@ -107,7 +111,7 @@ def _until(values: list[str]) -> datetime | None:
 def _written_moment(moment: datetime) -> str:
     if _is_midnight(moment):
         return moment.date().isoformat()
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
 def _written_until(moment: datetime) -> str:
@@ -245,14 +249,16 @@ def parse_selection(text: str, projections: Table) -> Selection:
 
     Raises SelectionError for anything in it that is not understood.
     """
-    query = text.partition("?")[2] if "?" in text else text
+    before, _, after = text.partition("?")
+    is_address = "?" in text and "=" not in before and ("/" in before or not before)
+    query = after if is_address else text
     pairs = parse_qsl(query, keep_blank_values=True)
     selection, problems = read_selection(pairs, projections)
     known = {row.key for row in FILTERS}
     strangers = [key for key, _ in pairs if key not in known and key not in projections]
     if query and not pairs:
         strangers = [query]
-    if strangers and "?" not in text:
+    if strangers and not is_address:
         problems.append(
             f"{strangers[0]} is not a filter: use {', '.join(sorted(known))} "
             "or a projection's name."
@@ -275,10 +281,15 @@ def write_selection(selection: Selection) -> dict[str, list[str]]:
 
 
 def query_string(selection: Selection) -> str:
-    """`write_selection` as the text after the question mark."""
+    """The selection as the text after the question mark of a URL."""
+    return encoded(write_selection(selection))
+
+
+def encoded(parameters: dict[str, list[str]]) -> str:
+    """The parameters of a URL as text, legible where the standard allows it."""
     return "&".join(
         f"{quote(key, safe='().')}={quote(value, safe='.:')}"
-        for key, values in write_selection(selection).items()
+        for key, values in parameters.items()
         for value in values
     )
 

@@ -72,7 +72,7 @@ def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncRep
     report = SyncReport()
     with warehouse.writing:
         _load(log, warehouse, progress, report)
-        warehouse.refresh()
+        warehouse.refresh(changed=report.changed)
         _score_texts(warehouse, progress, report)
         warehouse.refresh()
         _score_images(log, warehouse, progress, report)
@@ -318,6 +318,10 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield batch
 
 
+class _StoppedError(Exception):
+    """Ends a sync from within, between two transactions."""
+
+
 class BackgroundSync:
     """Keeps a warehouse near its log from a thread of its own: every so often, and when asked."""
 
@@ -333,6 +337,7 @@ class BackgroundSync:
         self._warehouse = warehouse
         self._seconds = seconds
         self._asked = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="misread-sync", daemon=True)
 
     def start(self) -> None:
@@ -344,11 +349,18 @@ class BackgroundSync:
         """Sync now, or again as soon as the running one ends."""
         self._asked.set()
 
+    def stop(self) -> None:
+        """End the thread soon; what was read so far is kept."""
+        self._stopped.set()
+        self._asked.set()
+        self._thread.join(timeout=10)
+
     def _run(self) -> None:
-        while True:
+        while not self._stopped.is_set():
             self._asked.wait(self._seconds or None)
             self._asked.clear()
-            self._sync()
+            if not self._stopped.is_set():
+                self._sync()
 
     def _sync(self) -> None:
         self.running = True
@@ -358,6 +370,8 @@ class BackgroundSync:
             self.finished = datetime.now(UTC)
         except MisreadError as error:
             self.problem = str(error)
+        except _StoppedError:
+            pass
         except Exception as error:  # the thread must outlive whatever one sync runs into
             self.problem = f"The sync failed: {type(error).__name__}: {error}"
         finally:
@@ -365,4 +379,6 @@ class BackgroundSync:
             self.stage = ""
 
     def _progress(self, stage: str, done: int, total: int) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError
         self.stage, self.done, self.total = stage, done, total

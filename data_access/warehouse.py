@@ -158,7 +158,10 @@ class Warehouse:
         used. A file of an older layout, or one that is no database, is moved aside or emptied
         and filled by the next sync. Raises WarehouseError where the file caches another log.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
         for copy in range(1, COPIES + 1):
             candidate = path if copy == 1 else path.with_stem(f"{path.stem}.{copy}")
             connection = _connect(candidate)
@@ -225,18 +228,21 @@ class Warehouse:
         finally:
             cursor.close()
 
-    def refresh(self) -> None:
-        """Rewrite `records` for the keys in `touched`, and let readers see it."""
+    def refresh(self, changed: bool = False) -> None:
+        """Rewrite `records` for the keys in `touched`, and let readers see it.
+
+        changed: whether other tables were written, which readers are to see in any case.
+        """
         with self.transaction() as cursor:
             touched = cursor.execute("select count(*) from touched").fetchall()[0][0]
-            if not touched:
-                return
-            wanted = "select distinct record_key from touched"
-            cursor.execute(f"delete from records where record_key in ({wanted})")
-            cursor.execute(f"insert into records {self._records(wanted)} order by timestamp")
-            cursor.execute("delete from touched")
-            cursor.execute("create or replace table extents as " + self._extents())
-        self.version += 1
+            if touched:
+                wanted = "select distinct record_key from touched"
+                cursor.execute(f"delete from records where record_key in ({wanted})")
+                cursor.execute(f"insert into records {self._records(wanted)} order by timestamp")
+                cursor.execute("delete from touched")
+                cursor.execute("create or replace table extents as " + self._extents())
+        if touched or changed:
+            self.version += 1
 
     def _records(self, wanted: str) -> str:
         columns = ""

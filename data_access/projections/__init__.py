@@ -365,7 +365,7 @@ def compute_column(row: Projection, *columns: Sequence[Any]) -> tuple[np.ndarray
     count = len(columns[0])
     assert row.compute is not None
     try:
-        values = np.asarray(row.compute(*columns), dtype=np.float64)
+        values = np.array(row.compute(*columns), dtype=np.float64)  # a copy: theirs may be fixed
         if values.shape != (count,):
             raise ValueError(f"returned {values.shape} instead of ({count},)")
     except Exception as error:  # a projection of one's own can raise anything

@@ -39,16 +39,22 @@ def open_image(body: bytes) -> Image.Image:
 
 
 def greyscale(image: Image.Image) -> np.ndarray:
-    """Grey levels 0 to 255, shape (height, width), uint8; transparent parts lie on white."""
+    """Grey levels 0 to 255, shape (height, width), uint8; transparent parts lie on white.
+
+    Raises UnreadableImageError.
+    """
     if image.mode.startswith(("I;16", "I", "F")):
         levels = np.asarray(image, dtype=np.float64)
         top = 65535.0 if levels.max(initial=0.0) > 255 else 255.0
         return np.clip(levels * (255.0 / top), 0, 255).astype(np.uint8)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
-    return np.asarray(image.convert("L"))
+    try:
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            ground = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(ground, image)
+        return np.asarray(image.convert("L"))
+    except ValueError as error:  # Pillow has no way from LAB, for one
+        raise UnreadableImageError(f"an image in {image.mode} has no grey levels") from error
 
 
 def mean(image: np.ndarray) -> float:

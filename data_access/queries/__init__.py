@@ -3,6 +3,7 @@
 Each returns a small aggregate or one page of rows, and says how much it covers.
 """
 
+from data_access.queries.answers import plain_rows
 from data_access.queries.cases import (
     Case,
     CasesPage,
@@ -25,8 +26,10 @@ from data_access.queries.coverage import (
     unscored_by_projection,
 )
 from data_access.queries.distributions import (
+    DIFFERENT,
     HistogramPair,
     Place,
+    Preset,
     drift_table,
     extents,
     high_range,
@@ -34,12 +37,19 @@ from data_access.queries.distributions import (
     histogram_pairs,
     low_range,
     places,
+    presets,
 )
 from data_access.queries.trends import (
+    BEFORE,
+    Baseline,
     Bucket,
+    Move,
     ShareChange,
+    baseline,
+    baseline_names,
     daily_means,
     flag_trend,
+    moves,
     newest_flags,
     recent_window,
     releases,
@@ -50,15 +60,22 @@ from data_access.queries.trends import (
 )
 
 __all__ = [
+    "BEFORE",
+    "DIFFERENT",
+    "Baseline",
     "Bucket",
     "Case",
     "CasesPage",
     "Coverage",
     "HistogramPair",
+    "Move",
     "Neighbours",
     "Place",
+    "Preset",
     "ShareChange",
     "Status",
+    "baseline",
+    "baseline_names",
     "case",
     "cases_page",
     "choices",
@@ -72,10 +89,13 @@ __all__ = [
     "histogram_pair",
     "histogram_pairs",
     "low_range",
+    "moves",
     "neighbours",
     "newest_flags",
     "objects_by_day",
     "places",
+    "plain_rows",
+    "presets",
     "quarantine",
     "recent_window",
     "record_batches",

@@ -13,12 +13,14 @@ import pyarrow as pa
 from data_access import drift
 from data_access.bins import Bins, linear_bins, log_bins
 from data_access.drift import Drift, Verdict
-from data_access.projections import Projection
+from data_access.projections import IMAGE, TEXT, Projection
 from data_access.queries.answers import row_of
-from data_access.selection import Range, Selection, quoted, source
+from data_access.queries.coverage import flags
+from data_access.selection import ANY_FLAG, Range, Selection, quoted, source
 from data_access.warehouse import Warehouse
 
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
+DIFFERENT = ("lower", "higher", "clearly lower", "clearly higher", "different shape")
 LOW_QUANTILE, HIGH_QUANTILE = 0.05, 0.95
 
 
@@ -37,7 +39,10 @@ def _bins(projection: Projection, lowest: float, highest: float, low: float, hig
     """Bins over nearly all values; the outermost bars take what lies far outside."""
     if projection.scale == "log":
         return log_bins(max(low, lowest), highest if highest <= 3 * high else high)
-    room = (high - low) or abs(high) or 1.0
+    if lowest == highest:
+        limits = projection.bounds
+        return linear_bins(*((0.0, 1.0) if limits == (0.0, 1.0) else (lowest - 0.5, lowest + 0.5)))
+    room = high - low
     if lowest >= low - room / 2:
         low = lowest
     if highest <= high + room / 2:
@@ -170,7 +175,7 @@ def _compare(
 
 
 def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
-    """Histogram pairs as a table, the largest effect first."""
+    """Histogram pairs as a table: what differs first, then by the size of the effect."""
     table = pd.DataFrame(
         {
             "projection": [pair.projection.name for pair in pairs],
@@ -187,7 +192,8 @@ def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
             "baseline_mean": [pair.drift.baseline_mean for pair in pairs],
         }
     )
-    return table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
+    by_effect = table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
+    return by_effect.sort_values("verdict", key=lambda v: ~v.isin(DIFFERENT), kind="stable")
 
 
 def low_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:
@@ -255,3 +261,41 @@ def _percentiles(ascending: np.ndarray) -> np.ndarray:
         return ascending
     chosen: np.ndarray = ascending[np.linspace(0, len(ascending) - 1, 1000).round().astype(int)]
     return chosen
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A filter worth one click: a range of a projection, or a flag."""
+
+    label: str
+    explanation: str
+    range: Range | None = None
+    flag: str | None = None
+
+    def apply(self, selection: Selection) -> Selection:
+        if self.range is not None:
+            return selection.with_range(self.range)
+        return selection.with_flag(self.flag or ANY_FLAG)
+
+
+def presets(warehouse: Warehouse, baseline: Selection) -> list[Preset]:
+    """The usual suspects, those that have values in this log."""
+    held = extents(warehouse)
+    found = []
+    for label, name, side in (
+        ("low entropy", f"entropy({TEXT})", low_range),
+        ("repetitive", f"repetition({TEXT})", high_range),
+        ("low confidence", "outputs.confidence", low_range),
+        ("obscene", f"detoxify.obscene({TEXT})", high_range),
+    ):
+        limits = side(warehouse, baseline, name) if name in held else None
+        if limits is not None:
+            under = "under the baseline's 5th" if limits.low is None else "over the baseline's 95th"
+            words = f"{warehouse.projections[name].label} {under} percentile"
+            found.append(Preset(label, words, range=limits))
+    if f"polarity({IMAGE})" in held:
+        words = "images with dark ink on a light ground"
+        found.append(Preset("dark on light", words, range=Range(f"polarity({IMAGE})", low=0.0)))
+    if "offensive" in flags(warehouse):
+        found.append(Preset("flagged offensive", "a user said so", flag="offensive"))
+    return found

@@ -10,8 +10,8 @@ import pandas as pd
 
 from data_access import drift
 from data_access.queries.answers import as_moment, row_of
-from data_access.queries.coverage import flags
-from data_access.queries.distributions import low_range
+from data_access.queries.coverage import choices, flags
+from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
 from data_access.selection import Selection, quoted, source
 from data_access.warehouse import Warehouse
 
@@ -220,3 +220,55 @@ def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]
         f"select date_trunc('day', timestamp) as day{means} from {selected} group by 1 order by 1",
         params,
     )
+
+
+BEFORE = "before"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a selection is compared with: its name as the URL writes it, in English, and which
+    records it holds."""
+
+    name: str
+    label: str
+    selection: Selection
+
+
+def baseline_names(warehouse: Warehouse) -> list[str]:
+    """What can be a baseline: every environment, `test` first, and the window before."""
+    environments = choices(warehouse, "environment")
+    return [*sorted(environments, key=lambda name: name != "test"), BEFORE]
+
+
+def baseline(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
+    """The baseline of that name; images count once in it where they do in the selection."""
+    if name == BEFORE:
+        return Baseline(name, "the window before", window_before(warehouse, selection))
+    records = Selection(environment=(name,), images=selection.images)
+    return Baseline(name, name, records)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A projection that changed against the window before, with its mean of every day."""
+
+    pair: HistogramPair
+    days: pd.DataFrame
+
+
+def moves(warehouse: Warehouse, recent: Selection, before: Selection, count: int) -> list[Move]:
+    """The projections that changed most, by effect; only those that chance does not explain."""
+    changed = [
+        pair
+        for pair in histogram_pairs(warehouse, recent, before)
+        if pair.verdict in ("lower", "higher", "clearly lower", "clearly higher")
+    ]
+    changed = sorted(changed, key=lambda pair: -abs(pair.drift.effect))[:count]
+    both = replace(recent, since=before.since)
+    names = [pair.projection.name for pair in changed]
+    means = daily_means(warehouse, both, names)
+    return [
+        Move(pair, means[["day", name]].rename(columns={name: "mean"}).dropna())
+        for pair, name in zip(changed, names, strict=True)
+    ]

@@ -1,0 +1,39 @@
+"""Where an output differs from the truth, character by character."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rapidfuzz.distance import Levenshtein
+
+LONGEST = 5_000  # characters of each text; past this the rest is one difference
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of characters. `missing` ones are in the truth alone, `extra` ones in the output."""
+
+    kind: Literal["equal", "wrong", "missing", "extra"]
+    output: str
+    truth: str
+
+
+def differences(output: str, truth: str) -> list[Piece]:
+    """The fewest edits from the truth to the output, as runs in reading order."""
+    kinds: dict[str, Literal["equal", "wrong", "missing", "extra"]] = {
+        "equal": "equal",
+        "replace": "wrong",
+        "delete": "extra",
+        "insert": "missing",
+    }
+    head, tail = output[:LONGEST], truth[:LONGEST]
+    pieces = [
+        Piece(
+            kinds[step.tag],
+            head[step.src_start : step.src_end],
+            tail[step.dest_start : step.dest_end],
+        )
+        for step in Levenshtein.opcodes(head, tail)
+    ]
+    if output[LONGEST:] or truth[LONGEST:]:
+        pieces.append(Piece("wrong", output[LONGEST:], truth[LONGEST:]))
+    return pieces

@@ -1,0 +1,76 @@
+"""Case: what happened here?"""
+
+import json
+
+import streamlit as st
+
+from data_access import queries
+from pages.parts import cards, charts, controls, pictures, store, words
+
+log = store.opened()
+selection = controls.selection()
+baseline = controls.baseline(log)
+warehouse = log.warehouse
+
+key = controls.record_key(log)
+case = queries.case(warehouse, key) if key else None
+if case is None:
+    st.header("No such case" if key else "No case to show")
+    cards.empty(
+        "The record of this address is not in the log (or not synced yet)."
+        if key
+        else "No record in this selection.",
+        selection,
+    )
+    st.stop()
+record = case.record
+name = record["inputs.image"]
+
+cards.walk(log, selection, record["record_key"])
+st.header(cards.headline(record))
+st.markdown(
+    f"{words.plain(record['environment'])} · version {words.plain(record['version'] or 'unknown')} "
+    f"· {words.moment(record['timestamp'], controls.viewer_zone())}"
+    + (f" · this image is in {case.same_image:,} records" if case.same_image > 1 else ""),
+    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record {record['record_key']}",
+)
+
+left, right = st.columns([3, 2], gap="medium")
+with left:
+    with st.container(horizontal=True):
+        inverted = st.toggle("Invert", help="Light becomes dark and dark light.")
+        stretched = st.toggle("Stretch contrast", help="Use the whole range of grey levels.")
+        zoomed = st.toggle("Zoom", help="At twice its size.")
+    picture = pictures.large(log, name, inverted=inverted, stretched=stretched)
+    if picture.encoded is None:
+        st.info(picture.problem)
+    else:
+        alt = record["outputs.output_text"] or "no output"
+        st.image(
+            picture.encoded, width=pictures.width(picture) * 2 if zoomed else "content", alt=alt
+        )
+    counts = pictures.levels(log, name) if name and picture.encoded else None
+    if counts is not None:
+        with st.expander("Pixel histogram"):
+            st.altair_chart(charts.grey_levels(counts), key="grey-levels")
+with right:
+    st.caption("The recognizer read")
+    st.html(cards.output(record["outputs.output_text"], record["feedback.ground_truth_string"]))
+    st.caption("What users said")
+    cards.thread(case.feedback)
+
+st.subheader(f"Against {baseline.label}")
+with st.grid(4, min_column_width=200):
+    for place in queries.places(warehouse, baseline.selection, record):
+        with st.container():
+            cards.place(place, baseline.label)
+unscored = [
+    row.label for row in warehouse.projections.rows if record[row.name] is None and not row.compute
+]
+if unscored:
+    st.caption(f"Not scored yet: {', '.join(unscored)}.")
+
+with st.expander("Tags"):
+    st.json(json.loads(record["tags"]))
+with st.expander("Raw record"):
+    st.json(json.loads(json.dumps(record, default=str)), expanded=1)

@@ -1,0 +1,62 @@
+"""Cases: show me."""
+
+import math
+
+import streamlit as st
+
+from data_access import queries
+from data_access.selection import query_string
+from pages.parts import cards, controls, store, words
+
+SIZE = 24
+
+log = store.opened()
+selection = controls.selection()
+warehouse = log.warehouse
+projections = warehouse.projections
+
+held = queries.coverage(warehouse, selection)
+st.header(words.count(held.served, "case").capitalize())
+if not held.served:
+    cards.empty("No record in this selection.", selection)
+st.markdown(
+    f"{held.flagged:,} flagged, {held.images:,} distinct images"
+    + (f", {held.without_image:,} without an image" if held.without_image else "")
+    + (f", {held.unreadable_images:,} with an unreadable one" if held.unreadable_images else "")
+    + "."
+)
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    sort = controls.menu(
+        "sort",
+        "Sort by",
+        queries.sort_names(warehouse),
+        lambda name: "time" if name == "timestamp" else projections[name].label,
+    )
+    order = controls.choice(
+        "order",
+        "Order",
+        ["down", "up"],
+        lambda name: (
+            {"down": "highest first", "up": "lowest first"}[name]
+            if sort != "timestamp"
+            else {"down": "newest first", "up": "oldest first"}[name]
+        ),
+    )
+    view = controls.choice("view", "Show as", ["gallery", "table"])
+
+number = controls.page_number(math.ceil(held.served / SIZE))
+page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
+st.caption(
+    f"{page.first + 1:,} to {page.first + len(page.rows):,} of {page.total:,}"
+    + (" · records of one image are folded into one" if selection.each_image_once else "")
+)
+if view == "gallery":
+    names = [name for name in (sort, projections.rows[0].name) if name in projections]
+    cards.gallery(log, page.rows, [projections[name] for name in dict.fromkeys(names)])
+else:
+    cards.table(page.rows, projections)
+
+with st.expander("Take these records elsewhere"):
+    st.caption("All records of this selection, as a spreadsheet or for a notebook:")
+    st.code(f'python -m data_access export "{query_string(selection)}" cases.csv', language="bash")

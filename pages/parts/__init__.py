@@ -1,0 +1,1 @@
+"""What pages share: the open log, widgets, charts, cards and words."""

@@ -1,0 +1,291 @@
+"""Pieces of a page: numbers, records as cards, texts with their differences marked."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from data_access import OpenLog, queries
+from data_access.differences import differences
+from data_access.projections import Projection, Table
+from data_access.queries import Baseline, HistogramPair, Place, ShareChange
+from data_access.selection import Range, Selection
+from pages.parts import charts, controls, pictures, words
+
+STYLE = """
+<style>
+.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }
+.misread-text { font-family: Georgia, "Times New Roman", serif; font-size: 1.05rem;
+  line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
+.misread-truth { font-size: 0.92rem; opacity: 0.85; }
+.misread-meta { font-size: 0.82rem; opacity: 0.75; }
+.misread-flag { display: inline-block; padding: 0 .5em; border-radius: 1em; color: #111;
+  font-size: 0.8rem; margin-right: .3em; }
+.misread-text del { text-decoration: line-through; background: #e69f0055; }
+.misread-text ins { text-decoration: underline; background: #2f7fc144; }
+</style>
+"""
+
+
+def style() -> None:
+    """The few rules that cards need; once a page."""
+    st.html(STYLE)
+
+
+def share_number(change: ShareChange, label: str, explanation: str) -> None:
+    """One number with its change against the window before."""
+    st.metric(
+        label,
+        words.share(change.share),
+        words.points(change.change, change.low, change.high) if change.before_served else None,
+        delta_color="off",
+        delta_arrow=("up" if change.change > 0 else "down") if change.significant else "off",
+        help=f"{explanation} {change.count:,} of {change.served:,} records; "
+        f"{change.before_count:,} of {change.before_served:,} in the window before. "
+        "In brackets the 95% interval of the change.",
+        border=True,
+    )
+
+
+def plain_number(label: str, number: int, note: str, explanation: str) -> None:
+    st.metric(
+        label,
+        words.count(number),
+        note,
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{number:,}. {explanation}",
+        border=True,
+    )
+
+
+def record(log: OpenLog, row: dict[str, Any], shown: Sequence[Projection], when: str) -> None:
+    """A record as a card: image, text, truth where known, flags, a few projections, its link."""
+    with st.container(border=True, key=f"card-{row['record_key']}"):
+        picture = pictures.small(log, row["inputs.image"])
+        if picture.encoded is None:
+            st.caption(picture.problem or "")
+        else:
+            st.image(picture.encoded, alt=row["outputs.output_text"] or "no output")
+        st.html(output(row["outputs.output_text"], row["feedback.ground_truth_string"]))
+        measured = " · ".join(
+            words.hinted(f"{p.label} {words.value(row[p.name])}", p.explanation) for p in shown
+        )
+        repeated = f" · {row['same_image']:,} reports" if row.get("same_image", 1) > 1 else ""
+        st.html(
+            f'<div class="misread-meta">{flags(row["feedback.flags"])}{when}{repeated}'
+            f"<br>{measured}</div>"
+        )
+        controls.page_link("case", "Open", controls.selection(), record=row["record_key"])
+
+
+def output(text: str | None, truth: str | None) -> str:
+    """An output as HTML; where the truth is known, it stands below with differences marked."""
+    if text is None:
+        return '<div class="misread-meta">The recognizer gave no output.</div>'
+    if truth is None:
+        shown = words.escaped(text) or "<em>empty</em>"
+        return f'<div class="misread-text">{shown}</div>'
+    said, meant = "", ""
+    for piece in differences(text, truth):
+        wrong, right = words.escaped(piece.output), words.escaped(piece.truth)
+        if piece.kind == "equal":
+            said, meant = said + wrong, meant + right
+        else:
+            said += f"<del>{wrong}</del>" if wrong else ""
+            meant += f"<ins>{right}</ins>" if right else ""
+    if text == truth:
+        return (
+            f'<div class="misread-text">{said}<div class="misread-truth">✓ as the truth</div></div>'
+        )
+    return f'<div class="misread-text">{said}<div class="misread-truth">truth: {meant}</div></div>'
+
+
+def flags(names: Sequence[str]) -> str:
+    """Flags as HTML badges in their own colours."""
+    colours = charts.flag_colours(list(names))
+    return "".join(
+        f'<span class="misread-flag" style="background:{colour}">{words.escaped(name)}</span>'
+        for name, colour in colours.items()
+    )
+
+
+def gallery(
+    log: OpenLog, rows: pd.DataFrame, shown: Sequence[Projection], moment_column: str = "timestamp"
+) -> None:
+    """Records as cards in as many columns as fit."""
+    zone = controls.viewer_zone()
+    with st.grid(min_column_width=300):
+        for row in queries.plain_rows(rows):
+            moment: datetime = row[moment_column]
+            record(log, row, shown, words.moment_html(moment, zone))
+
+
+def place(found: Place, baseline_label: str) -> None:
+    """One projection of a record, and where it stands in the baseline."""
+    row = found.projection
+    st.markdown(
+        f"{row.label} **{words.value(found.value)}**", help=f"{row.explanation} Unit: {row.unit}."
+    )
+    if found.value is None:
+        st.caption("not scored yet" if row.compute is None else "no value")
+        return
+    st.altair_chart(charts.place(found), key=f"place-{row.name}")
+    st.caption(standing(found, baseline_label))
+
+
+def standing(found: Place, baseline_label: str) -> str:
+    """`lower than 98% of test`."""
+    if found.lower != found.lower:
+        return f"nothing in {baseline_label} to compare with"
+    if max(found.lower, found.higher) < 0.005:
+        return f"the same as all of {baseline_label}"
+    side, portion = (
+        ("lower", found.lower) if found.lower >= found.higher else ("higher", found.higher)
+    )
+    return f"{side} than {words.percentile(portion)} of {baseline_label}"
+
+
+def empty(sentence: str, chosen: Selection) -> None:
+    """Nothing to show: why, and what to do about it."""
+    st.info(sentence)
+    if chosen != Selection():
+        st.button("Show every record", on_click=controls.select, args=(Selection(),))
+    st.stop()
+
+
+def histogram(
+    log: OpenLog,
+    pair: HistogramPair,
+    held: Range | None,
+    chosen: Selection,
+    baseline: Baseline,
+) -> None:
+    """One projection as a small chart that can be brushed, with its verdict in words."""
+    row = pair.projection
+    if held is not None:  # a chart shows all of its own bars, whatever is brushed in it
+        others = chosen.without(row.name)
+        pair = queries.histogram_pair(log.warehouse, others, baseline.selection, row.name) or pair
+    with st.container(border=True):
+        st.markdown(f"**{row.label}** · {pair.verdict}", help=row.explanation)
+        key = controls.brush(pair)
+        st.altair_chart(
+            charts.histogram_pair(pair, baseline.label, held),
+            key=key,
+            on_select=lambda: controls.brushed(key, pair),
+            selection_mode="brush",
+            alt=f"{row.label}: selection against {baseline.label}, {pair.verdict}",
+        )
+        missing = f", {pair.missing:,} without a value" if pair.missing else ""
+        st.caption(
+            f"{pair.n:,} against {pair.baseline_n:,}{missing} · effect "
+            f"{words.effect(pair.drift.effect, pair.drift.effect_low, pair.drift.effect_high)}"
+        )
+
+
+def drift_table(table: pd.DataFrame, projections: Table) -> None:
+    """The drift table with people's words for its columns."""
+    shown = table.assign(
+        projection=[projections[name].label for name in table["projection"]],
+        unit=[projections[name].unit for name in table["projection"]],
+    )
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_order=[
+            "projection", "verdict", "effect", "effect_low", "effect_high", "ks",
+            "jensen_shannon", "p_corrected", "n", "baseline_n", "mean", "baseline_mean", "unit",
+        ],
+        column_config={
+            "effect": number("effect", format="%.2f"),
+            "effect_low": number("from", format="%.2f"),
+            "effect_high": number("to", format="%.2f"),
+            "ks": number("KS", format="%.3f"),
+            "jensen_shannon": number("JS (bits)", format="%.3f"),
+            "p_corrected": number("p", format="%.2g"),
+            "n": number("n", format="localized"),
+            "baseline_n": number("baseline n", format="localized"),
+            "mean": number("mean", format="%.4g"),
+            "baseline_mean": number("baseline mean", format="%.4g"),
+        },
+    )  # fmt: skip
+
+
+def table(rows: pd.DataFrame, projections: Table) -> None:
+    """A page of cases as a table."""
+    first = [
+        "timestamp", "environment", "version", "outputs.output_text",
+        "feedback.ground_truth_string", "feedback.flags", "same_image",
+    ]  # fmt: skip
+    scores = [row.name for row in projections.rows if rows[row.name].notna().any()]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        rows.assign(timestamp=rows["timestamp"].dt.tz_localize("UTC")),
+        hide_index=True,
+        column_order=[*first, *scores, "record_key"],
+        column_config={
+            "timestamp": st.column_config.DatetimeColumn("time", timezone=controls.viewer_zone()),
+            "outputs.output_text": st.column_config.TextColumn("output", width="large"),
+            "feedback.ground_truth_string": st.column_config.TextColumn("truth", width="medium"),
+            "feedback.flags": st.column_config.ListColumn("flags"),
+            "same_image": number("reports of the image", format="localized"),
+            **{
+                row.name: number(row.label, help=row.explanation, format="%.4g")
+                for row in projections.rows
+            },
+        },
+    )
+
+
+def headline(record: dict[str, Any]) -> str:
+    """The case in a few words."""
+    flags = record["feedback.flags"]
+    if flags:
+        return f"Flagged {' and '.join(map(words.plain, flags))}"
+    return "Not flagged"
+
+
+def thread(feedback: pd.DataFrame) -> None:
+    """All feedback of a record, oldest first."""
+    if feedback.empty:
+        st.html('<div class="misread-meta">Nobody said anything.</div>')
+    zone = controls.viewer_zone()
+    for event in queries.plain_rows(feedback):
+        said = []
+        if event["flag"] is not None:
+            said.append(flags([event["flag"]]))
+        if event["ground_truth_string"] is not None:
+            truth = words.escaped(event["ground_truth_string"])
+            said.append(f'<span class="misread-text">it says: {truth}</span>')
+        if event["comment"] is not None:
+            said.append(f"“{words.escaped(event['comment'])}”")
+        who = words.escaped(event["user"] or "logged with the prediction")
+        when = words.moment_html(event["timestamp"], zone)
+        st.html(f'<div>{" ".join(said)}<div class="misread-meta">{who}, {when}</div></div>')
+
+
+def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:
+    """Back to the cases, and to the case before and after this one in their order."""
+    sort, descending = controls.case_order(log)
+    here = queries.neighbours(log.warehouse, chosen, sort, descending, record_key)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        controls.page_link("cases", "All cases", chosen)
+        if here is None:
+            st.caption("This record is not in the selection above.")
+            return
+        for label, arrow, target, shortcut in (
+            ("Previous", "back", here.previous, "left"),
+            ("Next", "forward", here.following, "right"),
+        ):
+            st.button(
+                label,
+                icon=f":material/arrow_{arrow}:",
+                disabled=target is None,
+                shortcut=shortcut,
+                on_click=controls.open_case,
+                args=(target,),
+            )
+        st.caption(f"{here.place + 1:,} of {here.total:,}")

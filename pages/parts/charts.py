@@ -1,0 +1,253 @@
+"""Charts: from the answers of `data_access.queries` to Altair. Pure: no data is asked for here."""
+
+from datetime import datetime, timedelta
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from data_access.bins import Bins
+from data_access.queries import Bucket, HistogramPair, Place
+from data_access.selection import Range
+
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+PRODUCTION = "#2f7fc1"
+BASELINE = "#9aa0a6"
+# three that colour-blind people can tell apart, in every order and on light and dark
+FLAGS = {"incorrect": "#e69f00", "offensive": "#c2477f", "other": "#44aa99"}
+MORE_FLAGS = ("#8c6bb1", "#88ccee", "#999933", "#bbbbbb")
+LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+
+
+def flag_colours(flags: list[str]) -> dict[str, str]:
+    """The colour of each flag; those of an application of one's own get the next free ones."""
+    others = (flag for flag in flags if flag not in FLAGS)
+    extra = {flag: MORE_FLAGS[i % len(MORE_FLAGS)] for i, flag in enumerate(others)}
+    return {flag: FLAGS.get(flag) or extra[flag] for flag in flags}
+
+
+def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_rate: bool) -> Chart:
+    """Flags by category over time, stacked counts or rates with their intervals, and releases."""
+    names = sorted(trend["flag"].unique(), key=lambda flag: (flag not in FLAGS, flag))
+    colours = flag_colours(names)
+    data = trend.assign(
+        bucket=trend["bucket"].dt.tz_localize("UTC"),
+        end=(trend["bucket"] + LENGTHS[bucket] * 0.92).dt.tz_localize("UTC"),
+        top=trend.groupby("bucket")["flagged"].cumsum(),
+        middle=(trend["bucket"] + LENGTHS[bucket] * 0.46).dt.tz_localize("UTC"),
+        state=np.where(trend["filling"], "still filling", "complete"),
+    )
+    data["bottom"] = data["top"] - data["flagged"]
+    colour = alt.Color(
+        "flag:N",
+        scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    filling = alt.Opacity(
+        "state:N",
+        scale=alt.Scale(domain=["complete", "still filling"], range=[1.0, 0.4]),
+        legend=alt.Legend(title=None, orient="top") if bool(trend["filling"].any()) else None,
+    )
+    tooltip = [
+        alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
+        alt.Tooltip("flag:N"),
+        alt.Tooltip("flagged:Q", title="flagged"),
+        alt.Tooltip("served:Q", title="served"),
+        alt.Tooltip("share:Q", title="rate", format=".1%"),
+        alt.Tooltip("low:Q", title="95% from", format=".1%"),
+        alt.Tooltip("high:Q", title="95% to", format=".1%"),
+        alt.Tooltip("state:N", title="this bar is"),
+    ]
+    days = alt.Axis(format="%d %b %H:%M" if bucket == "hour" else "%d %b", labelOverlap=True)
+    base = alt.Chart(data)
+    if as_rate:
+        middle = alt.X("middle:T", scale=alt.Scale(type="utc"), title=None, axis=days)
+        rate = alt.Y("share:Q", title="flagged, % of served", axis=alt.Axis(format="%"))
+        layers = [
+            base.mark_rule(strokeWidth=5).encode(
+                middle, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)
+            ),
+            base.mark_line(strokeWidth=1.5).encode(middle, rate, colour),
+            base.mark_point(filled=True, size=45).encode(
+                middle, rate, colour, filling, tooltip=tooltip
+            ),
+        ]
+    else:
+        layers = [
+            base.mark_bar().encode(
+                alt.X("bucket:T", scale=alt.Scale(type="utc"), title=None, axis=days),
+                alt.X2("end:T"),
+                alt.Y("bottom:Q", title=f"flags a {bucket}", axis=alt.Axis(tickMinStep=1)),
+                alt.Y2("top:Q"),
+                colour,
+                filling,
+                tooltip=tooltip,
+            )
+        ]
+    return alt.layer(*layers, *_release_marks(releases)).properties(height=280)
+
+
+def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
+    marks = alt.Chart(releases.assign(released=releases["released"].dt.tz_localize("UTC")))
+    where = alt.X("released:T", scale=alt.Scale(type="utc"), title=None)
+    says = [
+        alt.Tooltip("version:N", title="first record of version"),
+        alt.Tooltip("released:T", title="at (UTC)", format="%d %b %Y %H:%M"),
+    ]
+    return [
+        marks.mark_rule(strokeDash=[4, 3], color=BASELINE).encode(where, tooltip=says),
+        marks.mark_text(align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE).encode(
+            where, alt.Y(value=10), alt.Text("version:N"), tooltip=says
+        ),
+    ]
+
+
+def histogram_pair(
+    pair: HistogramPair, baseline_label: str, held: Range | None, height: int = 150
+) -> Chart:
+    """The selection's histogram over its baseline's, each as a share of its own records.
+
+    Bars inside the range that is in force are full, the others pale. A drag over the chart is
+    the selection parameter `brush`.
+    """
+    data = _bars(pair.bins, pair.counts, pair.baseline_counts)
+    inside = [held is None or _within(pair.bins, held, number) for number in range(pair.bins.bars)]
+    data["inside"] = inside
+    x, x2 = _bin_axis(pair.bins, pair.projection.unit)
+    tooltip = [
+        alt.Tooltip("bar:N", title=pair.projection.label),
+        alt.Tooltip("count:Q", title="selected records", format=","),
+        alt.Tooltip("share:Q", title="of the selected", format=".1%"),
+        alt.Tooltip("baseline:Q", title=f"{baseline_label} records", format=","),
+        alt.Tooltip("baseline_share:Q", title=f"of {baseline_label}", format=".1%"),
+    ]
+    brush = alt.selection_interval(name="brush", encodings=["x"])
+    base = alt.Chart(data)
+    percent = alt.Axis(format="%", tickCount=3)
+    ground = base.mark_bar(color=BASELINE, opacity=0.55).encode(
+        x,
+        x2,
+        alt.Y("baseline_share:Q", title="% of records", axis=percent),
+        alt.Y2(datum=0),
+        tooltip=tooltip,
+    )
+    front = (
+        base.mark_bar(color=PRODUCTION, stroke=PRODUCTION, strokeWidth=1)
+        .encode(
+            x,
+            x2,
+            alt.Y("share:Q"),
+            alt.Y2(datum=0),
+            fillOpacity=alt.condition("datum.inside", alt.value(0.55), alt.value(0.08)),
+            strokeOpacity=alt.condition("datum.inside", alt.value(1.0), alt.value(0.25)),
+            tooltip=tooltip,
+        )
+        .add_params(brush)
+    )
+    return alt.layer(ground, front).properties(height=height)
+
+
+def place(found: Place, height: int = 56) -> Chart:
+    """The baseline's histogram with a mark where one record stands."""
+    data = _bars(found.bins, found.baseline_counts, found.baseline_counts)
+    x, x2 = _bin_axis(found.bins, found.projection.unit, titled=False)
+    bars = (
+        alt.Chart(data)
+        .mark_bar(color=BASELINE, opacity=0.7)
+        .encode(x, x2, alt.Y("share:Q", axis=None), alt.Y2(datum=0))
+    )
+    edges = found.bins.edges
+    at = float(np.clip(0.0 if found.value is None else found.value, edges[0], edges[-1]))
+    here = alt.Chart(pd.DataFrame({"at": [at]})).mark_rule(color=PRODUCTION, strokeWidth=3)
+    return alt.layer(bars, here.encode(alt.X("at:Q"))).properties(height=height)
+
+
+def sparkline(days: pd.DataFrame, since: datetime, label: str) -> Chart:
+    """A mean by day, `since` marked; columns day (UTC) and mean."""
+    data = days.assign(day=days["day"].dt.tz_localize("UTC"))
+    line = (
+        alt.Chart(data)
+        .mark_line(color=PRODUCTION, strokeWidth=1.5)
+        .encode(
+            alt.X("day:T", axis=None, scale=alt.Scale(type="utc")),
+            alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False)),
+            tooltip=[
+                alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
+                alt.Tooltip("mean:Q", title=f"mean {label}", format=".3~g"),
+            ],
+        )
+    )
+    mark = alt.Chart(pd.DataFrame({"since": [since]})).mark_rule(strokeDash=[3, 3], color=BASELINE)
+    return alt.layer(mark.encode(alt.X("since:T")), line).properties(height=44)
+
+
+def grey_levels(counts: np.ndarray) -> Chart:
+    """How many pixels of an image have each grey level; counts has shape (256,)."""
+    data = pd.DataFrame({"level": np.arange(256), "next": np.arange(1, 257), "pixels": counts})
+    chart: alt.Chart = (
+        alt.Chart(data)
+        .mark_bar(color=PRODUCTION)
+        .encode(
+            alt.X(
+                "level:Q",
+                title="grey level, 0 black to 255 white",
+                scale=alt.Scale(domain=[0, 256], nice=False),
+            ),
+            alt.X2("next:Q"),
+            alt.Y("pixels:Q", title="pixels", axis=alt.Axis(tickCount=3, format="~s")),
+            alt.Y2(datum=0),
+            tooltip=[
+                alt.Tooltip("level:Q", title="grey level"),
+                alt.Tooltip("pixels:Q", format=","),
+            ],
+        )
+        .properties(height=140)
+    )
+    return chart
+
+
+def _bars(bins: Bins, counts: np.ndarray, baseline_counts: np.ndarray) -> pd.DataFrame:
+    edges = _drawn_edges(bins)
+    return pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "bar": [_bar_label(bins, number) for number in range(bins.bars)],
+            "count": counts,
+            "share": counts / max(int(counts.sum()), 1),
+            "baseline": baseline_counts,
+            "baseline_share": baseline_counts / max(int(baseline_counts.sum()), 1),
+        }
+    )
+
+
+def _drawn_edges(bins: Bins) -> list[float]:
+    edges = list(bins.edges)
+    if bins.scale == "log" and edges[0] <= 0:
+        edges[0] = edges[1] / 1.25
+    return edges
+
+
+def _bar_label(bins: Bins, number: int) -> str:
+    low, high = bins.edges[number], bins.edges[number + 1]
+    if number == 0:
+        return f"under {high:.6g}"
+    return f"{low:.6g} or more" if number == bins.bars - 1 else f"{low:.6g} to {high:.6g}"
+
+
+def _within(bins: Bins, held: Range, number: int) -> bool:
+    middle = (bins.edges[number] + bins.edges[number + 1]) / 2
+    return (
+        not held.missing
+        and (held.low is None or middle >= held.low)
+        and (held.high is None or middle < held.high)
+    )
+
+
+def _bin_axis(bins: Bins, unit: str, titled: bool = True) -> tuple[alt.X, alt.X2]:
+    edges = _drawn_edges(bins)
+    scale = alt.Scale(type=bins.scale, domain=[edges[0], edges[-1]], nice=False)
+    axis = alt.Axis(tickCount=5, format="~s" if edges[-1] >= 10_000 else ".4~r", labelOverlap=True)
+    x = alt.X("low:Q", scale=scale, axis=axis, title=unit if titled else None)
+    return x, alt.X2("high:Q")

@@ -1,0 +1,468 @@
+"""Widgets and what they stand for: the selection, the baseline, the page's own choices.
+
+The only file that touches session_state and the URL. The URL is the truth: a pasted link shows a
+colleague the same records. While a person works, the selection is kept here and written there.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from data_access import OpenLog, queries
+from data_access.projections import Projection
+from data_access.queries import Baseline, HistogramPair, Preset
+from data_access.selection import (
+    ANY_FLAG,
+    FILTERS,
+    NO_FLAG,
+    Range,
+    Selection,
+    encoded,
+    read_selection,
+    sentences,
+    write_selection,
+)
+from pages.parts import words
+
+Option = TypeVar("Option", bound=str)
+EVERYTHING = {"images": ["each"]}  # how the URL says that no filter is meant
+GROUPS = ("When", "Where", "What users said", "What the model said", "What the image looks like")
+
+
+def begin(log: OpenLog) -> None:
+    """Take over the URL where it says something new, and otherwise write the URL."""
+    state = st.session_state
+    given = _own_parameters(log)
+    is_empty = not queries.status(log.warehouse).served
+    provisional = state.get("provisional", True) and not is_empty
+    state["provisional"] = is_empty  # a first selection made before there was anything to select
+    if "selection" not in state or provisional or (given and given != state["written"]):
+        state["problems"] = []
+        if given:
+            pairs = [(key, value) for key, values in given.items() for value in values]
+            state["selection"], state["problems"] = read_selection(pairs, log.warehouse.projections)
+        else:
+            state["selection"] = _first_selection(log)
+        names = queries.baseline_names(log.warehouse)
+        asked = given.get("baseline", names[:1])[-1]
+        if asked not in names:
+            state["problems"].append(f"The baseline “{asked}” is not in this log.")
+        state["baseline"] = asked if asked in names else names[0]
+    _write_url(log)
+    for problem in state["problems"]:
+        st.warning(problem)
+
+
+def _own_parameters(log: OpenLog) -> dict[str, list[str]]:
+    filters = {row.key for row in FILTERS} | {"baseline"}
+    return {
+        key: st.query_params.get_all(key)
+        for key in st.query_params
+        if key in filters or key in log.warehouse.projections or "(" in key
+    }
+
+
+def _write_url(log: OpenLog) -> None:
+    wanted = link(selection(), baseline_name())
+    held = _own_parameters(log)
+    for key in held.keys() - wanted.keys():
+        del st.query_params[key]
+    for key, values in wanted.items():
+        if held.get(key) != values:
+            st.query_params[key] = values
+    st.session_state["written"] = wanted
+
+
+def _first_selection(log: OpenLog) -> Selection:
+    """Production, where the log has an environment of that name."""
+    has_prod = "prod" in queries.choices(log.warehouse, "environment")
+    return Selection(environment=("prod",) if has_prod else ())
+
+
+def selection() -> Selection:
+    held: Selection = st.session_state["selection"]
+    return held
+
+
+def baseline_name() -> str:
+    return str(st.session_state["baseline"])
+
+
+def baseline(log: OpenLog) -> Baseline:
+    return queries.baseline(log.warehouse, selection(), baseline_name())
+
+
+def select(wanted: Selection) -> None:
+    """Make this the selection; for callbacks."""
+    st.session_state["selection"] = wanted
+    st.session_state["problems"] = []
+
+
+def link(wanted: Selection, baseline: str | None = None, **more: str) -> dict[str, list[str]]:
+    """The parameters of a page's URL for a selection."""
+    parameters = write_selection(wanted) or EVERYTHING
+    extra = {key: [value] for key, value in more.items()}
+    return {**parameters, "baseline": [baseline or baseline_name()], **extra}
+
+
+def page_link(
+    page: str, label: str, wanted: Selection, baseline: str | None = None, **more: str
+) -> None:
+    """A link to a page of this dashboard that shows a selection."""
+    parameters = link(wanted, baseline, **more)
+    st.page_link(
+        f"pages/{page}.py",
+        label=label,
+        query_params=[(key, value) for key, values in parameters.items() for value in values],
+    )
+
+
+def viewer_zone() -> str | None:
+    return st.context.timezone
+
+
+# --- the sidebar ----------------------------------------------------------------------------
+
+
+def sidebar(log: OpenLog) -> None:
+    """All filters in groups that fold, presets, and the baseline."""
+    chosen = selection()
+    _presets(log, chosen)
+    counts = _active(log, chosen)
+    for group, fill in (
+        ("When", _when),
+        ("Where", _where),
+        ("What users said", _users),
+        ("What the model said", _model),
+        ("What the image looks like", _image),
+    ):
+        active = counts[group]
+        label = f"{group} · **{active}**" if active else group
+        with st.expander(label, expanded=active > 0):
+            fill(log, chosen)
+    st.selectbox(
+        "Compare with",
+        queries.baseline_names(log.warehouse),
+        key=_preset_widget("baseline", baseline_name()),
+        format_func=lambda name: "the window before" if name == queries.BEFORE else name,
+        on_change=_baseline_changed,
+        help="The baseline: what every distribution is drawn beside. Usually the test set.",
+    )
+
+
+def _active(log: OpenLog, chosen: Selection) -> dict[str, int]:
+    counts = dict.fromkeys(GROUPS, 0)
+    for row in FILTERS:
+        counts[row.group] += bool(getattr(chosen, row.key))
+    for held in chosen.ranges:
+        counts[_group(log.warehouse.projections[held.projection])] += 1
+    return counts
+
+
+def _group(row: Projection) -> str:
+    return "What the image looks like" if row.of_image else "What the model said"
+
+
+def _presets(log: OpenLog, chosen: Selection) -> None:
+    with st.container(horizontal=True, gap="xxsmall", key="presets"):
+        for preset in queries.presets(log.warehouse, baseline(log).selection):
+            st.button(
+                preset.label,
+                help=f"Show {preset.explanation}.",
+                type="primary" if preset.apply(chosen) == chosen else "secondary",
+                on_click=_toggle,
+                args=(preset,),
+                key=f"preset.{preset.label}",
+            )
+        if chosen != Selection():
+            st.button(
+                "Clear all",
+                type="tertiary",
+                on_click=select,
+                args=(Selection(),),
+                help="Show every record of the log.",
+            )
+
+
+def _toggle(preset: Preset) -> None:
+    chosen = selection()
+    if preset.apply(chosen) != chosen:
+        select(preset.apply(chosen))
+    else:
+        select(chosen.without(preset.range.projection if preset.range else "flag"))
+
+
+def _preset_widget(name: str, value: Any) -> str:
+    """The key of a widget, after making it show a value that may have been set elsewhere."""
+    key = f"widget.{name}"
+    st.session_state[key] = value
+    return key
+
+
+def _changed(field: str, read: Callable[[Any], Any] = lambda value: value) -> None:
+    select(replace(selection(), **{field: read(st.session_state[f"widget.{field}"])}))
+
+
+def _baseline_changed() -> None:
+    st.session_state["baseline"] = st.session_state["widget.baseline"]
+
+
+def _when(log: OpenLog, chosen: Selection) -> None:
+    newest = queries.time_span(log.warehouse, Selection())
+    if newest is None:
+        st.caption("The log is empty.")
+        return
+    first, last = newest[0].date(), newest[1].date()
+    with st.container(horizontal=True, gap="xxsmall"):
+        for label, days in (("1 week", 7), ("4 weeks", 28), ("8 weeks", 56)):
+            since = datetime.combine(last - timedelta(days=days - 1), datetime.min.time(), UTC)
+            st.button(
+                label,
+                on_click=select,
+                args=(replace(chosen, since=since, until=None),),
+                help="Counted back from the newest record.",
+            )
+    st.date_input(
+        "From (UTC)",
+        key=_preset_widget("since", _day(chosen.since)),
+        min_value=min(first, _day(chosen.since) or first),
+        max_value=max(last, _day(chosen.since) or last),
+        on_change=_changed,
+        args=("since", _midnight),
+        format="YYYY-MM-DD",
+    )
+    until = _day(chosen.until - timedelta(microseconds=1) if chosen.until else None)
+    st.date_input(
+        "To, that day included (UTC)",
+        key=_preset_widget("until", until),
+        min_value=min(first, until or first),
+        max_value=max(last, until or last),
+        on_change=_changed,
+        args=("until", lambda day: _midnight(day + timedelta(days=1) if day else None)),
+        format="YYYY-MM-DD",
+    )
+
+
+def _day(moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else datetime.combine(day, datetime.min.time(), UTC)
+
+
+def _where(log: OpenLog, chosen: Selection) -> None:
+    for field, label in (("environment", "Environment"), ("version", "Model version")):
+        held = list(getattr(chosen, field))
+        found = queries.choices(log.warehouse, field)  # type: ignore[arg-type]
+        st.multiselect(
+            label,
+            list(dict.fromkeys([*found, *held])),
+            key=_preset_widget(field, held),
+            on_change=_changed,
+            args=(field, tuple),
+            placeholder="All",
+        )
+    st.toggle(
+        "Each image once",
+        key=_preset_widget("images", chosen.each_image_once),
+        on_change=_changed,
+        args=("images", lambda on: "once" if on else ""),
+        help="Several records of the same image (the same bytes) count as one: the first.",
+    )
+
+
+def _users(log: OpenLog, chosen: Selection) -> None:
+    held = list(chosen.flag)
+    found = queries.flags(log.warehouse)
+    names = {ANY_FLAG: "any flag", NO_FLAG: "no flag"}
+    st.pills(
+        "Flags",
+        list(dict.fromkeys([ANY_FLAG, NO_FLAG, *found, *held])),
+        selection_mode="multi",
+        format_func=lambda flag: names.get(flag, flag),
+        key=_preset_widget("flag", held),
+        on_change=_changed,
+        args=("flag", tuple),
+    )
+
+
+def _model(log: OpenLog, chosen: Selection) -> None:
+    st.text_input(
+        "Output contains",
+        key=_preset_widget("text", chosen.text),
+        on_change=_changed,
+        args=("text",),
+        max_chars=1000,
+        help="Upper and lower case are the same.",
+    )
+    _ranges(log, chosen, "What the model said")
+
+
+def _image(log: OpenLog, chosen: Selection) -> None:
+    _ranges(log, chosen, "What the image looks like")
+
+
+def _ranges(log: OpenLog, chosen: Selection, group: str) -> None:
+    """A slider for each range in force, and a way to add one."""
+    bins = queries.extents(log.warehouse)
+    projections = log.warehouse.projections
+    for held in chosen.ranges:
+        row = projections[held.projection]
+        if _group(row) != group:
+            continue
+        if held.missing or held.projection not in bins:
+            st.caption(f"{row.label}: records without a value")
+            continue
+        edges = bins[held.projection].edges
+        low = edges[0] if held.low is None else held.low
+        high = edges[-1] if held.high is None else held.high
+        st.select_slider(
+            f"{row.label} ({row.unit})",
+            sorted({*edges, low, high}),
+            key=_preset_widget(f"range.{row.name}", (low, high)),
+            format_func=words.value,
+            on_change=_range_changed,
+            args=(row.name, edges[0], edges[-1]),
+            help=row.explanation,
+        )
+    used = {held.projection for held in chosen.ranges}
+    offered = [n for n in bins if n not in used and _group(projections[n]) == group]
+    if offered:
+        st.selectbox(
+            "Add a range of",
+            offered,
+            index=None,
+            key=_preset_widget(f"add.{group}", None),
+            format_func=lambda name: projections[name].label,
+            placeholder="Choose a projection",
+            on_change=_range_added,
+            args=(f"widget.add.{group}",),
+        )
+
+
+def _range_changed(name: str, lowest: float, highest: float) -> None:
+    low, high = st.session_state[f"widget.range.{name}"]
+    wanted = Range(name, None if low <= lowest else low, None if high >= highest else high)
+    select(selection().with_range(wanted))
+
+
+def _range_added(key: str) -> None:
+    if st.session_state[key] is not None:
+        select(selection().with_range(Range(st.session_state[key])))
+
+
+# --- the top of every page --------------------------------------------------------------------
+
+
+def selection_bar(log: OpenLog) -> None:
+    """The selection as a sentence of removable chips, how much it holds, and its link."""
+    chosen = selection()
+    held = queries.coverage(log.warehouse, chosen)
+    total = queries.status(log.warehouse).served
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="bar"):
+        for name, sentence in sentences(chosen, log.warehouse.projections):
+            st.button(
+                words.plain(sentence),
+                icon=":material/close:",
+                icon_position="right",
+                key=f"chip.{name}",
+                on_click=select,
+                args=(chosen.without(name),),
+                help="Remove this filter",
+            )
+        st.markdown(
+            f"**{words.count(held.served)}** of {words.count(total, 'record')}",
+            help=f"{held.served:,} of {total:,} records; {held.images:,} distinct images.",
+            width="content",
+        )
+        with st.popover("Link", icon=":material/link:", type="tertiary"):
+            st.caption("Whoever opens this address sees the same records.")
+            st.code(_address(), language=None, wrap_lines=True)
+
+
+def _address() -> str:
+    parameters = {key: st.query_params.get_all(key) for key in st.query_params}
+    return f"{(st.context.url or '').partition('?')[0]}?{encoded(parameters)}"
+
+
+# --- choices of single pages --------------------------------------------------------------------
+
+
+def choice(
+    name: str, label: str, options: list[Option], format_func: Callable[[Option], str] = str
+) -> Option:
+    """A row of options of which one is chosen, kept in the URL under `name`."""
+    chosen = st.segmented_control(
+        label,
+        options,
+        default=options[0],
+        required=True,
+        key=name,
+        bind="query-params",
+        format_func=format_func,
+    )
+    return chosen or options[0]
+
+
+def menu(name: str, label: str, options: list[str], format_func: Callable[[str], str]) -> str:
+    """A menu of which one is chosen, kept in the URL under `name`."""
+    return st.selectbox(label, options, key=name, bind="query-params", format_func=format_func)
+
+
+def page_number(pages: int) -> int:
+    """Which page of cases, from 0; in the URL; the first again when the selection changes."""
+    asked = (selection(), st.session_state.get("sort"), st.session_state.get("order"))
+    if st.session_state.get("paged") not in (None, asked):
+        st.session_state["page"] = 1
+    st.session_state["paged"] = asked
+    if st.session_state.get("page", 1) > pages:
+        st.session_state["page"] = pages
+    return st.pagination(pages, key="page", bind="query-params") - 1
+
+
+def record_key(log: OpenLog) -> str | None:
+    """The record of the Case page: that of the URL, the one opened last, or the first there is."""
+    state = st.session_state
+    asked = st.query_params.get("record") or state.get("record")
+    if asked is None:
+        sort, descending = case_order(log)
+        first = queries.cases_page(log.warehouse, selection(), sort, descending, 0, 1).rows
+        asked = None if first.empty else str(first["record_key"].iloc[0])
+    if asked is not None and st.query_params.get("record") != asked:
+        st.query_params["record"] = asked
+    state["record"] = asked
+    return asked
+
+
+def open_case(key: str) -> None:
+    """Show another record; for callbacks."""
+    st.session_state["record"] = key
+    st.query_params["record"] = key
+
+
+def case_order(log: OpenLog) -> tuple[str, bool]:
+    """What the Cases page is sorted by, and whether downwards."""
+    sort = st.session_state.get("sort") or st.query_params.get("sort")
+    order = st.session_state.get("order") or st.query_params.get("order")
+    known = queries.sort_names(log.warehouse)
+    return (sort if sort in known else known[0]), order != "up"
+
+
+def brush(pair: HistogramPair) -> str:
+    """The key of a histogram's chart; it changes with the range, so that no old brush is left."""
+    held = [r for r in selection().ranges if r.projection == pair.projection.name]
+    return f"brush|{pair.projection.name}|{held}"
+
+
+def brushed(key: str, pair: HistogramPair) -> None:
+    """What a drag over a histogram does: all bars that it touches become the filter."""
+    drag = st.session_state[key]["selection"].get("brush", {})
+    if not drag:
+        return
+    low, high = next(iter(drag.values()))
+    wanted = Range(pair.projection.name, *pair.bins.around(float(low), float(high)))
+    select(selection().with_range(wanted))

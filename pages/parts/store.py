@@ -1,0 +1,43 @@
+"""The log that this dashboard shows: opened once a process, kept near its source."""
+
+import atexit
+
+import streamlit as st
+
+import data_access
+from data_access.errors import MisreadError
+from data_access.sync import BackgroundSync
+
+FIRST_RUN = """
+There are two ways to get one:
+
+- **The sample log.** In a terminal, run `make run`.
+- **Your own.** Set `MISREAD_LOG=s3://bucket/prefix` (with your usual AWS profile or variables), or
+  `MISREAD_LOG=/path/to/folder`, and run `make run` again.
+
+The README tells what a log looks like and which permissions reading one needs.
+"""
+
+
+@st.cache_resource(show_spinner="Opening the log …")
+def _open() -> tuple[data_access.OpenLog, BackgroundSync]:
+    log = data_access.open()
+    background = BackgroundSync(log.log, log.warehouse, log.settings.sync_seconds)
+    background.start()
+    atexit.register(background.stop)
+    return log, background
+
+
+def opened() -> data_access.OpenLog:
+    """The open log, or a page that says how to get one."""
+    try:
+        return _open()[0]
+    except MisreadError as error:
+        st.title("No log to show")
+        st.error(str(error))
+        st.markdown(FIRST_RUN)
+        st.stop()
+
+
+def syncing() -> BackgroundSync:
+    return _open()[1]

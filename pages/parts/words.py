@@ -1,0 +1,119 @@
+"""Numbers, times and texts as people read them. Pure."""
+
+import html
+import math
+import re
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+MARKUP = re.compile(r"[\\`*_{}\[\]()#+\-.!|<>~$:&]")
+
+
+def count(number: int, noun: str = "") -> str:
+    """`12.3k records`, `1 record`; without a noun the number alone."""
+    short = _short(number)
+    if not noun:
+        return short
+    return f"{short} {noun}" if number == 1 else f"{short} {noun}s"
+
+
+def _short(number: int) -> str:
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**4, "k")):
+        if abs(number) >= size:
+            scaled = number / (1000 if letter == "k" else size)
+            return f"{scaled:.3g}{letter}" if scaled < 1000 else f"{scaled:.0f}{letter}"
+    return f"{number:,}"
+
+
+def share(value: float) -> str:
+    """A share as percent with what digits it deserves; an en dash for none."""
+    if math.isnan(value):
+        return "–"
+    percent = value * 100
+    return f"{percent:.2f}%" if 0 < percent < 1 else f"{percent:.1f}%"
+
+
+def points(change: float, low: float, high: float) -> str:
+    """A change of a share in percentage points with its 95% interval."""
+    if math.isnan(change):
+        return "nothing before to compare with"
+    return (
+        f"{_signed(change * 100, 1)} points ({_signed(low * 100, 1)} to {_signed(high * 100, 1)})"
+    )
+
+
+def effect(value: float, low: float, high: float) -> str:
+    return f"{_signed(value, 2)} ({_signed(low, 2)} to {_signed(high, 2)})"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"+{text}" if value > 0 else f"−{text}"
+
+
+def value(number: float | None) -> str:
+    """A projection's value in three or four significant digits."""
+    if number is None or math.isnan(number):
+        return "–"
+    if abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.3g}".replace("-", "−")
+
+
+def probability(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def moment(utc: datetime, zone: str | None) -> str:
+    """A time of the warehouse (UTC) in the viewer's zone."""
+    local = utc.replace(tzinfo=UTC).astimezone(_zone(zone))
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def hinted(text: str, hint: str) -> str:
+    """HTML of a text that explains itself on hover."""
+    return f'<span title="{html.escape(hint)}">{html.escape(text)}</span>'
+
+
+def moment_html(utc: datetime, zone: str | None) -> str:
+    """The same with UTC on hover."""
+    return hinted(moment(utc, zone), f"{utc:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def ago(then: datetime, now: datetime) -> str:
+    seconds = max(0, (now - then).total_seconds())
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {noun}{'' if number == 1 else 's'} ago"
+    return "just now"
+
+
+def escaped(text: str) -> str:
+    """A text of the log as HTML that shows it as it is, line breaks too."""
+    return html.escape(text).replace("\n", "<br>")
+
+
+def plain(text: str) -> str:
+    """A text of the log inside Markdown, with nothing in it taken for markup."""
+    return MARKUP.sub(r"\\\g<0>", text)
+
+
+def percentile(portion: float) -> str:
+    """A share of a baseline, never rounded to all or none of it unless it is."""
+    if portion == 1:
+        return "all"
+    if portion >= 0.995:
+        return "over 99%"
+    return f"{portion:.0%}"

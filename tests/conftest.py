@@ -1,0 +1,103 @@
+"""What tests share: a real S3 server, logs in it and in folders, warehouses, the sample log."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_access.api import OpenLog
+from data_access.embedded import EmbeddedServer, embedded_server, is_available
+from data_access.log import Log, create_bucket
+from data_access.projections import Table, load_projections
+from data_access.warehouse import Warehouse
+from tests.samples import SAMPLE, open_log
+
+OpenWarehouse = Callable[..., Warehouse]
+BUCKET = "misread-tests"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the user's own AWS and MISREAD settings, and no cache in the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "MISREAD_")):
+                patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_server(
+    _own_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
+    """A real S3 server, which the AWS variables of this process point to."""
+    if not is_available():
+        pytest.skip("there is no embedded S3 server for this machine")
+    folder = tmp_path_factory.mktemp("s3")
+    with embedded_server(folder) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environ.items():
+            patch.setenv(name, value)
+        create_bucket(f"s3://{BUCKET}")
+        yield server
+
+
+@pytest.fixture
+def log_uri(s3_server: EmbeddedServer) -> str:
+    """An empty place in the S3 server."""
+    return f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def folder_log(tmp_path: Path) -> Log:
+    """An empty log in a folder."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    return Log.open(str(folder))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def log(request: pytest.FixtureRequest) -> Log:
+    """An empty log: once in a folder, once in the S3 server."""
+    if request.param == "folder":
+        held: Log = request.getfixturevalue("folder_log")
+        return held
+    return Log.open(request.getfixturevalue("log_uri"))
+
+
+@pytest.fixture
+def open_warehouse(tmp_path: Path) -> Iterator[OpenWarehouse]:
+    """Opens warehouses of a log, by default one file with the built-in projections."""
+    opened: list[Warehouse] = []
+
+    def open_one(
+        log: Log, projections: Table | None = None, name: str = "warehouse.duckdb"
+    ) -> Warehouse:
+        warehouse = Warehouse.open(tmp_path / name, log.uri, projections or load_projections())
+        opened.append(warehouse)
+        return warehouse
+
+    yield open_one
+    for warehouse in opened:
+        warehouse.close()
+
+
+@pytest.fixture(scope="session")
+def sample_log(_own_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenLog]:
+    """The sample log, read and scored; nobody may change it."""
+    log = open_log(SAMPLE, tmp_path_factory.mktemp("sample") / "sample.duckdb")
+    log.sync()
+    yield log
+    log.close()
+
+
+@pytest.fixture(scope="session")
+def sample_frame(sample_log: OpenLog) -> pd.DataFrame:
+    """Every record of the sample log, to compute answers from by other means."""
+    return sample_log.records()

@@ -1,0 +1,241 @@
+import gzip
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_access import records
+from data_access.records import Contents, prediction_table, read_object
+from tests.samples import NOON, Event, feedback, lines, prediction
+
+NESTED: list[Event] = [
+    {
+        "record_key": "a",
+        "timestamp": NOON,
+        "environment": "prod",
+        "inputs": {"image": "images/a.png"},
+        "outputs": {"output_text": "née\n✓", "confidence": 0.5},
+        "tags": {"client": "ios", "latency_ms": 12},
+    },
+    {"record_key": "b", "timestamp": NOON, "environment": "test", "version": "2"},
+]
+DOTTED: list[Event] = [
+    {
+        "record_key": "a",
+        "timestamp": NOON,
+        "environment": "prod",
+        "inputs.image": "images/a.png",
+        "outputs.output_text": "née\n✓",
+        "outputs.confidence": 0.5,
+        "tags.client": "ios",
+        "tags.latency_ms": 12,
+    },
+    NESTED[1],
+]
+
+
+def parquet(rows: list[Event] | pa.Table) -> bytes:
+    body = io.BytesIO()
+    pq.write_table(rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows), body)
+    return body.getvalue()
+
+
+def read(event: Event | bytes, key: str = "predictions/one.json") -> Contents:
+    return read_object(key, event if isinstance(event, bytes) else json.dumps(event).encode())
+
+
+def reasons(contents: Contents) -> list[str]:
+    assert not contents.predictions
+    assert not contents.feedback
+    return [held.reason for held in contents.quarantined]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(json.dumps(NESTED).encode(), id="array"),
+        pytest.param(json.dumps(DOTTED, indent=2).encode(), id="dotted, indented"),
+        pytest.param(lines(NESTED), id="JSON lines"),
+        pytest.param(lines(DOTTED) + b"\r\n\n  \n", id="empty lines"),
+        pytest.param(b"\xef\xbb\xbf" + lines(NESTED), id="byte order mark"),
+        pytest.param(json.dumps(NESTED).encode("utf-16"), id="UTF-16"),
+        pytest.param(gzip.compress(lines(NESTED)), id="gzip"),
+        pytest.param(gzip.compress(lines(NESTED[:1])) + gzip.compress(b"\n" + lines(NESTED[1:])),
+                     id="two gzip members"),
+        pytest.param(parquet(DOTTED), id="Parquet, dotted"),
+        pytest.param(parquet(NESTED), id="Parquet, nested"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet", "x"])
+def test_every_format_is_told_by_its_bytes_and_reads_the_same(body: bytes, name: str) -> None:
+    contents = read_object(f"predictions/date=2026-07-06/{name}", body)
+    assert not contents.quarantined
+    assert [line for line, _ in contents.predictions] == [1, 2]
+    first, second = (row for _, row in contents.predictions)
+    assert first.image == "images/a.png"
+    assert first.output_text == "née\n✓"
+    assert first.confidence == 0.5
+    assert first.tags == {"client": "ios", "latency_ms": 12}
+    assert first.timestamp == datetime(2026, 7, 6, 12, tzinfo=UTC)
+    assert (second.environment, second.version, second.output_text) == ("test", "2", None)
+
+
+def test_names_that_are_no_columns_become_tags() -> None:
+    [(_, row)] = read(prediction("a", shade="dark", tags={"client": "web"})).predictions
+    assert row.tags == {"shade": "dark", "client": "web"}
+
+
+def test_a_prediction_can_bring_its_feedback() -> None:
+    contents = read(prediction("a", feedback={"flag": "other", "comment": "why?"}))
+    [(_, said)] = contents.feedback
+    assert (said.record_key, said.flag, said.comment) == ("a", "other", "why?")
+    assert said.timestamp == contents.predictions[0][1].timestamp
+
+
+def test_a_prediction_with_bad_feedback_is_quarantined_whole() -> None:
+    assert reasons(read(prediction("a", feedback__flag=3))) == [
+        "flag: Input should be a valid string"
+    ]
+
+
+def test_feedback_without_a_key_is_known_by_what_it_says() -> None:
+    one, same, other = (
+        read(event, "feedback/x").feedback[0][1].feedback_key
+        for event in (feedback("a"), feedback("a"), feedback("a", user="eve"))
+    )
+    assert one == same != other
+
+
+def test_feedback_that_says_nothing_is_quarantined() -> None:
+    assert reasons(read(feedback("a", None), "feedback/x")) == [
+        "feedback without a flag, a ground truth or a comment says nothing"
+    ]
+
+
+def test_the_good_lines_around_a_bad_one_are_kept() -> None:
+    body = b"\n".join([lines([prediction("a")]), b'{"record_key": "b', lines([prediction("c")])])
+    contents = read(body)
+    assert [(line, row.record_key) for line, row in contents.predictions] == [(1, "a"), (3, "c")]
+    [bad] = contents.quarantined
+    assert (bad.line, bad.excerpt) == (2, '{"record_key": "b')
+    assert bad.reason.startswith("not JSON: Unterminated string")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"record_key": None}, "record_key: Input should be a valid string"),
+        ({"record_key": ""}, "record_key: String should have at least 1 character"),
+        ({"record_key": "x" * 201}, "record_key: String should have at most 200 characters"),
+        ({"environment": ["prod"]}, "environment: Input should be a valid string"),
+        ({"outputs.confidence": "sure"}, "outputs.confidence: Input should be a valid number"),
+        ({"outputs.confidence": float("nan")}, "outputs.confidence: Input should be a finite"),
+        ({"timestamp": "yesterday"}, "timestamp: Input should be a valid datetime"),
+        ({"timestamp": float("nan")}, "timestamp: "),
+        ({"timestamp": "0001-01-01T00:00:00"}, "timestamp: the year 1 is not between"),
+        ({"timestamp": "0001-01-01T00:00:00+05:00"}, "timestamp: the year 1 is not between"),
+        ({"timestamp": "9999-12-31T23:00:00-05:00"}, "timestamp: the year 9999 is not between"),
+        ({"outputs.output_text": "x" * 1_000_001}, "outputs.output_text: String should have at"),
+        ({"outputs.output_text": "\ud800"}, "outputs.output_text: Input should be a valid string"),
+        ({"tags": {str(n): n for n in range(100_000)}}, "tags: Dictionary should have at most"),
+        ({"tags": {"x": float("inf")}}, "Out of range float values are not JSON compliant"),
+        ({"tags": {"x": "\udfff"}}, "'utf-8' codec can't encode"),
+        ({"\udfff": "x"}, "'utf-8' codec can't encode"),
+    ],
+)
+def test_hostile_values_are_quarantined_with_a_reason(change: Event, reason: str) -> None:
+    [said] = reasons(read(prediction("a") | change))
+    assert said.startswith(reason)
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", None),
+        (b"null", "not a JSON object"),
+        (b"42", "not a JSON object"),
+        (b"\xff\xfe\x00", "not JSON: "),
+        (lines([prediction("a")]) + b" {}", "not JSON: Extra data"),
+        (lines([prediction("a")])[:-1] + b', "outputs.confidence": 1e400}', "outputs.confidence: "),
+        (b"[" * 200_000 + b"]" * 200_000, "not JSON: maximum recursion depth"),
+        (b'{"x": ' + b"9" * 10_000 + b"}", "not JSON: Exceeds the limit"),
+        (b"\x1f\x8bnot gzip at all", "the object cannot be read: "),
+        (gzip.compress(lines([prediction("a")]))[:-9], "the object cannot be read: "),
+        (b"PAR1 but nothing else", "the object cannot be read: "),
+        (parquet(DOTTED)[:-20], "the object cannot be read: "),
+        (
+            parquet(pa.table({"timestamp": pa.array([300_000_000_000], pa.timestamp("s"))})),
+            "the object cannot be read: ",
+        ),
+    ],
+)
+def test_hostile_bytes_are_quarantined_with_a_reason(body: bytes, reason: str | None) -> None:
+    said = reasons(read(body))
+    assert len(said) == (0 if reason is None else 1)
+    assert reason is None or said[0].startswith(reason)
+
+
+@pytest.mark.parametrize("depth", [10, 500, 900, 950, 980, 990, 1_000, 1_100])
+def test_deep_nesting_is_read_or_quarantined_never_raised(depth: int) -> None:
+    body = lines([prediction("a")])[:-1] + b', "x": ' + b"[" * depth + b"]" * depth + b"}"
+    contents = read(body)
+    assert len(contents.predictions) + len(contents.quarantined) == 1
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_OBJECT_BYTES", 1_000_000)  # 512 MB would be slow to make
+    [said] = reasons(read(gzip.compress(b" " * 2_000_000)))
+    assert said == "the object cannot be read: it unpacks to more than 1000000 bytes"
+
+
+def test_nul_characters_are_text_like_any_other() -> None:
+    [(_, row)] = read(prediction("a\0b", "x\0y", tags={"t\0": "\0"})).predictions
+    table = prediction_table([("predictions/x", 1, row)]).to_pylist()[0]
+    assert (table["record_key"], table["outputs.output_text"]) == ("a\0b", "x\0y")
+    assert json.loads(table["tags"]) == {"t\0": "\0"}
+
+
+@pytest.mark.parametrize(
+    ("written", "hour"),
+    [
+        ("2026-07-06T12:00:00", 12),
+        ("2026-07-06 12:00:00", 12),
+        ("2026-07-06T12:00:00+02:00", 10),
+        (1_783_339_200, 12),
+    ],
+)
+def test_times_are_utc_and_one_without_a_zone_is_taken_for_utc(written: Any, hour: int) -> None:
+    [(_, row)] = read(prediction("a", timestamp=written)).predictions
+    assert row.timestamp == datetime(2026, 7, 6, hour, tzinfo=UTC)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+names = st.sampled_from(
+    ["record_key", "timestamp", "environment", "version", "inputs.image", "outputs.output_text",
+     "outputs", "outputs.confidence", "tags", "tags.x", "feedback", "feedback.flag", "flag", "x"]
+)  # fmt: skip
+events = st.builds(lambda change: prediction("a") | change, st.dictionaries(names, values))
+junk = st.sampled_from([b"null", b"1", b"[]", b'"text"', b"{broken", b"\xff\xfe", b"NaN", b"\0"])
+sent = st.lists(junk | events.map(lambda event: json.dumps(event).encode()), min_size=2)
+
+
+@given(sent, st.sampled_from(["predictions/x", "feedback/x"]), st.booleans())
+def test_accepted_plus_quarantined_is_what_was_sent(
+    rows: list[bytes], key: str, zipped: bool
+) -> None:
+    body = b"\n".join(rows)
+    contents = read_object(key, gzip.compress(body) if zipped else body)
+    accepted = contents.predictions if key.startswith("predictions/") else contents.feedback
+    told = [line for line, _ in accepted] + [held.line for held in contents.quarantined]
+    assert sorted(told) == list(range(1, len(rows) + 1))
