@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.parts import cards, controls, freshness, store
 
-st.set_page_config(page_title="Misread", page_icon=":material/troubleshoot:", layout="wide")
+st.set_page_config(page_title="Misread", page_icon="pages/parts/icon.png", layout="wide")
 
 page = st.navigation(
     [

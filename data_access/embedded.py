@@ -75,6 +75,8 @@ def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
                 "-s3.port.lance=0",
             ],
             cwd=folder,
+            # it would take AWS keys in its own environment for those of another identity
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

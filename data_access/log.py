@@ -117,7 +117,7 @@ class Log:
             raise LogError(_sentence(name, error)) from error
 
     def _image_place(self, name: str) -> tuple[Any, str]:
-        if ".." in name.split("/"):
+        if ".." in re.split(r"[/\\]", name):
             raise LogError("the image's name leaves the log, so it was not fetched", passing=False)
         if name.startswith(f"{self.uri}/"):
             return self._store, name.removeprefix(f"{self.uri}/")
@@ -152,6 +152,8 @@ def _store(uri: str) -> Any:
             raise LogError(f"There is no folder {folder}.")
         return LocalStore(folder)
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if {".", ".."} & set(prefix.split("/")):
+        raise LogError(f"{uri} is no place in a bucket: use s3://bucket/prefix.")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
         raise LogError(f"{uri} names no bucket: use s3://bucket/prefix.")
     try:
@@ -187,7 +189,7 @@ def _sentence(place: str, error: Exception) -> str:
         return f"{place} is not there (any more)."
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return f"Access to {place} is denied: check the credentials and the bucket's policy."
-    text = str(error)
+    text = str(error).partition("\n\nDebug source:")[0]
     if re.search(r"403|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey", text):
         return f"Access to {place} is denied: check the credentials and the bucket's policy."
     if "NoSuchBucket" in text:

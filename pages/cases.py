@@ -36,7 +36,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     order = controls.choice(
         "order",
         "Order",
-        ["down", "up"],
+        list(controls.ORDERS),
         lambda name: (
             {"down": "highest first", "up": "lowest first"}[name]
             if sort != "timestamp"

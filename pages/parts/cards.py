@@ -36,29 +36,25 @@ def style() -> None:
 
 def share_number(change: ShareChange, label: str, explanation: str) -> None:
     """One number with its change against the window before."""
-    st.metric(
+    said = words.points(change.change, change.low, change.high)
+    _number(
         label,
         words.share(change.share),
-        words.points(change.change, change.low, change.high) if change.before_served else None,
-        delta_color="off",
-        delta_arrow=("up" if change.change > 0 else "down") if change.significant else "off",
-        help=f"{explanation} {change.count:,} of {change.served:,} records; "
-        f"{change.before_count:,} of {change.before_served:,} in the window before. "
+        said if change.significant or not change.before_served else f"{said}, no clear change",
+        f"{explanation} {change.count:,} of {change.served:,} records; {change.before_count:,} of "
+        f"{change.before_served:,} in the window before. "
         "In brackets the 95% interval of the change.",
-        border=True,
     )
 
 
 def plain_number(label: str, number: int, note: str, explanation: str) -> None:
-    st.metric(
-        label,
-        words.count(number),
-        note,
-        delta_color="off",
-        delta_arrow="off",
-        help=f"{number:,}. {explanation}",
-        border=True,
-    )
+    _number(label, words.count(number), note, f"{number:,}. {explanation}")
+
+
+def _number(label: str, value: str, note: str, explanation: str) -> None:
+    with st.container(border=True, gap="xxsmall"):
+        st.metric(label, value, help=explanation)
+        st.caption(note)
 
 
 def record(log: OpenLog, row: dict[str, Any], shown: Sequence[Projection], when: str) -> None:
@@ -117,7 +113,7 @@ def gallery(
 ) -> None:
     """Records as cards in as many columns as fit."""
     zone = controls.viewer_zone()
-    with st.grid(min_column_width=300):
+    with st.grid(3, min_column_width=225):
         for row in queries.plain_rows(rows):
             moment: datetime = row[moment_column]
             record(log, row, shown, words.moment_html(moment, zone))

@@ -1,6 +1,7 @@
 """Charts: from the answers of `data_access.queries` to Altair. Pure: no data is asked for here."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -17,6 +18,7 @@ BASELINE = "#9aa0a6"
 # three that colour-blind people can tell apart, in every order and on light and dark
 FLAGS = {"incorrect": "#e69f00", "offensive": "#c2477f", "other": "#44aa99"}
 MORE_FLAGS = ("#8c6bb1", "#88ccee", "#999933", "#bbbbbb")
+TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 0}
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
@@ -47,7 +49,7 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
     filling = alt.Opacity(
         "state:N",
         scale=alt.Scale(domain=["complete", "still filling"], range=[1.0, 0.4]),
-        legend=alt.Legend(title=None, orient="top") if bool(trend["filling"].any()) else None,
+        legend=None,
     )
     tooltip = [
         alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
@@ -104,7 +106,7 @@ def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
 
 
 def histogram_pair(
-    pair: HistogramPair, baseline_label: str, held: Range | None, height: int = 150
+    pair: HistogramPair, baseline_label: str, held: Range | None, height: int = 190
 ) -> Chart:
     """The selection's histogram over its baseline's, each as a share of its own records.
 
@@ -145,10 +147,10 @@ def histogram_pair(
         )
         .add_params(brush)
     )
-    return alt.layer(ground, front).properties(height=height)
+    return alt.layer(ground, front).properties(height=height, padding=TIGHT)
 
 
-def place(found: Place, height: int = 56) -> Chart:
+def place(found: Place, height: int = 70) -> Chart:
     """The baseline's histogram with a mark where one record stands."""
     data = _bars(found.bins, found.baseline_counts, found.baseline_counts)
     x, x2 = _bin_axis(found.bins, found.projection.unit, titled=False)
@@ -160,17 +162,18 @@ def place(found: Place, height: int = 56) -> Chart:
     edges = found.bins.edges
     at = float(np.clip(0.0 if found.value is None else found.value, edges[0], edges[-1]))
     here = alt.Chart(pd.DataFrame({"at": [at]})).mark_rule(color=PRODUCTION, strokeWidth=3)
-    return alt.layer(bars, here.encode(alt.X("at:Q"))).properties(height=height)
+    return alt.layer(bars, here.encode(alt.X("at:Q"))).properties(height=height, padding=TIGHT)
 
 
 def sparkline(days: pd.DataFrame, since: datetime, label: str) -> Chart:
     """A mean by day, `since` marked; columns day (UTC) and mean."""
-    data = days.assign(day=days["day"].dt.tz_localize("UTC"))
+    data = days.assign(day=pd.to_datetime(days["day"]).dt.tz_localize("UTC"))
+    unseen: dict[str, Any] = {"axis": None, "scale": alt.Scale(type="utc")}
     line = (
         alt.Chart(data)
         .mark_line(color=PRODUCTION, strokeWidth=1.5)
         .encode(
-            alt.X("day:T", axis=None, scale=alt.Scale(type="utc")),
+            alt.X("day:T", **unseen),
             alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False)),
             tooltip=[
                 alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
@@ -178,8 +181,10 @@ def sparkline(days: pd.DataFrame, since: datetime, label: str) -> Chart:
             ],
         )
     )
-    mark = alt.Chart(pd.DataFrame({"since": [since]})).mark_rule(strokeDash=[3, 3], color=BASELINE)
-    return alt.layer(mark.encode(alt.X("since:T")), line).properties(height=44)
+    mark = alt.Chart(pd.DataFrame({"day": [since]})).mark_rule(strokeDash=[3, 3], color=BASELINE)
+    return alt.layer(mark.encode(alt.X("day:T", **unseen)), line).properties(
+        height=56, padding=TIGHT
+    )
 
 
 def grey_levels(counts: np.ndarray) -> Chart:
@@ -202,7 +207,7 @@ def grey_levels(counts: np.ndarray) -> Chart:
                 alt.Tooltip("pixels:Q", format=","),
             ],
         )
-        .properties(height=140)
+        .properties(height=180, padding=TIGHT)
     )
     return chart
 

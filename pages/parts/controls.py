@@ -28,6 +28,7 @@ from data_access.selection import (
 from pages.parts import words
 
 Option = TypeVar("Option", bound=str)
+ORDERS = ("down", "up")
 EVERYTHING = {"images": ["each"]}  # how the URL says that no filter is meant
 GROUPS = ("When", "Where", "What users said", "What the model said", "What the image looks like")
 
@@ -323,10 +324,11 @@ def _ranges(log: OpenLog, chosen: Selection, group: str) -> None:
         st.select_slider(
             f"{row.label} ({row.unit})",
             sorted({*edges, low, high}),
-            key=_preset_widget(f"range.{row.name}", (low, high)),
+            (low, high),
+            key=f"range.{row.name}|{low}|{high}",
             format_func=words.value,
             on_change=_range_changed,
-            args=(row.name, edges[0], edges[-1]),
+            args=(f"range.{row.name}|{low}|{high}", row.name, edges[0], edges[-1]),
             help=row.explanation,
         )
     used = {held.projection for held in chosen.ranges}
@@ -344,8 +346,8 @@ def _ranges(log: OpenLog, chosen: Selection, group: str) -> None:
         )
 
 
-def _range_changed(name: str, lowest: float, highest: float) -> None:
-    low, high = st.session_state[f"widget.range.{name}"]
+def _range_changed(key: str, name: str, lowest: float, highest: float) -> None:
+    low, high = st.session_state[key]
     wanted = Range(name, None if low <= lowest else low, None if high >= highest else high)
     select(selection().with_range(wanted))
 
@@ -396,32 +398,65 @@ def choice(
     name: str, label: str, options: list[Option], format_func: Callable[[Option], str] = str
 ) -> Option:
     """A row of options of which one is chosen, kept in the URL under `name`."""
-    chosen = st.segmented_control(
+    chosen = _chosen(name, options)
+    st.segmented_control(
         label,
         options,
-        default=options[0],
         required=True,
-        key=name,
-        bind="query-params",
+        key=_preset_widget(name, chosen),
         format_func=format_func,
+        on_change=_choose,
+        args=(name,),
     )
-    return chosen or options[0]
+    return chosen
 
 
-def menu(name: str, label: str, options: list[str], format_func: Callable[[str], str]) -> str:
+def menu(
+    name: str, label: str, options: list[Option], format_func: Callable[[Option], str] = str
+) -> Option:
     """A menu of which one is chosen, kept in the URL under `name`."""
-    return st.selectbox(label, options, key=name, bind="query-params", format_func=format_func)
+    chosen = _chosen(name, options)
+    st.selectbox(
+        label,
+        options,
+        key=_preset_widget(name, chosen),
+        format_func=format_func,
+        on_change=_choose,
+        args=(name,),
+    )
+    return chosen
 
 
 def page_number(pages: int) -> int:
     """Which page of cases, from 0; in the URL; the first again when the selection changes."""
-    asked = (selection(), st.session_state.get("sort"), st.session_state.get("order"))
-    if st.session_state.get("paged") not in (None, asked):
-        st.session_state["page"] = 1
-    st.session_state["paged"] = asked
-    if st.session_state.get("page", 1) > pages:
-        st.session_state["page"] = pages
-    return st.pagination(pages, key="page", bind="query-params") - 1
+    numbers = [str(number + 1) for number in range(pages)]
+    of = (selection(), st.session_state.get("sort"), st.session_state.get("order"))
+    if st.session_state.get("paged", of) != of:
+        st.session_state["page"] = "1"
+        st.query_params.pop("page", None)
+    st.session_state["paged"] = of
+    chosen = _chosen("page", numbers)
+    key = f"widget.page|{chosen}"
+    st.pagination(pages, default=int(chosen), key=key, on_change=_choose, args=("page", key))
+    return int(chosen) - 1
+
+
+def _chosen(name: str, options: list[Option]) -> Option:
+    """What the URL says, or what was chosen before, or the first option; written to the URL."""
+    asked = st.query_params.get(name) or st.session_state.get(name)
+    chosen = next((option for option in options if option == asked), options[0])
+    st.session_state[name] = chosen
+    if chosen != options[0] and st.query_params.get(name) != chosen:
+        st.query_params[name] = chosen
+    elif chosen == options[0]:
+        st.query_params.pop(name, None)
+    return chosen
+
+
+def _choose(name: str, key: str | None = None) -> None:
+    chosen = str(st.session_state[key or f"widget.{name}"])
+    st.session_state[name] = chosen
+    st.query_params[name] = chosen
 
 
 def record_key(log: OpenLog) -> str | None:
@@ -446,10 +481,8 @@ def open_case(key: str) -> None:
 
 def case_order(log: OpenLog) -> tuple[str, bool]:
     """What the Cases page is sorted by, and whether downwards."""
-    sort = st.session_state.get("sort") or st.query_params.get("sort")
-    order = st.session_state.get("order") or st.query_params.get("order")
-    known = queries.sort_names(log.warehouse)
-    return (sort if sort in known else known[0]), order != "up"
+    sort = _chosen("sort", queries.sort_names(log.warehouse))
+    return sort, _chosen("order", list(ORDERS)) == "down"
 
 
 def brush(pair: HistogramPair) -> str:
