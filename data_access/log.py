@@ -4,6 +4,7 @@ boto3 resolves sessions, profiles, endpoints and credentials; obstore moves the 
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from obstore.store import LocalStore, S3Store
 from data_access.errors import LogError
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
+SILENCE = 10.0
 MISSING_IMAGE = "the image is missing from the log"
 
 
@@ -46,6 +48,7 @@ class Log:
         self._store = store
         self._image_roots = image_roots
         self._image_stores: dict[str, Any] = {}
+        self._silence = (0.0, "")  # until when images are not asked for, and why
 
     @classmethod
     def open(cls, uri: str, image_roots: tuple[str, ...] = ()) -> "Log":
@@ -98,9 +101,13 @@ class Log:
         """The bytes of an image by `inputs.image`: a key of the log, or an allowed s3:// URI.
 
         Raises LogError where the image lies outside the log and the allowed roots, is missing,
-        or has more than MAX_IMAGE_BYTES bytes.
+        or has more than MAX_IMAGE_BYTES bytes. A store that does not answer is left alone for
+        SILENCE seconds, so that a page of images does not wait for each of them.
         """
         store, key = self._image_place(name)
+        until, reason = self._silence
+        if time.monotonic() < until:
+            raise LogError(reason)
         try:
             result = obstore.get(store, key)
             if result.meta["size"] > MAX_IMAGE_BYTES:
@@ -114,6 +121,7 @@ class Log:
         except ValueError as error:
             raise LogError("the image's name is no key of an object", passing=False) from error
         except (BaseError, OSError) as error:
+            self._silence = (time.monotonic() + SILENCE, _sentence(self.uri, error))
             raise LogError(_sentence(name, error)) from error
 
     def _image_place(self, name: str) -> tuple[Any, str]:

@@ -5,9 +5,9 @@ import json
 import streamlit as st
 
 from data_access import queries
-from pages.parts import cards, charts, controls, pictures, store, words
+from pages.parts import cards, charts, controls, frame, pictures, words
 
-log = store.opened()
+log = frame.enter()
 selection = controls.selection()
 baseline = controls.baseline(log)
 warehouse = log.warehouse

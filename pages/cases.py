@@ -6,11 +6,11 @@ import streamlit as st
 
 from data_access import queries
 from data_access.selection import query_string
-from pages.parts import cards, controls, store, words
+from pages.parts import cards, controls, frame, words
 
 SIZE = 24
 
-log = store.opened()
+log = frame.enter()
 selection = controls.selection()
 warehouse = log.warehouse
 projections = warehouse.projections

@@ -4,9 +4,9 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import controls, store, words
+from pages.parts import controls, frame, words
 
-log = store.opened()
+log = frame.enter()
 warehouse = log.warehouse
 status = queries.status(warehouse)
 

@@ -4,11 +4,11 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import cards, controls, store, words
+from pages.parts import cards, controls, frame, words
 
 FIRST = 2  # entropy and image mean come first, then what differs most
 
-log = store.opened()
+log = frame.enter()
 selection = controls.selection()
 baseline = controls.baseline(log)
 warehouse = log.warehouse

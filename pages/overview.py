@@ -4,12 +4,12 @@ import streamlit as st
 
 from data_access import queries
 from data_access.selection import ANY_FLAG, spoken_until
-from pages.parts import cards, charts, controls, store, words
+from pages.parts import cards, charts, controls, frame, words
 
 MOVES = 5
 NEWEST = 6
 
-log = store.opened()
+log = frame.enter()
 selection = controls.selection()
 baseline = controls.baseline(log)
 warehouse = log.warehouse

@@ -57,10 +57,11 @@ def _number(label: str, value: str, note: str, explanation: str) -> None:
         st.caption(note)
 
 
-def record(log: OpenLog, row: dict[str, Any], shown: Sequence[Projection], when: str) -> None:
+def record(
+    row: dict[str, Any], picture: pictures.Picture, shown: Sequence[Projection], when: str
+) -> None:
     """A record as a card: image, text, truth where known, flags, a few projections, its link."""
     with st.container(border=True, key=f"card-{row['record_key']}"):
-        picture = pictures.small(log, row["inputs.image"])
         if picture.encoded is None:
             st.caption(picture.problem or "")
         else:
@@ -113,10 +114,12 @@ def gallery(
 ) -> None:
     """Records as cards in as many columns as fit."""
     zone = controls.viewer_zone()
+    cases = queries.plain_rows(rows)
+    images = pictures.small(log, [row["inputs.image"] for row in cases])
     with st.grid(3, min_column_width=225):
-        for row in queries.plain_rows(rows):
+        for row, picture in zip(cases, images, strict=True):
             moment: datetime = row[moment_column]
-            record(log, row, shown, words.moment_html(moment, zone))
+            record(row, picture, shown, words.moment_html(moment, zone))
 
 
 def place(found: Place, baseline_label: str) -> None:

@@ -18,7 +18,7 @@ BASELINE = "#9aa0a6"
 # three that colour-blind people can tell apart, in every order and on light and dark
 FLAGS = {"incorrect": "#e69f00", "offensive": "#c2477f", "other": "#44aa99"}
 MORE_FLAGS = ("#8c6bb1", "#88ccee", "#999933", "#bbbbbb")
-TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 0}
+TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 

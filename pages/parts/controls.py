@@ -57,6 +57,16 @@ def begin(log: OpenLog) -> None:
         st.warning(problem)
 
 
+def frame() -> None:
+    """Tell the page that is about to run that the frame stands around it."""
+    st.session_state["framed"] = True
+
+
+def is_framed() -> bool:
+    """Whether this run of the page came through the frame; to be asked once a run."""
+    return bool(st.session_state.pop("framed", False))
+
+
 def _own_parameters(log: OpenLog) -> dict[str, list[str]]:
     filters = {row.key for row in FILTERS} | {"baseline"}
     return {
@@ -117,6 +127,8 @@ def page_link(
     st.page_link(
         f"pages/{page}.py",
         label=label,
+        icon=":material/arrow_forward:",
+        icon_position="right",
         query_params=[(key, value) for key, values in parameters.items() for value in values],
     )
 

@@ -1,0 +1,246 @@
+"""The main paths in a real browser, against the dashboard that `make run` starts.
+
+Chromium comes from the system (Debian: `apt-get install chromium`). Where there is none these tests
+are left out with a word, but not in CI, where a missing browser is a failure.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.selection import Selection, parse_selection
+from tests.samples import ROOT
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = os.environ.get("MISREAD_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ENTROPY = "entropy(outputs.output_text)"
+WAIT = 30_000
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard on the sample log, started as `make run` starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    state = tmp_path_factory.mktemp("state")
+    output = (state / "output").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "launch.py"],
+        cwd=ROOT,
+        env=os.environ | {"MISREAD_STATE": str(state), "MISREAD_PORT": str(port)},
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, state / "output")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            assert process.poll() is None, output.read_text()
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"the dashboard did not start: {output.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium for the browser tests")
+        pytest.skip("no Chromium on this machine: the browser tests are left out")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(WAIT)
+    outside: list[str] = []
+    context.on(
+        "request",
+        lambda request: (
+            outside.append(request.url)
+            if not re.match(r"(https?|wss?)://127\.0\.0\.1|data:|blob:", request.url)
+            else None
+        ),
+    )
+    yield context.new_page()
+    context.close()
+    assert not outside, "the dashboard asks nobody but its own server"
+
+
+def heading(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", name=text).first).to_be_visible(timeout=WAIT)
+
+
+def held(page: Page) -> int:
+    """How many records the bar at the top says are selected."""
+    bar = page.locator(".st-key-bar").get_by_text(re.compile(r"^[\d,.kM]+ of [\d,.kM]+ records?"))
+    return int(bar.first.inner_text().split()[0].replace(",", ""))
+
+
+def test_a_first_deep_link_is_framed(page: Page, address: str) -> None:
+    """Must run first: it is about the first session of a server."""
+    page.goto(f"{address}/cases?environment=prod&page=2")
+    heading(page, "330 cases")
+    expect(page.get_by_text("25 to 48 of 330")).to_be_visible()
+    assert held(page) == 330
+
+
+def test_from_the_overview_to_one_misread_image(
+    page: Page, address: str, sample_log: OpenLog
+) -> None:
+    page.goto(address)
+    heading(page, "Is it getting worse?")
+    page.get_by_role("link", name="Distributions").first.click()
+    heading(page, "How it differs from test")
+
+    brush_low_entropy(page)
+    expect(page).to_have_url(re.compile("entropy"))
+    chip = page.get_by_role("button", name=re.compile("word entropy under"))
+    expect(chip).to_be_visible()
+    wanted = parse_selection(page.url, sample_log.warehouse.projections)
+    expected = in_brushed_bars(sample_log, wanted)
+    assert 0 < expected < 330
+    page.get_by_role("link", name="Show the").click()
+
+    heading(page, f"{expected} cases")
+    assert held(page) == expected
+    choose(page, "Sort by", "word entropy")
+    page.get_by_text("lowest first").click()
+    expect(page).to_have_url(re.compile("order=up"))
+    expect(page.locator(".misread-text").first).to_be_visible()
+    page.get_by_role("link", name="Open").first.click()
+
+    expect(page.get_by_text(f"1 of {expected}", exact=True)).to_be_visible()
+    expect(page.get_by_text("The recognizer read")).to_be_visible()
+    expect(page.get_by_text("lower than all of test").first).to_be_visible()
+    first = page.url
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(f"2 of {expected}", exact=True)).to_be_visible()
+    assert page.url != first
+
+
+def brush_low_entropy(page: Page) -> None:
+    """Drag over the left half of the first histogram, as a person would."""
+    plot = page.locator('[data-testid="stVegaLiteChart"] svg .background').first
+    expect(plot).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(1000)  # the chart is laid out again once its width is known
+    box = plot.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 3, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, y, steps=5)
+    page.mouse.move(box["x"] + box["width"] * 0.36, y, steps=5)
+    page.mouse.up()
+
+
+def in_brushed_bars(log: OpenLog, wanted: Selection) -> int:
+    """The sum of the bars inside the range, of the histogram as it was before the brush."""
+    brushed = next(r for r in wanted.ranges if r.projection == ENTROPY)
+    before = wanted.without(ENTROPY)
+    test = Selection(environment=("test",))
+    pair = queries.histogram_pair(log.warehouse, before, test, ENTROPY)
+    assert pair is not None and brushed.low is None and brushed.high is not None
+    assert brushed.high in pair.bins.edges
+    return int(pair.counts[: pair.bins.edges.index(brushed.high)].sum())
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_test_id("stSelectbox").filter(has_text=label).locator("input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser: Browser) -> None:
+    page.goto(f"{address}/distributions?environment=prod&{ENTROPY}=..1.6&images=once")
+    heading(page, "How it differs from test")
+    mine = held(page)
+    page.get_by_text("word entropy · ").first.wait_for()
+    address_shown = page.url
+    page.get_by_role("link", name="Overview").first.click()
+    heading(page, "Is it getting worse?")
+    assert held(page) == mine, "the selection goes along from page to page"
+    with browser.new_context() as colleague:
+        other = colleague.new_page()
+        other.goto(address_shown)
+        heading(other, "How it differs from test")
+        assert held(other) == mine
+
+
+def test_filters_in_the_sidebar(page: Page, address: str) -> None:
+    page.goto(f"{address}/cases")
+    heading(page, "330 cases")
+    page.get_by_role("button", name="dark on light").click()
+    expect(page.get_by_role("button", name="polarity at least 0")).to_be_visible()
+    dark = held(page)
+    assert 0 < dark < 330
+    page.get_by_role("button", name="polarity at least 0").click()
+    heading(page, "330 cases")
+    page.get_by_role("button", name="Clear all").click()
+    heading(page, "450 cases")
+
+
+def test_the_tools_of_a_case(page: Page, address: str) -> None:
+    page.goto(f"{address}/case?environment=prod&flag=incorrect")
+    heading(page, "Flagged incorrect")
+    image = page.get_by_test_id("stImage").locator("img").first
+    expect(image).to_be_visible()
+    before = image.get_attribute("src")
+    page.get_by_test_id("stCheckbox").filter(has_text="Invert").locator("label").click()
+    expect(image).not_to_have_attribute("src", before or "")
+    page.get_by_text("Pixel histogram").click()
+    expect(page.get_by_text("grey level, 0 black to 255 white").first).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["", "distributions", "cases", "case", "data"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_narrow_window(
+    browser: Browser, address: str, name: str, scheme: str
+) -> None:
+    with browser.new_context(
+        viewport={"width": 800, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    ) as context:
+        narrow = context.new_page()
+        narrow.goto(f"{address}/{name}")
+        narrow.get_by_test_id("stHeading").first.wait_for()
+        narrow.wait_for_timeout(1500)
+        assert not narrow.get_by_test_id("stException").count()
+        wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
+        assert narrow.evaluate(wide), "nothing may stick out at the side"

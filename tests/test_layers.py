@@ -1,0 +1,106 @@
+"""Which module may import which; see docs/design.md."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = ("pages", "data_access", "recognizer", "sample", "streamlit_app", "launch")
+# who may import an outside library that has one home; paths are prefixes
+HOMES = {
+    "boto3": ("data_access/log.py",),
+    "botocore": ("data_access/log.py",),
+    "obstore": ("data_access/log.py",),
+    "duckdb": ("data_access/warehouse.py", "data_access/sync.py"),
+    "spacy": ("data_access/projections/text.py",),
+    "altair": ("pages/parts/charts.py",),
+    "streamlit": ("pages/", "streamlit_app.py"),
+    "torch": ("recognizer/",),
+    "detoxify": ("data_access/toxicity.py",),
+}
+# a folder or file, and which of ours it may import
+ARROWS = {
+    "streamlit_app.py": ("pages",),
+    "pages/parts/": ("pages", "data_access"),
+    "pages/": ("pages", "data_access"),
+    "data_access/": ("data_access",),
+    "recognizer/": ("recognizer",),
+    "sample/": ("sample", "data_access", "recognizer"),
+    "launch.py": ("data_access",),
+}
+
+
+def sources() -> list[Path]:
+    folders = [ROOT / name for name in ("pages", "data_access", "recognizer", "sample")]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    return sorted([*files, ROOT / "streamlit_app.py", ROOT / "launch.py"])
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full dotted names of all that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports relatively"
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    where = path.relative_to(ROOT).as_posix()
+    allowed = next(found for prefix, found in ARROWS.items() if where.startswith(prefix))
+    for name in imports(path):
+        top = name.partition(".")[0]
+        if top in OURS:
+            assert top in allowed, f"{where} must not import {name}"
+        if top in HOMES:
+            assert where.startswith(HOMES[top]), f"{top} has its home in {HOMES[top]}, not {where}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
+def test_a_page_is_a_paragraph(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 140
+    assert not re.search(r"session_state|query_params|cache_data|cache_resource", text)
+    assert not re.search(r"\bselect\b.+\bfrom\b", text), "SQL belongs in data_access/queries"
+    assert not any(name.startswith(("pandas", "numpy", "altair")) for name in imports(path))
+
+
+def test_only_controls_touch_session_state() -> None:
+    users = {
+        path.name
+        for path in (ROOT / "pages").rglob("*.py")
+        if re.search(r"session_state|query_params\[", path.read_text())
+    }
+    assert users == {"controls.py"}
+
+
+def test_select_statements_live_in_the_queries() -> None:
+    homes = ("data_access/queries/", "data_access/warehouse.py", "data_access/sync.py")
+    for path in sources():
+        where = path.relative_to(ROOT).as_posix()
+        found = re.search(r"[\"']\s*select\s", path.read_text())
+        if found and not where.startswith((*homes, "data_access/selection.py")):
+            pytest.fail(f"{where} has SQL in it")
+
+
+def test_the_dashboard_starts_without_anything_heavy(tmp_path: Path) -> None:
+    """Stand-ins on the path leave a mark when they are imported, installed or not."""
+    for name in ("torch", "transformers", "detoxify", "spacy", "thinc"):
+        mark = tmp_path / f"{name}.imported"
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    code = "import data_access, pages.parts.cards, pages.parts.controls, pages.parts.store"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": ""},
+        check=True,
+        timeout=60,
+    )
+    assert not list(tmp_path.glob("*.imported"))

@@ -1,0 +1,362 @@
+"""Every page in Streamlit's own test runner: full, empty, small, hostile, with a broken store."""
+
+import gc
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.embedded import EmbeddedServer
+from data_access.log import Log
+from data_access.selection import Selection, parse_selection
+from pages.parts import store
+from tests.samples import (
+    ROOT,
+    SAMPLE,
+    feedback,
+    open_log,
+    picture,
+    prediction,
+    write,
+    write_picture,
+)
+
+PAGES = ("overview", "distributions", "cases", "case", "data")
+LOW = "entropy(outputs.output_text)=..1.6"
+
+Dashboard = Callable[..., AppTest]
+
+
+@pytest.fixture
+def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashboard]:
+    """Runs a page of the dashboard over a log, read before unless `sync` says otherwise."""
+
+    def run(page: str, log: str | Path, query: str = "", sync: bool = True) -> AppTest:
+        warehouse = tmp_path / "pages.duckdb"
+        if sync:
+            opened = open_log(log, warehouse)
+            opened.sync()
+            opened.close()
+        monkeypatch.setenv("MISREAD_LOG", str(log))
+        monkeypatch.setenv("MISREAD_WAREHOUSE", str(warehouse))
+        monkeypatch.setenv("MISREAD_SYNC_SECONDS", "0")
+        app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
+        for pair in filter(None, query.split("&")):
+            name, _, value = pair.partition("=")
+            app.query_params[name] = value
+        return app.run().switch_page(f"pages/{page}.py").run()
+
+    yield run
+    _forget_open_logs()
+
+
+def _forget_open_logs() -> None:
+    """Stop the sync that a page started, and let the next test open its own log."""
+    try:
+        log, background = store._open()
+    except Exception:
+        pass
+    else:
+        background.stop()
+        log.close()
+    store._open.clear()
+    gc.collect()
+
+
+def text(app: AppTest) -> str:
+    """All that a page says."""
+    kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.info, app.warning)
+    said = [element.value for kind in kinds for element in kind]
+    return "\n".join([*said, *(metric.value for metric in app.metric)])
+
+
+def stands(app: AppTest) -> None:
+    assert not app.exception, [error.value for error in app.exception]
+
+
+@pytest.fixture
+def small_log(folder_log: Log) -> str:
+    """One record, flagged."""
+    image = write_picture(folder_log, picture())
+    write(folder_log, "predictions/a.jsonl", prediction("one", inputs__image=image))
+    write(folder_log, "feedback/a.jsonl", feedback("one"))
+    return folder_log.uri
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_full_log(dashboard: Dashboard, page: str) -> None:
+    app = dashboard(page, SAMPLE)
+    stands(app)
+    assert "**330** of 450 records" in text(app)
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_log(dashboard: Dashboard, folder_log: Log, page: str) -> None:
+    app = dashboard(page, folder_log.uri)
+    stands(app)
+    assert "**0** of 0 records" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_log_of_one_record(dashboard: Dashboard, small_log: str, page: str) -> None:
+    app = dashboard(page, small_log)
+    stands(app)
+    assert "**1** of 1 record" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_selection_that_holds_nothing(dashboard: Dashboard, page: str) -> None:
+    app = dashboard(page, SAMPLE, "text=no output says this")
+    stands(app)
+    assert "**0** of 450 records" in text(app)
+    if page in ("overview", "distributions", "cases"):
+        assert app.info, "an empty page says why"
+        app.button[-1].click()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_log_at_all(page: str, monkeypatch: pytest.MonkeyPatch, dashboard: Dashboard) -> None:
+    monkeypatch.delenv("MISREAD_LOG", raising=False)
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60).run()
+    stands(app)
+    assert "MISREAD_LOG is not set" in app.error[0].value
+    assert "make run" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_store_that_is_down_leaves_what_was_read(
+    dashboard: Dashboard, log_uri: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log.open(log_uri)
+    image = write_picture(log, picture())
+    events = [prediction(f"k{i}", inputs__image=image) for i in range(30)]
+    write(log, "predictions/a.jsonl", *events)
+    dashboard("data", log_uri)
+    _forget_open_logs()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{_closed_port()}")
+    started = time.monotonic()
+    app = dashboard(page, log_uri, sync=False)
+    background = store.syncing()
+    while background.problem is None and time.monotonic() < started + 60:
+        time.sleep(0.1)
+    app.run()
+    stands(app)
+    assert "**30** of 30 records" in text(app)
+    assert "does not answer" in text(app) and "what was read before" in text(app)
+
+
+def _closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def test_access_denied_is_one_sentence(
+    dashboard: Dashboard, log_uri: str, s3_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    app = dashboard("overview", log_uri, sync=False)
+    background = store.syncing()
+    deadline = time.monotonic() + 60
+    while background.problem is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    app.run()
+    stands(app)
+    assert "is denied" in text(app)
+
+
+def test_the_url_is_the_selection(dashboard: Dashboard, sample_log: OpenLog) -> None:
+    query = f"environment=prod&version=1.0.0&{LOW}&images=once"
+    app = dashboard("cases", SAMPLE, query)
+    held = parse_selection(query, sample_log.warehouse.projections)
+    served = queries.coverage(sample_log.warehouse, held).served
+    assert f"**{served}** of 450 records" in text(app)
+    chips = {button.label for button in app.button if str(button.key).startswith("chip.")}
+    assert chips == {"prod", r"version 1\.0\.0", r"word entropy under 1\.6", "each image once"}
+
+
+def test_the_first_page_shows_production_and_says_so_in_the_url(dashboard: Dashboard) -> None:
+    app = dashboard("overview", SAMPLE)
+    assert app.query_params["environment"] == "prod"
+    assert app.query_params["baseline"] == "test"
+
+
+def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE, "images=each")
+    assert "**450** of 450 records" in text(app)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=banana",
+        "entropy(outputs.output_text)=banana",
+        "entropy(outputs.output_text)=9..1",
+        "no_such(outputs.output_text)=1..2",
+        "images=sometimes",
+        "baseline=moon",
+        "environment=' or 1=1 --",
+        "text=<script>alert(1)</script>",
+        "sort=; drop table records",
+        "page=-4",
+        "page=999999",
+        "order=sideways",
+        "record=../../etc/passwd",
+    ],
+)
+@pytest.mark.parametrize("page", ["cases", "case"])
+def test_a_hostile_link_never_breaks_a_page(dashboard: Dashboard, page: str, query: str) -> None:
+    app = dashboard(page, SAMPLE, query)
+    stands(app)
+    left_out = ("since=", "entropy", "no_such", "images=", "baseline=")
+    assert bool(app.warning) == query.startswith(left_out)
+
+
+def test_removing_a_chip_removes_the_filter(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE, f"environment=prod&{LOW}")
+    app.button(key="chip.entropy(outputs.output_text)").click().run()
+    assert "**330** of 450 records" in text(app)
+    assert "entropy(outputs.output_text)" not in app.query_params
+
+
+def test_widgets_make_the_selection(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE)
+    app.multiselect(key="widget.environment").set_value(["test"]).run()
+    assert "**120** of 450 records" in text(app)
+    assert app.query_params["environment"] == "test"
+    app.text_input(key="widget.text").set_value("the").run()
+    assert app.query_params["text"] == "the"
+    app.toggle(key="widget.images").set_value(True).run()
+    assert app.query_params["images"] == "once"
+    stands(app)
+
+
+def test_a_preset_is_switched_on_and_off(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE)
+    app.button(key="preset.dark on light").click().run()
+    assert app.query_params["polarity(inputs.image)"] == "0.0.."
+    app.button(key="preset.dark on light").click().run()
+    assert "polarity(inputs.image)" not in app.query_params
+
+
+def test_sorting_and_paging(dashboard: Dashboard, sample_log: OpenLog) -> None:
+    name = "entropy(outputs.output_text)"
+    app = dashboard("cases", SAMPLE, f"environment=prod&sort={name}&order=up&page=3")
+    assert "49 to 72 of 330" in text(app)
+    page = queries.cases_page(
+        sample_log.warehouse, Selection(environment=("prod",)), name, False, 2, 24
+    )
+    first = page.rows["outputs.output_text"].iloc[0].replace("\n", "<br>")
+    assert first in "".join(element.proto.body for element in app.get("html"))
+
+
+def test_the_table_view(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE, "environment=prod&view=table")
+    stands(app)
+    assert len(app.dataframe[0].value) == 24
+
+
+@pytest.mark.parametrize("bucket", ["week", "day", "hour"])
+@pytest.mark.parametrize("measure", ["counts", "rate"])
+def test_the_trend_by_bucket_and_measure(dashboard: Dashboard, bucket: str, measure: str) -> None:
+    stands(dashboard("overview", SAMPLE, f"environment=prod&bucket={bucket}&measure={measure}"))
+
+
+def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog) -> None:
+    flagged = Selection(environment=("prod",), flag=("other",))
+    row = queries.cases_page(sample_log.warehouse, flagged).rows.iloc[0]
+    app = dashboard("case", SAMPLE, f"record={row['record_key']}")
+    stands(app)
+    said = text(app)
+    assert app.header[0].value.startswith("Flagged")
+    assert "than" in said and "of test" in said
+    assert "Not scored yet: toxicity" in said
+    shown = "".join(element.proto.body for element in app.get("html"))
+    assert row["feedback.comment"] in shown
+    for toggle in app.toggle:
+        toggle.set_value(True)
+    stands(app.run())
+
+
+def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:
+    app = dashboard("case", SAMPLE, "record=nobody")
+    assert app.header[0].value == "No such case"
+
+
+def test_quarantine_is_shown_with_its_reasons(dashboard: Dashboard) -> None:
+    app = dashboard("data", SAMPLE)
+    shown = app.dataframe[0].value
+    assert list(shown["line"]) == [9, 9]
+    assert any("record_key" in reason for reason in shown["reason"])
+
+
+def test_hostile_texts_are_shown_as_what_they_are(dashboard: Dashboard, folder_log: Log) -> None:
+    nasty = "<script>alert(1)</script><img src=x onerror=alert(1)> **bold** $x$ [a](javascript:1)"
+    write(
+        folder_log,
+        "predictions/a.jsonl",
+        prediction("<b>key</b>", nasty, version="<i>v</i>", environment="prod"),
+    )
+    write(
+        folder_log,
+        "feedback/a.jsonl",
+        feedback("<b>key</b>", "<u>flag</u>", user="<s>me</s>", comment=nasty),
+        feedback("<b>key</b>", None, ground_truth_string=nasty),
+    )
+    for page in PAGES:
+        app = dashboard(page, folder_log.uri)
+        stands(app)
+        bodies = [element.proto.body for element in app.get("html")]
+        assert not any("<script" in body or "<img" in body or "<u>" in body for body in bodies)
+        assert not any("<u>" in element.value for element in (*app.header, *app.markdown))
+
+
+def test_unreadable_images_are_said_so(dashboard: Dashboard, folder_log: Log) -> None:
+    broken = write_picture(folder_log, picture()[:60])
+    write(
+        folder_log,
+        "predictions/a.jsonl",
+        prediction("a", inputs__image=broken),
+        prediction("b", inputs__image="images/00/missing.png"),
+        prediction("c", inputs__image="../../secret.png"),
+        prediction("d"),
+        prediction("e", None),
+    )
+    app = dashboard("cases", folder_log.uri)
+    stands(app)
+    said = text(app)
+    assert "not an image that can be read" in said
+    assert "missing from the log" in said
+    assert "leaves the log" in said
+    assert "has no image" in said
+    assert "3 with an unreadable one" in said
+
+
+def test_new_records_are_shown_at_the_next_rerun(
+    dashboard: Dashboard, small_log: str, tmp_path: Path
+) -> None:
+    app = dashboard("overview", small_log)
+    write(Log.open(small_log), "predictions/b.jsonl", prediction("two"))
+    background = store.syncing()
+    while background.running:
+        time.sleep(0.05)
+    background.ask()
+    deadline = time.monotonic() + 30
+    while "of 2 records" not in text(app.run()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "**2** of 2 records" in text(app)
+
+
+def test_a_log_moved_elsewhere_shows_the_same(dashboard: Dashboard, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(SAMPLE, moved)
+    app = dashboard("overview", moved)
+    assert "**330** of 450 records" in text(app)
