@@ -2,12 +2,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format sample bench clean
+.PHONY: help run test check format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/  /'
 
 run: $(VENV)/.installed ## everything needed, then the dashboard on the sample log (or on MISREAD_LOG)
 	$(BIN)/python launch.py
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
+	$(BIN)/python -m tests.install_browser
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev ## lint, formatting, types
@@ -15,7 +19,7 @@ check: $(VENV)/.installed-dev ## lint, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-format: $(VENV)/.installed-dev
+format: $(VENV)/.installed-dev ## mend what a tool can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

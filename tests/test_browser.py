@@ -1,12 +1,11 @@
 """The main paths in a real browser, against the dashboard that `make run` starts.
 
-Chromium comes from the system (Debian: `apt-get install chromium`). Where there is none these tests
-are left out with a word, but not in CI, where a missing browser is a failure.
+Where there is no Chromium these tests are left out with a word, but not in CI, where a missing
+browser is a failure; see `install_browser`.
 """
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,10 +21,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.selection import Selection, parse_selection
+from tests.install_browser import find_browser
 from tests.samples import ROOT
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = os.environ.get("MISREAD_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -76,12 +74,13 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
+    chromium = find_browser()
+    if chromium is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs Chromium for the browser tests")
         pytest.skip("no Chromium on this machine: the browser tests are left out")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield opened
         opened.close()
 
@@ -212,7 +211,7 @@ def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     assert 0 < dark < 330
     page.get_by_role("button", name="polarity at least 0").click()
     heading(page, "330 cases")
-    page.get_by_role("button", name="Clear all").click()
+    page.get_by_role("button", name="Show all").click()
     heading(page, "450 cases")
 
 

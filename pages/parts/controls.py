@@ -192,7 +192,7 @@ def _presets(log: OpenLog, chosen: Selection) -> None:
             )
         if chosen != Selection():
             st.button(
-                "Clear all",
+                "Show all",
                 type="tertiary",
                 on_click=select,
                 args=(Selection(),),
