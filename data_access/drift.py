@@ -169,7 +169,10 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
     half /= 1 + z2 / total
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return (
+        0.0 if count == 0 else max(0.0, centre - half),
+        1.0 if count == total else min(1.0, centre + half),
+    )
 
 
 def share_change(

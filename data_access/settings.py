@@ -2,14 +2,11 @@
 
 import hashlib
 import os
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_access.errors import SettingsError
-
-PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Settings:
     warehouse: the DuckDB file; it can be deleted at any time.
     projections: modules (or paths of Python files) with projections of one's own.
     image_roots: `s3://bucket/prefix` places outside the log whose images may be fetched.
-    alphabet: the characters that the recognizer can write.
+    alphabet: the characters that the recognizer can write; None for printable ASCII.
     sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
     """
 
@@ -28,7 +25,7 @@ class Settings:
     warehouse: Path
     projections: tuple[str, ...] = ()
     image_roots: tuple[str, ...] = ()
-    alphabet: str = PRINTABLE
+    alphabet: str | None = None
     sync_seconds: float = 60.0
 
     @classmethod
@@ -52,7 +49,7 @@ class Settings:
             warehouse=_warehouse_path(environ, log.rstrip("/")),
             projections=_names(environ.get("MISREAD_PROJECTIONS", "")),
             image_roots=_names(environ.get("MISREAD_IMAGE_ROOTS", "")),
-            alphabet=environ.get("MISREAD_ALPHABET") or PRINTABLE,
+            alphabet=environ.get("MISREAD_ALPHABET") or None,
             sync_seconds=_seconds(environ.get("MISREAD_SYNC_SECONDS", "60")),
         )
 

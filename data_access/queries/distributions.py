@@ -197,9 +197,15 @@ def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
 
 
 def low_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:
-    """Values under the baseline's 5th percentile; None where the baseline has none."""
+    """Values under the baseline's 5th percentile; None where the baseline has none.
+
+    Where nothing lies under it (many of the baseline share the lowest value), the lowest bar.
+    """
     low = _quantile(warehouse, baseline, name, LOW_QUANTILE)
-    return None if low is None else Range(name, high=low)
+    if low is None:
+        return None
+    bins = extents(warehouse)[name]
+    return Range(name, high=low if low > bins.edges[0] else bins.edges[1])
 
 
 def high_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:
