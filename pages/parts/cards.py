@@ -139,8 +139,9 @@ def standing(found: Place, baseline_label: str) -> str:
     """`lower than 98% of test`."""
     if found.lower != found.lower:
         return f"nothing in {baseline_label} to compare with"
-    if max(found.lower, found.higher) < 0.005:
-        return f"the same as all of {baseline_label}"
+    same = 1 - found.lower - found.higher
+    if same > 0.5:
+        return f"the same as {words.percentile(same)} of {baseline_label}"
     side, portion = (
         ("lower", found.lower) if found.lower >= found.higher else ("higher", found.higher)
     )

@@ -44,7 +44,7 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
     colour = alt.Color(
         "flag:N",
         scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
     )
     filling = alt.Opacity(
         "state:N",
@@ -70,7 +70,9 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
             base.mark_rule(strokeWidth=5).encode(
                 middle, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)
             ),
-            base.mark_line(strokeWidth=1.5).encode(middle, rate, colour),
+            base.mark_line(strokeWidth=1.5)
+            .encode(middle, rate, colour)
+            .transform_filter("datum.state == 'complete'"),
             base.mark_point(filled=True, size=45).encode(
                 middle, rate, colour, filling, tooltip=tooltip
             ),
