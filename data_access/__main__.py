@@ -114,7 +114,16 @@ def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
+def _bring_up_a_copy(log: api.OpenLog) -> None:
+    """A copy of the warehouse may be old: read what is new before answering from it."""
+    if log.warehouse.path != log.settings.warehouse:
+        print("Another process has the warehouse; reading into a copy first.", file=sys.stderr)
+        with SyncBars() as bars:
+            log.sync(bars.show)
+
+
 def _status(log: api.OpenLog, asked: argparse.Namespace) -> int:
+    _bring_up_a_copy(log)
     status = queries.status(log.warehouse)
     if asked.json:
         told = {"log": log.settings.log, **asdict(status)}
@@ -139,6 +148,12 @@ def _status(log: api.OpenLog, asked: argparse.Namespace) -> int:
 
 def _export(log: api.OpenLog, asked: argparse.Namespace) -> int:
     selection = parse_selection(asked.selection, log.warehouse.projections)
+    _bring_up_a_copy(log)
+    if queries.status(log.warehouse).synced is None:
+        raise MisreadError(
+            f"Nothing of this log is in {log.warehouse.path} yet: "
+            "run `python -m data_access sync` first."
+        )
     total = queries.coverage(log.warehouse, selection).served
     with tqdm(total=total, unit=" records", disable=None) as bar:
         count = export(log.warehouse, selection, asked.file, bar.update)

@@ -14,6 +14,7 @@ import numpy as np
 BARS = 30  # about as many as a small chart can show
 MANTISSAS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)  # ISO 3, the R10 series
 SMALLEST_LOG = 1e-6
+LARGEST = 1e300  # values beyond are in the outermost bars; a span of floats must be a float
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Bins:
 
 def linear_bins(low: float, high: float, bars: int = BARS) -> Bins:
     """About `bars` bars of a width of 1, 2 or 5 times a power of ten, covering [low, high]."""
+    low, high = max(low, -LARGEST), min(high, LARGEST)
     span = max(high - low, abs(high) * 1e-9, 1e-9)
     exponent = math.floor(math.log10(span / bars))
     mantissa = next(m for m in (1, 2, 5, 10) if m * 10.0**exponent * bars >= span * (1 - 1e-9))

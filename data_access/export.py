@@ -1,5 +1,6 @@
 """A selection written to a file, safe to open in a spreadsheet."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def export(
     except OSError as error:
         raise MisreadError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
     return count
 
 

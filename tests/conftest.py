@@ -1,5 +1,6 @@
 """What tests share: a real S3 server, logs in it and in folders, warehouses, the sample log."""
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from data_access.api import OpenLog
 from data_access.embedded import EmbeddedServer, embedded_server, is_available
@@ -17,6 +19,9 @@ from tests.samples import SAMPLE, open_log
 
 OpenWarehouse = Callable[..., Warehouse]
 BUCKET = "misread-tests"
+
+settings.register_profile("misread", deadline=None)  # a busy machine is no failure
+settings.load_profile("misread")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,7 +94,9 @@ def open_warehouse(tmp_path: Path) -> Iterator[OpenWarehouse]:
 
 
 @pytest.fixture(scope="session")
-def sample_log(_own_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenLog]:
+def sample_log(
+    _own_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OpenLog]:
     """The sample log, read and scored; nobody may change it."""
     log = open_log(SAMPLE, tmp_path_factory.mktemp("sample") / "sample.duckdb")
     log.sync()
@@ -101,3 +108,8 @@ def sample_log(_own_environment: None, tmp_path_factory: pytest.TempPathFactory)
 def sample_frame(sample_log: OpenLog) -> pd.DataFrame:
     """Every record of the sample log, to compute answers from by other means."""
     return sample_log.records()
+
+
+def pytest_unconfigure() -> None:
+    """Hypothesis leaves a hook behind that keeps objects alive; DuckDB complains of each."""
+    gc.callbacks.clear()

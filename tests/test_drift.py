@@ -1,0 +1,182 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.spatial.distance
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_access import drift
+from data_access.drift import Drift
+
+RANDOM = np.random.default_rng(7)
+PAIRS = {
+    "apart": (RANDOM.normal(0, 1, 200), RANDOM.normal(1, 2, 300)),
+    "alike": (RANDOM.normal(0, 1, 50), RANDOM.normal(0, 1, 40)),
+    "ties": (RANDOM.integers(0, 4, 90).astype(float), RANDOM.integers(1, 5, 30).astype(float)),
+    "short": (np.array([1.0]), np.array([0.0, 1.0, 2.0])),
+    "constant": (np.full(40, 3.0), np.full(50, 3.0)),
+    "half constant": (np.full(40, 3.0), RANDOM.integers(1, 6, 50).astype(float)),
+}
+samples = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=30).map(
+    lambda values: np.sort(np.array(values))
+)
+every_pair = pytest.mark.parametrize(("values", "baseline"), PAIRS.values(), ids=PAIRS)
+
+
+def compare(values: np.ndarray, baseline: np.ndarray) -> Drift:
+    edges = np.histogram_bin_edges(np.concatenate([values, baseline]), 10)
+    bars, baseline_bars = (np.histogram(side, edges)[0] for side in (values, baseline))
+    return drift.compare(np.sort(values), np.sort(baseline), bars, baseline_bars)
+
+
+def delong_error(values: np.ndarray, baseline: np.ndarray) -> float:
+    """The standard error of Cliff's delta, from every pair of values."""
+    over = np.sign(values[:, None] - baseline[None, :])  # (n, m)
+    variance = 0.0
+    for placements in (over.mean(axis=1), over.mean(axis=0)):
+        count = len(placements)
+        variance += ((placements - over.mean()) ** 2).sum() / max(count - 1, 1) / count
+    return math.sqrt(variance)
+
+
+@every_pair
+def test_ks_is_scipys(values: np.ndarray, baseline: np.ndarray) -> None:
+    expected = scipy.stats.ks_2samp(values, baseline, method="asymp")
+    found = compare(values, baseline)
+    assert found.ks == pytest.approx(expected.statistic, abs=1e-12)
+    size = len(values) * len(baseline) / (len(values) + len(baseline))
+    assert found.p == pytest.approx(scipy.stats.kstwobign.sf(expected.statistic * size**0.5))
+
+
+@every_pair
+def test_effect_is_that_of_mann_whitney(values: np.ndarray, baseline: np.ndarray) -> None:
+    u = scipy.stats.mannwhitneyu(values, baseline).statistic
+    expected = 2 * u / (len(values) * len(baseline)) - 1
+    assert compare(values, baseline).effect == pytest.approx(expected, abs=1e-12)
+
+
+@given(samples, samples)
+def test_rank_statistics_equal_those_of_all_pairs(values: np.ndarray, baseline: np.ndarray) -> None:
+    ks, delta, error = drift._rank_statistics(values, baseline)
+    every = np.union1d(values, baseline)
+    gaps = [(values <= x).mean() - (baseline <= x).mean() for x in every]
+    assert ks == pytest.approx(np.abs(gaps).max(), abs=1e-9)
+    expected = np.sign(values[:, None] - baseline[None, :]).mean()
+    assert delta == pytest.approx(expected, abs=1e-9)
+    assert error == pytest.approx(delong_error(values, baseline), abs=1e-9)
+
+
+@given(samples, samples)
+def test_swapping_the_sides_turns_the_sign(values: np.ndarray, baseline: np.ndarray) -> None:
+    one, other = compare(values, baseline), compare(baseline, values)
+    assert one.effect == pytest.approx(-other.effect, abs=1e-9)
+    assert one.effect_low == pytest.approx(-other.effect_high, abs=1e-9)
+    assert one.ks == pytest.approx(other.ks, abs=1e-9)
+    assert one.jensen_shannon == pytest.approx(other.jensen_shannon, abs=1e-9)
+
+
+@given(samples, samples)
+def test_the_interval_holds_the_effect_and_stays_between_minus_one_and_one(
+    values: np.ndarray, baseline: np.ndarray
+) -> None:
+    found = compare(values, baseline)
+    assert -1 <= found.effect_low <= found.effect + 1e-9
+    assert found.effect - 1e-9 <= found.effect_high <= 1
+
+
+def test_the_interval_covers_the_true_effect_about_95_times_in_100() -> None:
+    random = np.random.default_rng(1)
+    true = 2 * scipy.stats.norm.cdf(0.5 / math.sqrt(2)) - 1
+    held = 0
+    for _ in range(300):
+        found = compare(random.normal(0.5, 1, 60), random.normal(0, 1, 40))
+        held += found.effect_low <= true <= found.effect_high
+    assert 0.91 <= held / 300 <= 0.99
+
+
+@every_pair
+def test_jensen_shannon_is_scipys_in_bits(values: np.ndarray, baseline: np.ndarray) -> None:
+    p, q = np.bincount(values.astype(int) + 9), np.bincount(baseline.astype(int) + 9)
+    length = max(len(p), len(q))
+    p, q = (np.pad(side, (0, length - len(side))) for side in (p, q))
+    expected = scipy.spatial.distance.jensenshannon(p, q, base=2) ** 2
+    assert drift.jensen_shannon(p, q) == pytest.approx(expected, abs=1e-12)
+
+
+def test_jensen_shannon_of_nothing_is_no_number() -> None:
+    assert math.isnan(drift.jensen_shannon(np.array([0, 0]), np.array([1, 2])))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_correction_is_scipys(p_values: list[float]) -> None:
+    found = drift.benjamini_hochberg(np.array(p_values))
+    assert found == pytest.approx(scipy.stats.false_discovery_control(p_values), abs=1e-12)
+
+
+def test_correction_leaves_out_what_was_not_compared() -> None:
+    found = drift.benjamini_hochberg(np.array([0.01, math.nan, 0.04]))
+    assert found == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)
+    assert len(drift.benjamini_hochberg(np.array([]))) == 0
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 1), (1, 1), (0, 50), (3, 50), (50, 50), (7, 9)])
+def test_wilson_is_scipys(count: int, total: int) -> None:
+    expected = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
+    assert drift.wilson(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_change_of_shares_is_newcombes() -> None:
+    """The example (a) and the extreme one (e) of Newcombe, 1998, table II, method 10."""
+    assert drift.share_change(56, 70, 48, 80) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert drift.share_change(5, 56, 0, 29) == pytest.approx((0.0893, -0.0381, 0.1926), abs=5e-5)
+
+
+def test_shares_of_nothing_are_no_numbers() -> None:
+    assert all(map(math.isnan, drift.wilson(0, 0)))
+    assert all(map(math.isnan, drift.share_change(0, 0, 1, 2)))
+    assert all(map(math.isnan, drift.share_change(1, 2, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("values", "baseline"), [([], []), ([], [1.0]), ([1.0], [])], ids=["both", "one", "other"]
+)
+def test_an_empty_side_has_no_values(values: list[float], baseline: list[float]) -> None:
+    zero = np.zeros(3, dtype=int)
+    found = drift.compare(np.array(values), np.array(baseline), zero, zero)
+    assert (found.n, found.baseline_n) == (len(values), len(baseline))
+    assert math.isnan(found.ks)
+    assert math.isnan(found.effect_high)
+    assert drift.verdict(found, math.nan) == "no values"
+
+
+def test_equal_constants_do_not_differ() -> None:
+    found = compare(np.full(40, 3.0), np.full(50, 3.0))
+    assert (found.ks, found.effect, found.jensen_shannon) == (0, 0, 0)
+    assert (found.effect_low, found.effect_high) == (0, 0)
+    assert drift.verdict(found, found.p) == "no difference to speak of"
+
+
+def held(effect: float, ks: float = 0.5, n: int = 1000) -> Drift:
+    fields: dict[str, Any] = dict.fromkeys(Drift.__annotations__, 0.0)
+    return Drift(**fields | {"n": n, "baseline_n": n, "effect": effect, "ks": ks})
+
+
+@pytest.mark.parametrize(
+    ("found", "p", "verdict"),
+    [
+        (held(0.9, n=29), 0.001, "too few to say"),
+        (held(0.9, n=30), 0.001, "clearly higher"),
+        (held(0.9), 0.05, "no difference to speak of"),
+        (held(0.474), 0.01, "clearly higher"),
+        (held(-0.474), 0.01, "clearly lower"),
+        (held(0.473), 0.01, "higher"),
+        (held(-0.147), 0.01, "lower"),
+        (held(0.146), 0.01, "different shape"),
+        (held(-0.1, ks=0.09), 0.01, "no difference to speak of"),
+    ],
+)
+def test_verdicts_say_how_much_and_which_way(found: Drift, p: float, verdict: str) -> None:
+    assert drift.verdict(found, p) == verdict

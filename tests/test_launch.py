@@ -1,0 +1,149 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_access.api import open as open_api
+from data_access.embedded import embedded_server, is_available
+from data_access.log import Log
+from tests.samples import ROOT, prediction, write
+
+DEMO_LOG = "s3://misread-demo/handwriting-reader"
+needs_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Launched:
+    """`python launch.py`, as `make run` starts it."""
+
+    def __init__(self, state: Path, **environ: str) -> None:
+        self.port = free_port()
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "launch.py"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "MISREAD_STATE": str(state),
+                "MISREAD_PORT": str(self.port),
+                "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+                **environ,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.descendants: set[int] = set()
+
+    def wait_until_healthy(self) -> float:
+        """Seconds from the start to an answer of the dashboard."""
+        for _ in range(600):
+            assert self.process.poll() is None, self.process.communicate()[0]
+            try:
+                address = f"http://127.0.0.1:{self.port}/_stcore/health"
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    assert answer.read() == b"ok"
+                self.descendants = descendants(self.process.pid)
+                return time.monotonic() - self.started
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+        raise AssertionError("no dashboard within a minute")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> str:
+        """What it printed, once it has ended."""
+        self.process.send_signal(number)
+        printed, _ = self.process.communicate(timeout=60)
+        return printed
+
+
+def descendants(pid: int) -> set[int]:
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(status.parent.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+@pytest.fixture(autouse=True)
+def _no_s3_server_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in list(os.environ):
+        if name.startswith("AWS_") and name != "AWS_EC2_METADATA_DISABLED":
+            monkeypatch.delenv(name)
+    yield
+
+
+@needs_linux
+@pytest.mark.skipif(not is_available(), reason="there is no embedded S3 server for this machine")
+def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    first = Launched(state)
+    first.wait_until_healthy()
+    assert len(first.descendants) >= 2  # the S3 server and the dashboard
+    printed = first.stop()
+    assert f"Misread is at http://127.0.0.1:{first.port}  (Ctrl-C stops it)" in printed
+    assert first.process.returncode == 0
+    assert "Traceback" not in printed
+    assert not any(Path(f"/proc/{pid}").exists() for pid in first.descendants)
+
+    with embedded_server(state / "s3") as server, monkeypatch.context() as patch:
+        for name, value in server.environ.items():
+            patch.setenv(name, value)
+        log = Log.open(DEMO_LOG)
+        assert len(list(log.list(""))) == 637
+        write(log, "predictions/date=2026-08-31/added.json", prediction("added"))
+
+    second = Launched(state)
+    assert second.wait_until_healthy() < 20
+    printed = second.stop(signal.SIGTERM)
+    assert "Uploading" not in printed
+    assert not any(Path(f"/proc/{pid}").exists() for pid in second.descendants)
+
+    monkeypatch.setenv("MISREAD_WAREHOUSE", str(state / "demo.duckdb"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    held = open_api(DEMO_LOG)
+    assert len(held.records()) == 451
+    held.close()
+
+
+@needs_linux
+def test_a_log_of_ones_own_is_shown_without_a_server(folder_log: Log, tmp_path: Path) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    warehouse = tmp_path / "own.duckdb"
+    launched = Launched(
+        tmp_path / "state", MISREAD_LOG=folder_log.uri, MISREAD_WAREHOUSE=str(warehouse)
+    )
+    launched.wait_until_healthy()
+    assert f"Your log: {folder_log.uri}" in launched.stop()
+    assert warehouse.exists()
+    assert not (tmp_path / "state" / "s3").exists()
+
+
+def test_what_cannot_be_started_is_told_in_a_sentence(tmp_path: Path) -> None:
+    launched = Launched(tmp_path / "state", MISREAD_LOG=str(tmp_path / "nowhere"))
+    printed, _ = launched.process.communicate(timeout=60)
+    assert launched.process.returncode == 2
+    assert printed.splitlines()[-1] == f"There is no folder {tmp_path / 'nowhere'}."
+    assert "Traceback" not in printed

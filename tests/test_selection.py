@@ -1,0 +1,268 @@
+import math
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.errors import SelectionError
+from data_access.projections import load_projections
+from data_access.selection import (
+    FILTERS,
+    Range,
+    Selection,
+    parse_selection,
+    query_string,
+    read_selection,
+    sentences,
+    source,
+    write_selection,
+)
+
+TABLE = load_projections()
+ENTROPY = "entropy(outputs.output_text)"
+ERRORS = "character_error_rate(outputs.output_text)"
+JULY, AUGUST = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
+
+words = st.text(max_size=8)
+moments = st.one_of(
+    st.dates(datetime(1971, 1, 1).date(), datetime(2198, 1, 1).date()).map(str),
+    st.datetimes(datetime(1971, 1, 1), datetime(2198, 1, 1)).map(lambda at: at.isoformat()),
+)
+ends = st.one_of(st.just(""), st.floats(allow_nan=False, allow_infinity=False).map(repr))
+ranges = st.one_of(st.just("none"), st.tuples(ends, ends).map("..".join))
+parameters = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["environment", "version", "flag", "text"]), words),
+        st.tuples(st.sampled_from(["since", "until"]), moments),
+        st.tuples(st.just("images"), st.sampled_from(["once", "each"])),
+        st.tuples(st.sampled_from([row.name for row in TABLE.rows]), ranges),
+    ),
+    max_size=6,
+)
+anything = st.lists(
+    st.tuples(st.sampled_from([row.key for row in FILTERS] + [ENTROPY, "x(y)", "page"]), words)
+)
+
+
+@given(parameters)
+def test_a_selection_survives_the_way_through_a_url(pairs: list[tuple[str, str]]) -> None:
+    selection, _ = read_selection(pairs, TABLE)
+    written = query_string(selection)
+    assert parse_selection(written, TABLE) == selection
+    assert parse_selection(f"https://misread.example/cases?page=2&{written}", TABLE) == selection
+    again, problems = read_selection(parse_qsl(written, keep_blank_values=True), TABLE)
+    assert (again, problems) == (selection, [])
+    assert query_string(again) == written
+
+
+@given(anything)
+@settings(max_examples=50)
+def test_whatever_a_url_says_there_is_a_selection_that_can_be_asked(
+    sample_log: OpenLog, pairs: list[tuple[str, str]]
+) -> None:
+    selection, problems = read_selection(pairs, TABLE)
+    assert all(problem.endswith(".") for problem in problems)
+    sentences(selection, TABLE)
+    assert 0 <= queries.coverage(sample_log.warehouse, selection).served <= 450
+
+
+def test_what_a_selection_says_in_english() -> None:
+    selection = Selection(
+        environment=("prod", "dev"),
+        version=("1.0.0",),
+        since=JULY,
+        until=AUGUST,
+        flag=("any", "none", "offensive"),
+        text="of to",
+        images="once",
+        ranges=(
+            Range(ENTROPY, high=3.2),
+            Range("polarity(inputs.image)", low=0.0),
+            Range("outputs.confidence", 0.5, 0.75),
+            Range(ERRORS, missing=True),
+        ),
+    )
+    assert sentences(selection, TABLE) == [
+        ("environment", "prod or dev"),
+        ("version", "version 1.0.0"),
+        ("since", "from 1 Jul 2026"),
+        ("until", "to 31 Jul 2026"),
+        ("flag", "flagged or not flagged or flagged offensive"),
+        ("text", "output contains “of to”"),
+        ("images", "each image once"),
+        (ENTROPY, "word entropy under 3.2"),
+        ("polarity(inputs.image)", "polarity at least 0"),
+        ("outputs.confidence", "confidence 0.5 to under 0.75"),
+        (ERRORS, "no character error rate"),
+    ]
+    for name, _ in sentences(selection, TABLE):
+        selection = selection.without(name)
+    assert selection == Selection()
+
+
+def test_a_url_is_legible() -> None:
+    selection = Selection(
+        environment=("prod",), flag=("incorrect", "other"), since=JULY, until=AUGUST,
+        ranges=(Range(ENTROPY, high=2.5),),
+    )  # fmt: skip
+    assert query_string(selection) == (
+        "environment=prod&since=2026-07-01&until=2026-07-31&flag=incorrect&flag=other"
+        "&entropy(outputs.output_text)=..2.5"
+    )
+
+
+def test_a_range_takes_the_place_of_another_of_its_projection() -> None:
+    selection = Selection().with_range(Range(ENTROPY, 1, 2)).with_range(Range(ENTROPY, 3, 4))
+    assert write_selection(selection) == {ENTROPY: ["3..4"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ("since=yesterday", "From was left out: “yesterday” is not a date such as 2026-09-30."),
+        ("since=1969-12-31", "From was left out: “1969-12-31” is not a date between 1970 and"),
+        ("until=0001-01-01T00:00:00%2B05:00", "To was left out: “0001-01-01T00:00:00+05:00” is"),
+        ("until=2026-13-01", "To was left out: “2026-13-01” is not a date"),
+        ("images=twice", "Repeated images was left out: images=twice: use images=once or"),
+        (f"{ENTROPY}=3", f"{ENTROPY} was left out: “3” is not a range such as"),
+        (f"{ENTROPY}=nan..", f"{ENTROPY} was left out: “nan” is not a number."),
+        (f"{ENTROPY}=..inf", f"{ENTROPY} was left out: “inf” is not a number."),
+        (f"{ENTROPY}=4..3", f"{ENTROPY} was left out: “4..3” ends before it begins."),
+        (f"{ENTROPY}=0..1 or 1=1", f"{ENTROPY} was left out: “1 or 1=1” is not a number."),
+        ("entropy(x)=..3", "entropy(x) was left out: there is no such projection."),
+        ("colour=red", "colour is not a filter: use environment, flag,"),
+        ("prod", "prod is not a filter:"),
+        ("&&", "&& is not a filter:"),
+        ("https://misread.example/cases", "https://misread.example/cases is not a filter:"),
+    ],
+)
+def test_what_is_not_understood_is_told(asked: str, problem: str) -> None:
+    with pytest.raises(SelectionError) as caught:
+        parse_selection(asked, TABLE)
+    assert str(caught.value).startswith(problem)
+
+
+def test_a_url_with_a_bad_parameter_keeps_the_good_ones() -> None:
+    pairs = [("environment", "prod"), ("since", "soon"), ("entropy(x)", "..3"), ("page", "2")]
+    selection, problems = read_selection(pairs, TABLE)
+    assert selection == Selection(environment=("prod",))
+    assert len(problems) == 2
+
+
+def test_a_question_mark_in_a_value_is_part_of_it() -> None:
+    asked = parse_selection("environment=prod&text=why?", TABLE)
+    assert asked == Selection(environment=("prod",), text="why?")
+    assert parse_selection("?environment=prod&text=why?", TABLE) == asked
+
+
+@pytest.mark.parametrize(
+    "text", ["' or 1=1 --", "%", "_", "\0", "'; drop table records; --", "\\", "?", "“"]
+)
+def test_hostile_text_is_only_looked_for(sample_log: OpenLog, text: str) -> None:
+    warehouse = sample_log.warehouse
+    hostile = Selection(environment=(text,), version=(text,), flag=(text,), text=text)
+    assert queries.coverage(warehouse, hostile).served == 0
+    found = queries.cases_page(warehouse, Selection(text=text), size=450).rows
+    assert all(text in output for output in found["outputs.output_text"])
+    assert queries.status(warehouse).served == 450
+
+
+def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    """The same filter by other means."""
+    keep = pd.Series(True, frame.index)
+    if selection.environment:
+        keep &= frame["environment"].isin(selection.environment)
+    if selection.version:
+        keep &= frame["version"].isin(selection.version)
+    if selection.since is not None:
+        keep &= frame["timestamp"] >= selection.since
+    if selection.until is not None:
+        keep &= frame["timestamp"] < selection.until
+    if selection.flag:
+        keep &= frame["feedback.flags"].map(
+            lambda flags: any(
+                len(flags) > 0 if flag == "any" else len(flags) == 0 if flag == "none"
+                else flag in flags
+                for flag in selection.flag
+            )
+        )  # fmt: skip
+    if selection.text:
+        keep &= (
+            frame["outputs.output_text"]
+            .str.lower()
+            .str.contains(selection.text.lower(), regex=False)
+        )
+    for held in selection.ranges:
+        values = frame[held.projection]
+        if held.missing:
+            keep &= values.isna()
+        else:
+            low = -math.inf if held.low is None else held.low
+            high = math.inf if held.high is None else held.high
+            keep &= (values >= low) & (values < high)
+    kept = frame[keep]
+    if selection.each_image_once:  # the frame is ordered by time and key
+        kept = kept.drop_duplicates("inputs.image")
+    return kept
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(),
+        Selection(environment=("prod",)),
+        Selection(environment=("prod", "test"), version=("2.0.0",)),
+        Selection(environment=("nowhere",)),
+        Selection(since=datetime(2026, 7, 20, 12, 30, tzinfo=UTC)),
+        Selection(since=JULY, until=AUGUST),
+        Selection(since=AUGUST, until=JULY),
+        Selection(flag=("any",)),
+        Selection(flag=("none",), environment=("prod",)),
+        Selection(flag=("incorrect", "offensive")),
+        Selection(flag=("none", "other")),
+        Selection(text="THE"),
+        Selection(ranges=(Range(ENTROPY, high=3.0), Range("polarity(inputs.image)", low=0.0))),
+        Selection(ranges=(Range("outputs.confidence", 0.5, 0.9),)),
+        Selection(ranges=(Range(ERRORS, missing=True),), flag=("any",)),
+        Selection(ranges=(Range(ERRORS),)),
+        Selection(ranges=(Range(ENTROPY, 3.0, 3.0),)),
+        Selection(images="once"),
+        Selection(images="once", flag=("any",), environment=("prod",)),
+    ],
+    ids=query_string,
+)
+def test_a_selection_holds_what_a_pandas_filter_keeps(
+    sample_log: OpenLog, sample_frame: pd.DataFrame, selection: Selection
+) -> None:
+    expected = list(by_pandas(sample_frame, selection)["record_key"])
+    assert list(sample_log.records(selection)["record_key"]) == expected
+    assert list(sample_log.records(query_string(selection))["record_key"]) == expected
+    coverage = queries.coverage(sample_log.warehouse, selection)
+    assert coverage.served == len(expected)
+    assert coverage.images == by_pandas(sample_frame, selection)["inputs.image"].nunique()
+
+
+def test_each_image_once_keeps_its_first_report(
+    sample_log: OpenLog, sample_frame: pd.DataFrame
+) -> None:
+    once = sample_log.records(Selection(images="once"))
+    assert len(once) == 435
+    assert once["inputs.image"].is_unique
+    first = sample_frame.groupby("inputs.image")["timestamp"].min()
+    assert np.all(first[once["inputs.image"]].to_numpy() == once["timestamp"].to_numpy())
+
+
+def test_no_value_of_a_user_is_in_the_sql() -> None:
+    selection = Selection(
+        environment=("ENV",), version=("VER",), flag=("FLAG",), text="TEXT", since=JULY,
+        ranges=(Range(ENTROPY, 1.5, 2.5),),
+    )  # fmt: skip
+    sql, params = source(selection)
+    assert params == ["ENV", "VER", datetime(2026, 7, 1), "FLAG", "TEXT", 1.5, 2.5]
+    assert not any(value in sql for value in ("ENV", "VER", "FLAG", "TEXT", "2026", "1.5"))

@@ -1,0 +1,155 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.errors import WarehouseError
+from data_access.log import Log
+from data_access.projections import load_projections
+from data_access.selection import Selection, source
+from data_access.sync import sync
+from data_access.warehouse import Warehouse
+from tests.conftest import OpenWarehouse
+from tests.samples import ROOT, prediction, write
+
+ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from data_access.log import Log
+from data_access.projections import load_projections
+from data_access.sync import sync
+from data_access.warehouse import Warehouse
+
+folder, file = sys.argv[1:]
+log = Log.open(folder)
+warehouse = Warehouse.open(Path(file), log.uri, load_projections())
+sync(log, warehouse)
+print(warehouse.path.name, warehouse.rows("select count(*) from records")[0][0])
+"""
+
+
+def test_a_second_process_gets_a_file_of_its_own(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    mine = open_warehouse(folder_log)
+    sync(folder_log, mine)
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", ANOTHER_PROCESS, folder_log.uri, str(mine.path)],
+            cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+        ).stdout.split()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert told == [["warehouse.2.duckdb", "1"]] * 2
+    assert queries.status(mine).served == 1
+
+
+def test_a_file_that_is_no_database_is_moved_aside(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    (tmp_path / "warehouse.duckdb").write_text("not a database" * 1000)
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    assert queries.status(warehouse).served == 1
+    assert (tmp_path / "warehouse.duckdb.broken").read_text().startswith("not a database")
+
+
+def test_a_warehouse_of_another_log_is_refused_and_left_alone(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    warehouse.close()
+    other = Log("s3://bucket/other", None)
+    with pytest.raises(WarehouseError, match=r"name another file in MISREAD_WAREHOUSE\.$"):
+        open_warehouse(other)
+    assert queries.status(open_warehouse(folder_log)).served == 1
+
+
+@pytest.mark.parametrize("place", ["a file/warehouse.duckdb", "a folder"])
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(WarehouseError, match="cannot be opened"):
+        Warehouse.open(tmp_path / place, "log", load_projections())
+
+
+def test_a_warehouse_of_an_older_layout_is_emptied_and_filled_again(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    with warehouse.transaction() as cursor:
+        cursor.execute("update meta set value = 'older' where name = 'schema'")
+    warehouse.close()
+    warehouse = open_warehouse(folder_log)
+    assert queries.status(warehouse).served == 0
+    sync(folder_log, warehouse)
+    assert queries.status(warehouse).served == 1
+
+
+def test_what_was_read_is_there_after_a_restart_without_a_sync(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    before = queries.status(warehouse)
+    warehouse.close()
+    assert queries.status(open_warehouse(folder_log)) == before
+
+
+def test_a_failed_transaction_leaves_nothing(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    warehouse = open_warehouse(folder_log)
+    with pytest.raises(KeyboardInterrupt), warehouse.transaction() as cursor:
+        cursor.execute("insert into quarantine values ('a', 1, 'b', 'c')")
+        raise KeyboardInterrupt
+    assert warehouse.rows("from quarantine") == []
+
+
+def test_eight_threads_get_right_answers(sample_log: OpenLog) -> None:
+    warehouse = sample_log.warehouse
+
+    def count(day: int) -> int:
+        sql, params = source(Selection(environment=("prod",)), [("day(timestamp) = ?", [day])])
+        return int(warehouse.rows(f"select count(*) from {sql}", params)[0][0])
+
+    expected = [count(day) for day in range(32)]
+    assert sum(expected) == 330
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(count, list(range(32)) * 8)) == expected * 8
+
+
+def test_an_answer_is_worked_out_once_for_each_version(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    warehouse = open_warehouse(folder_log)
+    asked = []
+    for _ in range(2):
+        warehouse.cached("how many", lambda: asked.append("asked"))
+    assert len(asked) == 1
+    write(folder_log, "predictions/1.json", prediction("a"))
+    sync(folder_log, warehouse)
+    warehouse.cached("how many", lambda: asked.append("asked"))
+    assert len(asked) == 2
+
+
+def test_equal_questions_with_other_values_have_other_answers(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    warehouse = open_warehouse(folder_log)
+    asked: list[list[Any]] = [[1], [2], ["1"], [1.5], [None]]
+    answers = [warehouse.query("select ?::varchar as it", params)["it"].iloc[0] for params in asked]
+    assert [str(answer) for answer in answers[:4]] == ["1", "2", "1", "1.5"]
+    assert warehouse.query("select ? + 1 as it", [1])["it"].iloc[0] == 2
