@@ -173,14 +173,14 @@ def _store(uri: str) -> Any:
             f"No AWS credentials for {uri}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY ({error})."
         ) from error
-    endpoint = client.meta.endpoint_url
-    is_aws = endpoint.endswith(".amazonaws.com")
+    endpoint, region = client.meta.endpoint_url, client.meta.region_name
+    usual = endpoint in ("https://s3.amazonaws.com", f"https://s3.{region}.amazonaws.com")
     return S3Store(
         bucket,
         prefix=prefix or None,
-        region=client.meta.region_name,
-        **({} if is_aws else {"endpoint": endpoint}),
-        virtual_hosted_style_request=is_aws and "." not in bucket,
+        region=region,
+        **({} if usual else {"endpoint": endpoint}),
+        virtual_hosted_style_request=usual and "." not in bucket,
         credential_provider=credentials,
         client_options={
             "allow_http": endpoint.startswith("http://"),

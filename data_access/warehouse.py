@@ -209,6 +209,10 @@ class Warehouse:
         cursor = self._connection.cursor()
         return cursor.sql(sql, params=list(params)).to_arrow_reader(STREAM_ROWS)
 
+    def table(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """All rows as Arrow columns, for statistics; never cached. Faster than `stream`."""
+        return self._connection.cursor().sql(sql, params=list(params)).to_arrow_table()
+
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """A few plain rows, never cached."""
         return self._connection.cursor().execute(sql, list(params)).fetchall()

@@ -15,6 +15,22 @@ def row_of(warehouse: Warehouse, sql: str, params: Sequence[Any] = ()) -> dict[s
     return {str(name): value for name, value in warehouse.query(sql, params).iloc[0].items()}
 
 
+def records_of(warehouse: Warehouse, keys: Sequence[str]) -> pd.DataFrame:
+    """These records with all of their columns, in no particular order.
+
+    Few rows are found by narrow columns and only then read in full: by row number, because
+    DuckDB reads whole columns to find keys among them.
+    """
+    return warehouse.query(
+        """
+        select *
+        from records
+        where rowid in (select rowid from records where record_key in (select unnest(?)))
+        """,
+        [list(keys)],
+    )
+
+
 def as_moment(value: Any) -> datetime | None:
     """A time of the warehouse, which is UTC without saying so."""
     return None if pd.isna(value) else pd.Timestamp(value).to_pydatetime().replace(tzinfo=UTC)

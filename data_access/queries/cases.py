@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from data_access.queries.answers import as_plain, row_of
+from data_access.queries.answers import as_plain, records_of, row_of
+from data_access.queries.coverage import coverage
 from data_access.queries.distributions import extents
 from data_access.selection import Selection, quoted, source
 from data_access.warehouse import Warehouse
@@ -41,15 +42,15 @@ def cases_page(
     """
     selected, params = source(selection)
     order = _order(warehouse, sort, descending)
-    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    total = coverage(warehouse, selection).served  # every page has asked for it already
     page = max(0, min(page, (total - 1) // size))
-    rows = warehouse.query(
-        f"select * from {selected} order by {order} limit ? offset ?",
+    found = warehouse.query(
+        f"select record_key from {selected} order by {order} limit ? offset ?",
         [*params, size, page * size],
     )
-    return CasesPage(
-        rows.assign(same_image=_same_image(warehouse, selection, rows)), total, page * size
-    )
+    rows = found.merge(records_of(warehouse, list(found["record_key"])), on="record_key")
+    rows = rows.assign(same_image=_same_image(warehouse, selection, rows))
+    return CasesPage(rows, total, page * size)
 
 
 def _same_image(warehouse: Warehouse, selection: Selection, rows: pd.DataFrame) -> list[int]:

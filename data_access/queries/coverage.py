@@ -45,7 +45,7 @@ def status(warehouse: Warehouse) -> Status:
         select
             count(*) as served,
             count(*) filter (len("feedback.flags") > 0) as flagged,
-            count(*) filter ({_unscored(warehouse)}) as unscored,
+            (select count(*) from records where {_unscored(warehouse)}) as unscored,
             (select count(*) from quarantine) as quarantined,
             (select count(*) from feedback anti join records using (record_key)) as waiting,
             min(timestamp) as oldest,
@@ -70,15 +70,24 @@ def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
     selected, params = source(selection)
     counts = row_of(
         warehouse,
+        # a group by is twice as fast as count(distinct), a where as count(*) filter
         f"""
+        with selected as (
+            from {selected}
+        ),
+        images as (
+            select image_id
+            from selected
+            group by image_id
+        )
         select
             count(*) as served,
             count(*) filter (len("feedback.flags") > 0) as flagged,
-            count(*) filter ({_unscored(warehouse)}) as unscored,
-            count(distinct image_id) as images,
-            count(*) filter ("inputs.image" is null) as without_image,
+            (select count(*) from selected where {_unscored(warehouse)}) as unscored,
+            (select count(image_id) from images) as images,
+            count(*) - count("inputs.image") as without_image,
             count(image_failure) as unreadable_images
-        from {selected}
+        from selected
         """,
         params,
     )

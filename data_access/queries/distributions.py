@@ -1,6 +1,7 @@
 """How a selection's projections are distributed, beside its baseline's."""
 
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _histogram_pairs(
         if row.name in bins and (names is None or row.name in names)
     ]
     sides = [_ascending(warehouse, side, rows) for side in (selection, baseline)]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         compared = list(
             pool.map(
                 lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
@@ -149,21 +150,32 @@ def _ascending(
 ) -> dict[str, _Column]:
     """Sorted values of a selection, fetched for as many projections at once as fit in memory."""
     selected, params = source(selection)
-    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    total = _at_most(warehouse, selected, params, VALUES_AT_ONCE // max(len(rows), 1))
     at_once = max(1, VALUES_AT_ONCE // max(total, 1))
     held: dict[str, _Column] = {}
     for start in range(0, len(rows), at_once):
         names = [row.name for row in rows[start : start + at_once]]
         columns = ", ".join(map(quoted, names))
-        table = warehouse.stream(f"select {columns} from {selected}", params).read_all()
-        with ThreadPoolExecutor() as pool:
+        table = warehouse.table(f"select {columns} from {selected}", params)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             held |= dict(zip(names, pool.map(_sorted, table.columns), strict=True))
     return held
 
 
+def _at_most(warehouse: Warehouse, selected: str, params: Sequence[Any], few: int) -> int:
+    """How many records are selected; where all there are would be few enough, that many."""
+    total = int(row_of(warehouse, "select count(*) as n from records")["n"])
+    if total > few:
+        total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    return total
+
+
 def _sorted(column: pa.ChunkedArray) -> _Column:
     values = column.drop_null().to_numpy()
-    return _Column(np.sort(values), column.null_count)
+    if not values.flags.writeable:  # still Arrow's own memory
+        values = values.copy()
+    values.sort()
+    return _Column(values, column.null_count)
 
 
 def _compare(

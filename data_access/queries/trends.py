@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from data_access import drift
-from data_access.queries.answers import as_moment, row_of
+from data_access.queries.answers import as_moment, records_of, row_of
 from data_access.queries.coverage import choices, flags
 from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
 from data_access.selection import Selection, quoted, source
@@ -194,22 +194,24 @@ def releases(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
 def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.DataFrame:
     """The selected records that were flagged last, newest first, with `flagged` (UTC)."""
     selected, params = source(selection)
-    return warehouse.query(
+    newest = warehouse.query(
         f"""
-        with newest as (
+        with said as (
             select record_key, max(timestamp) as flagged
             from feedback
             where flag is not null
             group by record_key
         )
-        select selected.*, flagged
-        from {selected} as selected
-        join newest using (record_key)
+        select record_key, flagged
+        from {selected}
+        join said using (record_key)
+        where "feedback.reports" > 0
         order by flagged desc, record_key
         limit ?
         """,
         [*params, count],
     )
+    return newest.merge(records_of(warehouse, list(newest["record_key"])), on="record_key")
 
 
 def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]) -> pd.DataFrame:
