@@ -31,7 +31,9 @@ clean: ## the environment and the demo's data; never your log
 	rm -rf $(VENV) .misread
 
 $(VENV)/.installed: requirements.txt
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Misread needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12 run"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -5,8 +5,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -14,21 +17,25 @@ from types import FrameType
 from tqdm import tqdm
 
 from data_access import api
-from data_access.__main__ import SyncBars
 from data_access.embedded import embedded_server, is_available
 from data_access.errors import LogError, MisreadError
 from data_access.log import Log, create_bucket
+from data_access.progress import SyncBars
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "sample" / "log"
 STATE = Path(os.environ.get("MISREAD_STATE", HERE / ".misread"))
+PORT = int(os.environ.get("MISREAD_PORT", "8501"))
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 
 
 def main() -> int:
     """Returns the exit code: 0 when stopped by Ctrl-C, 2 where something could not start."""
-    signal.signal(signal.SIGTERM, _stop)
+    for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
     try:
+        _require_port(PORT)
         with _log_environment() as environ:
             os.environ.update(environ)
             _sync()
@@ -38,6 +45,33 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 0
+
+
+def _require_port(port: int) -> None:
+    """Raises MisreadError where something listens there already, such as another dashboard."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise MisreadError(
+                f"Something answers at http://127.0.0.1:{port} already: stop it, "
+                "or choose another port with MISREAD_PORT."
+            )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else serves the demo's data meanwhile. Raises MisreadError where somebody does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        with contextlib.suppress(ImportError):  # there is no fcntl on Windows
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise MisreadError(
+                    f"Another `make run` serves {folder}: stop it, or set MISREAD_STATE."
+                ) from error
+        yield
 
 
 def _stop(signal_number: int, frame: FrameType | None) -> None:
@@ -52,7 +86,7 @@ def _log_environment() -> Iterator[dict[str, str]]:
         yield {}
     elif is_available():
         print("The sample log, in an S3 server on this machine (set MISREAD_LOG to see your own).")
-        with embedded_server(STATE / "s3") as server:
+        with _alone(STATE), embedded_server(STATE / "s3") as server:
             os.environ.update(server.environ)
             create_bucket(DEMO_LOG)
             _upload_sample(Log.open(DEMO_LOG))
@@ -92,24 +126,34 @@ def _sync() -> None:
 
 
 def _dashboard() -> int:
-    port = os.environ.get("MISREAD_PORT", "8501")
-    print(f"\n  Misread is at http://127.0.0.1:{port}  (Ctrl-C stops it)\n", flush=True)
     process = subprocess.Popen(
         [
             sys.executable, "-m", "streamlit", "run", str(HERE / "streamlit_app.py"),
-            "--server.address", "127.0.0.1", "--server.port", port,
+            "--server.address", "127.0.0.1", "--server.port", str(PORT),
         ],
         cwd=HERE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
+        while process.poll() is None and not _answers(f"http://127.0.0.1:{PORT}/_stcore/health"):
+            time.sleep(0.2)
+        if process.poll() is None:
+            print(f"\n  Misread is at http://127.0.0.1:{PORT}  (Ctrl-C stops it)\n", flush=True)
         return process.wait()
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=10)
         process.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

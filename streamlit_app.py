@@ -14,6 +14,9 @@ with st.sidebar:
     controls.sidebar(log)
     freshness.foot(log)
 freshness.banner(log)
-controls.selection_bar(log)
+link = controls.selection_bar(log)
 controls.frame()
-page.run()
+try:
+    page.run()
+finally:
+    controls.address(link)

@@ -1,10 +1,11 @@
-"""The command line: `python -m data_access sync | status | export`."""
+"""The command line: `python -m data_access sync | status | export | import-…`."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,9 @@ from tqdm import tqdm
 from data_access import api, queries
 from data_access.errors import MisreadError
 from data_access.export import export
+from data_access.importers import ImportReport, gantry, gradio
+from data_access.log import Log
+from data_access.progress import SyncBars
 from data_access.selection import parse_selection
 
 EPILOG = """
@@ -22,12 +26,16 @@ cached in a DuckDB file (MISREAD_WAREHOUSE), which can be deleted at any time.
 exit codes: 0 done; 1 done, but part of the log could not be read (said on standard error);
 2 not done, and why.
 """
+IMPORT_EPILOG = """
+Importing the same thing again adds nothing, so an import can be stopped and run again. Rows that
+cannot be read are told on standard error with file, line and reason, and the exit code is 1.
+"""
 EXPORT_EPILOG = """
 A selection is written as the dashboard's address writes it; paste the whole address if you like.
   python -m data_access export "environment=prod&flag=incorrect&flag=offensive" flagged.csv
   python -m data_access export "since=2026-09-01&until=2026-09-30" september.parquet
   python -m data_access export "entropy(outputs.output_text)=..2.5" gibberish.csv
-filters: environment, version, flag (also any, none), since, until, text, images=once, and
+filters: environment, version, flag (* for any, - for none), since, until, text, images=once, and
 ranges LOW..HIGH (HIGH excluded) of any projection, or none for records without a value.
 """
 
@@ -36,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     asked = _parser().parse_args(arguments)
     try:
+        if asked.only_adds:
+            return int(asked.run(api.open_log(asked.log), asked))
         log = api.open(asked.log)
         try:
             return int(asked.run(log, asked))
@@ -45,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. What was read so far is kept.", file=sys.stderr)
+        print("Stopped. What was done so far is kept.", file=sys.stderr)
         return 130
 
 
@@ -57,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=plain,
     )
-    parser.set_defaults(log=None)
+    parser.set_defaults(log=None, only_adds=False)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--log", metavar="PLACE", help="s3://bucket/prefix or a folder (default: MISREAD_LOG)"
@@ -77,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         "status",
         parents=[common],
         help="what has been read: served, flagged, unscored, quarantined",
-        description="Tell what the warehouse holds of the log, as of its last sync.",
+        description="Tell what the warehouse holds of the log, as of its last sync (or as of now, "
+        "where a dashboard has the warehouse and this reads into a copy).",
     )
     command.add_argument("--json", action="store_true", help="as one JSON object, for scripts")
     command.set_defaults(run=_status)
@@ -94,7 +105,62 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("selection", metavar="SELECTION", help='filters; "" means all records')
     command.add_argument("file", metavar="FILE", type=Path, help="ends in .csv or .parquet")
     command.set_defaults(run=_export)
+
+    command = commands.add_parser(
+        "import-gradio",
+        parents=[common],
+        help="add what a Gradio app flagged into a folder",
+        description="Add every row of the .csv files that Gradio 5 and 6 flag into, as a record "
+        "with its image and its flag.",
+        epilog=IMPORT_EPILOG,
+        formatter_class=plain,
+    )
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="the app's flagging_dir")
+    command.add_argument(
+        "--application-folder",
+        metavar="DIR",
+        type=Path,
+        help="the app's working directory, where images are not found below FOLDER",
+    )
+    command.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="of the app's clock, such as Europe/Berlin (default: this machine's)",
+    )
+    command.add_argument("--environment", default="prod", help="of the records (default: prod)")
+    command.add_argument("--application", metavar="NAME", help="of the records")
+    command.add_argument("--version", metavar="V", help="of the model that wrote the outputs")
+    command.add_argument("--image-column", metavar="NAME", help="default: found by its files")
+    command.add_argument(
+        "--output-column", metavar="NAME", help="default: the other one, or output"
+    )
+    command.add_argument("--flag-column", metavar="NAME", default="flag", help="default: flag")
+    command.set_defaults(run=_import_gradio, only_adds=True)
+
+    command = commands.add_parser(
+        "import-gantry",
+        parents=[common],
+        help="add a data frame as Gantry exported it: .csv, .jsonl or .parquet",
+        description="Add every row of a table with columns such as inputs.image, "
+        "outputs.output_text, feedback.flag and tags.env as a record. Columns named as calls, such "
+        "as detoxify.obscene(outputs.output_text), are kept as scores.",
+        epilog=IMPORT_EPILOG,
+        formatter_class=plain,
+    )
+    command.add_argument("file", metavar="FILE", type=Path)
+    command.add_argument("--environment", help="of rows that name none in tags.env")
+    command.add_argument(
+        "--time",
+        type=_moment,
+        help="of rows without a timestamp, ISO 8601 (default: when FILE was last changed)",
+    )
+    command.set_defaults(run=_import_gantry, only_adds=True)
     return parser
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
@@ -107,7 +173,7 @@ def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
         f"{_number(report.scored_texts, 'text')} and "
         f"{_number(report.scored_images, 'image')} scored."
     )
-    for failure in report.failures[:10]:
+    for failure in list(report.failures)[:10]:
         print(failure, file=sys.stderr)
     if len(report.failures) > 10:
         print(f"… and {len(report.failures) - 10:,} more like these.", file=sys.stderr)
@@ -161,29 +227,39 @@ def _export(log: api.OpenLog, asked: argparse.Namespace) -> int:
     return 0
 
 
-class SyncBars:
-    """A progress bar for each stage of a sync, on standard error where that is a terminal."""
+def _import_gradio(log: Log, asked: argparse.Namespace) -> int:
+    options = gradio.Options(
+        application_folder=asked.application_folder,
+        timezone=None if asked.timezone is None else gradio.zone(asked.timezone),
+        environment=asked.environment,
+        application=asked.application,
+        version=asked.version,
+        image_column=asked.image_column,
+        output_column=asked.output_column,
+        flag_column=asked.flag_column,
+    )
+    with SyncBars() as bars:
+        report = gradio.import_folder(log, asked.folder, options, bars.show)
+    return _imported(report)
 
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._stage = ""
 
-    def __enter__(self) -> "SyncBars":
-        return self
+def _import_gantry(log: Log, asked: argparse.Namespace) -> int:
+    with SyncBars() as bars:
+        report = gantry.import_file(log, asked.file, asked.environment, asked.time, bars.show)
+    return _imported(report)
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
-    def show(self, stage: str, done: int, total: int) -> None:
-        if not total:
-            return
-        if self._bar is None or stage != self._stage:
-            if self._bar is not None:
-                self._bar.close()
-            self._bar = tqdm(total=total, desc=stage, disable=None)
-            self._stage = stage
-        self._bar.update(done - self._bar.n)
+def _imported(report: ImportReport) -> int:
+    print(
+        f"{_number(report.rows, 'row')} read, {len(report.refused):,} refused. New in the log: "
+        f"{_number(report.predictions_added, 'prediction')}, {report.feedback_added:,} feedback, "
+        f"{_number(report.images_added, 'image')}, "
+        f"{_number(report.scores_added, 'column')} of scores."
+    )
+    refused = report.refused + report.refused_cells
+    for row in refused:
+        print(row, file=sys.stderr)
+    return 1 if refused else 0
 
 
 def _number(count: int, noun: str) -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_access import queries
-from data_access.errors import LogError
-from data_access.log import Log
+from data_access.errors import LogError, WarehouseError
+from data_access.log import Log, UnreachableLog
 from data_access.projections import load_projections
 from data_access.projections.image import open_image
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings
 from data_access.sync import Progress, SyncReport, silent, sync
 from data_access.warehouse import Warehouse
+from data_access.writer import Writer, spool_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,19 +56,59 @@ class OpenLog:
             raise LogError(f"The record {record_key} has no image.", passing=False)
         return open_image(self.log.image(case.record["inputs.image"]))
 
+    def writer(self, seconds: float | None = None) -> Writer:
+        """Writes predictions and feedback to this log, through the spool of MISREAD_SPOOL.
+
+        seconds: have a thread send what is written, and try again that often. Close it when
+        done. Raises LogError where the spool cannot be made.
+        """
+        return Writer(self.log, spool_folder(), seconds)
+
     def close(self) -> None:
         self.warehouse.close()
+
+
+def open_log(uri: str | os.PathLike[str] | None = None) -> Log:
+    """The log alone, for those that only add to it: no warehouse is opened.
+
+    Raises SettingsError or LogError.
+    """
+    settings = _settings(uri)
+    return Log.open(settings.log, settings.image_roots)
+
+
+def open_writer(uri: str | os.PathLike[str] | None = None, seconds: float | None = None) -> Writer:
+    """`OpenLog.writer` for an application that only writes. Raises SettingsError or LogError."""
+    return Writer(open_log(uri), spool_folder(), seconds)
 
 
 def open(uri: str | os.PathLike[str] | None = None) -> OpenLog:
     """Open the log at `s3://bucket/prefix` or in a folder; by default that of MISREAD_LOG.
 
     Raises SettingsError, LogError or WarehouseError, each with a sentence that says what to do.
+    A log that cannot be opened but was read before is opened as it was read; syncing it raises.
     """
+    settings = _settings(uri)
+    try:
+        log = Log.open(settings.log, settings.image_roots)
+    except LogError as error:
+        if not settings.warehouse.exists():
+            raise
+        log = UnreachableLog(settings.log, str(error))  # what was read before can still be shown
+        try:
+            return OpenLog(settings, log, _warehouse(settings))
+        except WarehouseError:
+            raise error from None
+    return OpenLog(settings, log, _warehouse(settings))
+
+
+def _warehouse(settings: Settings) -> Warehouse:
+    projections = load_projections(settings.projections, settings.alphabet)
+    return Warehouse.open(settings.warehouse, settings.log, projections)
+
+
+def _settings(uri: str | os.PathLike[str] | None) -> Settings:
     environ = dict(os.environ)
     if uri is not None:
         environ["MISREAD_LOG"] = os.fspath(uri)
-    settings = Settings.from_environment(environ)
-    projections = load_projections(settings.projections, settings.alphabet)
-    log = Log.open(settings.log, settings.image_roots)
-    return OpenLog(settings, log, Warehouse.open(settings.warehouse, settings.log, projections))
+    return Settings.from_environment(environ)

@@ -21,6 +21,7 @@ Verdict = Literal[
     "no values",
     "too few to say",
     "no difference to speak of",
+    "no clear difference",
     "lower",
     "higher",
     "clearly lower",
@@ -37,6 +38,7 @@ class Drift:
     p: its asymptotic two-sided p-value, not corrected.
     effect: Cliff's delta, from −1 (every value lower than every baseline value) to 1.
     effect_low, effect_high: its 95% interval.
+    median, baseline_median: the middle values.
     jensen_shannon: divergence in bits over the histogram's bars, 0 to 1.
     All NaN where a side has no values.
     """
@@ -45,6 +47,8 @@ class Drift:
     baseline_n: int
     mean: float
     baseline_mean: float
+    median: float
+    baseline_median: float
     ks: float
     p: float
     effect: float
@@ -58,16 +62,19 @@ def compare(
 ) -> Drift:
     """Compare ascending values, shapes (n,) and (m,), and their bar counts, shapes (bars,)."""
     n, m = len(values), len(baseline)
+    mean, baseline_mean = (float(v.mean()) if len(v) else math.nan for v in (values, baseline))
+    median, baseline_median = (_middle(values), _middle(baseline))
     if not n or not m:
-        mean, baseline_mean = (float(v.mean()) if len(v) else math.nan for v in (values, baseline))
-        return Drift(n, m, mean, baseline_mean, *[math.nan] * 6)
+        return Drift(n, m, mean, baseline_mean, median, baseline_median, *[math.nan] * 6)
     distance, delta, error = _rank_statistics(values, baseline)
-    low, high = _delta_interval(delta, error)
+    low, high = _delta_interval(delta, error, min(n, m))
     return Drift(
         n=n,
         baseline_n=m,
-        mean=float(values.mean()),
-        baseline_mean=float(baseline.mean()),
+        mean=mean,
+        baseline_mean=baseline_mean,
+        median=median,
+        baseline_median=baseline_median,
         ks=distance,
         p=float(kolmogorov(distance * math.sqrt(n * m / (n + m)))),
         effect=delta,
@@ -75,6 +82,14 @@ def compare(
         effect_high=high,
         jensen_shannon=jensen_shannon(bars, baseline_bars),
     )
+
+
+def _middle(ascending: np.ndarray) -> float:
+    """The median of sorted values; NaN of none."""
+    if not len(ascending):
+        return math.nan
+    half = len(ascending) // 2
+    return float(ascending[half] + ascending[-half - 1]) / 2
 
 
 def _rank_statistics(values: np.ndarray, baseline: np.ndarray) -> tuple[float, float, float]:
@@ -108,10 +123,18 @@ def _rank_statistics(values: np.ndarray, baseline: np.ndarray) -> tuple[float, f
     return float(np.abs(gaps).max()), higher if swapped else -higher, error
 
 
-def _delta_interval(delta: float, error: float) -> tuple[float, float]:
-    """95% interval of Cliff's delta on the scale of Fisher's z, which keeps it inside −1 and 1."""
+def _delta_interval(delta: float, error: float, few: int) -> tuple[float, float]:
+    """95% interval of Cliff's delta on the scale of Fisher's z, which keeps it inside −1 and 1.
+
+    Where the samples do not overlap, the standard error is 0 and says nothing: the limit is then
+    what `few` independent values on one side would show by chance in one case of forty. NaN for
+    a sample of one value.
+    """
+    if few < 2:
+        return math.nan, math.nan
     if abs(delta) >= 1:
-        return delta, delta
+        limit = 2 * 0.025 ** (1 / few) - 1
+        return (limit, 1.0) if delta > 0 else (-1.0, -limit)
     centre, half = math.atanh(delta), Z95 * error / (1 - delta * delta)
     return math.tanh(centre - half), math.tanh(centre + half)
 
@@ -153,7 +176,8 @@ def verdict(drift: Drift, corrected_p: float) -> Verdict:
     if min(drift.n, drift.baseline_n) < ENOUGH:
         return "too few to say"
     if corrected_p >= SIGNIFICANT:
-        return "no difference to speak of"
+        within = drift.effect_low > -NEGLIGIBLE and drift.effect_high < NEGLIGIBLE
+        return "no difference to speak of" if within else "no clear difference"
     if abs(drift.effect) < NEGLIGIBLE:
         return "different shape" if drift.ks >= OTHER_SHAPE else "no difference to speak of"
     if drift.effect < 0:

@@ -1,6 +1,7 @@
 """A selection written to a file, safe to open in a spreadsheet."""
 
 import contextlib
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from data_access.queries import record_batches
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def export(
@@ -28,11 +29,11 @@ def export(
     progress(rows) is called after each batch. The file appears whole or not at all. Raises
     MisreadError for another suffix or a place that cannot be written.
     """
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix.lower() not in (".csv", ".parquet"):
         raise MisreadError(f"{path.name} must end in .csv or .parquet.")
     unfinished = path.with_name(f".{path.name}.unfinished")
     batches = record_batches(warehouse, selection)
-    write = _write_csv if path.suffix == ".csv" else _write_parquet
+    write = _write_csv if path.suffix.lower() == ".csv" else _write_parquet
     try:
         count = write(batches, unfinished, progress)
         unfinished.replace(path)
@@ -46,15 +47,19 @@ def export(
 
 def safe_csv(frame: pd.DataFrame) -> str:
     """A frame as CSV in which no text is taken for a formula (a leading ' is put before it)."""
-    return _defused(frame).to_csv(index=False)
+    return _defused(frame).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _write_csv(batches: pa.RecordBatchReader, path: Path, progress: Callable[[int], None]) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        _defused(batches.schema.empty_table().to_pandas()).to_csv(file, index=False)
+        _defused(batches.schema.empty_table().to_pandas()).to_csv(
+            file, index=False, quoting=csv.QUOTE_NONNUMERIC
+        )
         for batch in batches:
-            _defused(batch.to_pandas()).to_csv(file, index=False, header=False)
+            _defused(batch.to_pandas()).to_csv(
+                file, index=False, header=False, quoting=csv.QUOTE_NONNUMERIC
+            )
             count += batch.num_rows
             progress(batch.num_rows)
     return count
@@ -82,7 +87,8 @@ def _defused(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _cell(value: object) -> object:
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA_STARTS) else value.replace("\0", "")
+        legible = value.replace("\0", "")
+        return f"'{legible}" if legible.startswith(FORMULA_STARTS) else legible
     if isinstance(value, np.ndarray):  # the list of a record's flags
         return _cell(", ".join(map(str, value)))
     return value

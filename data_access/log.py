@@ -27,6 +27,9 @@ from data_access.errors import LogError
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 SILENCE = 10.0
+SILENT = re.compile(r"error sending request|\bconnect|timed? ?out|\bdns\b", re.IGNORECASE)
+DENIED = re.compile(r"\b403\b|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey")
+FAILING = re.compile(r"\b50[0-9]\b|SlowDown|InternalError|ServiceUnavailable")
 MISSING_IMAGE = "the image is missing from the log"
 
 
@@ -48,7 +51,7 @@ class Log:
         self._store = store
         self._image_roots = image_roots
         self._image_stores: dict[str, Any] = {}
-        self._silence = (0.0, "")  # until when images are not asked for, and why
+        self._silences: dict[int, tuple[float, str]] = {}  # by store: until when, and why
 
     @classmethod
     def open(cls, uri: str, image_roots: tuple[str, ...] = ()) -> "Log":
@@ -105,7 +108,7 @@ class Log:
         SILENCE seconds, so that a page of images does not wait for each of them.
         """
         store, key = self._image_place(name)
-        until, reason = self._silence
+        until, reason = self._silences.get(id(store), (0.0, ""))
         if time.monotonic() < until:
             raise LogError(reason)
         try:
@@ -121,8 +124,10 @@ class Log:
         except ValueError as error:
             raise LogError("the image's name is no key of an object", passing=False) from error
         except (BaseError, OSError) as error:
-            self._silence = (time.monotonic() + SILENCE, _sentence(self.uri, error))
-            raise LogError(_sentence(name, error)) from error
+            sentence = _sentence(name, error)
+            if _is_silent(error):
+                self._silences[id(store)] = (time.monotonic() + SILENCE, sentence)
+            raise LogError(sentence, passing=_may_pass(error)) from error
 
     def _image_place(self, name: str) -> tuple[Any, str]:
         if ".." in re.split(r"[/\\]", name):
@@ -140,6 +145,26 @@ class Log:
             "the image lies outside the log and MISREAD_IMAGE_ROOTS, so it was not fetched",
             passing=False,
         )
+
+
+class UnreachableLog(Log):
+    """A log that could not be opened: every request for it says why."""
+
+    def __init__(self, uri: str, sentence: str) -> None:
+        super().__init__(uri, None)
+        self._sentence = sentence
+
+    def list(self, prefix: str) -> Iterator[LogObject]:
+        raise LogError(self._sentence)
+
+    def get(self, key: str) -> bytes:
+        raise LogError(self._sentence)
+
+    def put(self, key: str, body: bytes) -> bool:
+        raise LogError(self._sentence)
+
+    def image(self, name: str) -> bytes:
+        raise LogError(self._sentence)
 
 
 def create_bucket(uri: str) -> None:
@@ -198,10 +223,24 @@ def _sentence(place: str, error: Exception) -> str:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return f"Access to {place} is denied: check the credentials and the bucket's policy."
     text = str(error).partition("\n\nDebug source:")[0]
-    if re.search(r"403|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey", text):
+    if _is_silent(error):
+        return f"{place} does not answer: is the store up, and its address right?"
+    if DENIED.search(text):
         return f"Access to {place} is denied: check the credentials and the bucket's policy."
     if "NoSuchBucket" in text:
         return f"There is no bucket for {place}."
-    if re.search(r"error sending request|connect|timed? ?out|dns", text, re.IGNORECASE):
-        return f"{place} does not answer: is the store up, and its address right?"
+    if re.search(r"\b301\b|PermanentRedirect|AuthorizationHeaderMalformed", text):
+        return f"The bucket of {place} is in another region: set AWS_REGION to it."
     return f"{place} cannot be read: {text.splitlines()[0][:200]}"
+
+
+def _is_silent(error: Exception) -> bool:
+    """Whether the store did not answer at all."""
+    return bool(SILENT.search(str(error).partition("\n\nDebug source:")[0]))
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may well succeed later: no answer, denied, or the server's fault."""
+    text = str(error).partition("\n\nDebug source:")[0]
+    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+    return denied or _is_silent(error) or bool(DENIED.search(text) or FAILING.search(text))

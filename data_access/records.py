@@ -24,16 +24,23 @@ from pydantic import (
 )
 
 MAX_OBJECT_BYTES = 512 * 1024 * 1024  # unpacked; past this an object is quarantined whole
+MAX_ROWS = 5_000_000  # of one Parquet object: a few bytes of it can stand for a million rows
 MAX_TEXT = 1_000_000
 MAX_TAGS = 1_000
+REQUIRED = ("record_key", "timestamp", "environment")
 GROUPS = ("inputs", "outputs", "feedback", "tags")
 
 
 def _utc(moment: datetime) -> datetime:
     """A time without a zone is taken as UTC."""
+    named = moment.year
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # years 1 and 9999, beyond which a zone can lead
+        raise ValueError(f"the year {named} is not between 1970 and 2199") from None
     if not 1970 <= moment.year < 2200:
         raise ValueError(f"the year {moment.year} is not between 1970 and 2199")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment
 
 
 Key = Annotated[str, Field(min_length=1, max_length=200)]
@@ -147,7 +154,7 @@ def read_object(key: str, body: bytes) -> Contents:
             try:
                 add(contents, line, event)
             except (ValidationError, ValueError, TypeError, RecursionError) as error:
-                _quarantine(contents, line, _reason(error), repr(event))
+                _quarantine(contents, line, _reason(error), _written(event))
     except Exception as error:  # decoders raise many kinds on hostile bytes
         _quarantine(contents, 0, f"the object cannot be read: {_reason(error)}", repr(body[:200]))
     return contents
@@ -166,7 +173,7 @@ def _unpacked(body: bytes) -> bytes:
 def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line (from 1) and event; a line that is no JSON object goes to quarantine here."""
     if body.startswith(b"PAR1"):
-        yield from enumerate(pq.read_table(io.BytesIO(body)).to_pylist(), start=1)
+        yield from enumerate(_parquet_rows(body), start=1)
         return
     whole = _json_or_none(body)
     if isinstance(whole, list):
@@ -179,7 +186,18 @@ def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, An
         if isinstance(row, dict):
             yield line, row
         else:
-            _quarantine(contents, line, "not a JSON object", repr(row))
+            _quarantine(contents, line, "not a JSON object", _written(row))
+
+
+def _parquet_rows(body: bytes) -> Iterator[dict[str, Any]]:
+    file = pq.ParquetFile(io.BytesIO(body))
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    if sum(group.total_byte_size for group in groups) > MAX_OBJECT_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_OBJECT_BYTES:,} bytes")
+    if file.metadata.num_rows > MAX_ROWS:
+        raise ValueError(f"it has {file.metadata.num_rows:,} rows; {MAX_ROWS:,} can be read")
+    for batch in file.iter_batches():
+        yield from batch.to_pylist()
 
 
 def _json_or_none(body: bytes) -> Any:
@@ -216,22 +234,26 @@ def _add_prediction(contents: Contents, line: int, event: dict[str, Any]) -> Non
     tags: dict[str, Any] = {}
     said: dict[str, Any] = {}
     for name, value in _flat(event).items():
+        if value is None and name not in REQUIRED:
+            continue
+        if value == "" and name not in REQUIRED and name != "outputs.output_text":
+            continue
         if name in _PREDICTION_FIELDS:
             known[name] = value
         elif name.startswith("feedback."):
             said[name.removeprefix("feedback.")] = value
-        elif value is not None:
+        else:
             tags[name.removeprefix("tags.")] = value
     prediction = Prediction(**known, tags=tags)
+    _tags_json(tags).encode()
     feedback = None
-    if any(value is not None for value in said.values()):
-        inline: dict[str, Any] = {
+    if said.keys() & {"flag", "ground_truth_string", "comment"}:
+        logged: dict[str, Any] = {
             "feedback_key": f"{prediction.record_key[:190]}:logged",
             "record_key": prediction.record_key,
             "timestamp": prediction.timestamp,
         }
-        feedback = Feedback(**(inline | said))
-    _tags_json(tags).encode()
+        feedback = Feedback(**(logged | said))
     contents.predictions.append((line, prediction))
     if feedback is not None:
         contents.feedback.append((line, feedback))
@@ -253,6 +275,10 @@ _PREDICTION_FIELDS = {
 def _tags_json(tags: dict[str, Any]) -> str:
     """Raises ValueError for infinities and NaN, which JSON does not have."""
     return json.dumps(tags, allow_nan=False, default=str, ensure_ascii=False)
+
+
+def _written(event: Any) -> str:
+    return json.dumps(event, default=str, ensure_ascii=False)
 
 
 def _quarantine(contents: Contents, line: int, reason: str, excerpt: str) -> None:

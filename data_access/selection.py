@@ -7,19 +7,21 @@ projection's own name.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from data_access.errors import SelectionError
 from data_access.projections import Table
+from data_access.sql import Condition, quoted
 
-ANY_FLAG = "any"
-NO_FLAG = "none"
+ANY_FLAG = "*"
+NO_FLAG = "-"  # no words: an application may have a flag of any name
 MISSING = "none"
+# of the dashboard's address, beside filters
+PAGE_PARAMETERS = ("baseline", "record", "sort", "order", "page", "view", "bucket", "measure")
 DAY = timedelta(days=1)
-
-Condition = tuple[str, list[Any]]
+FOLDED = ("When", "Where")  # groups of filters that choose among the reports of an image
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,15 @@ def _moment(values: list[str]) -> datetime | None:
 def _until(values: list[str]) -> datetime | None:
     """A date names the whole of its day."""
     moment = _moment(values)
-    return moment + DAY if moment is not None and len(values[-1]) == len("2026-09-30") else moment
+    return moment + DAY if moment is not None and _is_date(values[-1]) else moment
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _written_moment(moment: datetime) -> str:
@@ -255,14 +265,16 @@ def parse_selection(text: str, projections: Table) -> Selection:
     pairs = parse_qsl(query, keep_blank_values=True)
     selection, problems = read_selection(pairs, projections)
     known = {row.key for row in FILTERS}
-    strangers = [key for key, _ in pairs if key not in known and key not in projections]
+    also = PAGE_PARAMETERS if is_address else ()
     if query and not pairs:
-        strangers = [query]
-    if strangers and not is_address:
-        problems.append(
-            f"{strangers[0]} is not a filter: use {', '.join(sorted(known))} "
-            "or a projection's name."
-        )
+        pairs = [(query, "")]
+    for key, value in pairs:
+        if key not in known and key not in projections and key not in also:
+            problems.append(
+                f"{key} is not a filter: use {', '.join(sorted(known))} or a projection's name."
+            )
+        elif not value:
+            problems.append(f"{key} has no value: write {key}=….")
     if problems:
         raise SelectionError(problems[0])
     return selection
@@ -333,25 +345,31 @@ def _is_midnight(moment: datetime) -> bool:
 
 
 def source(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
-    """The selected records as SQL to put after `from`, with its parameters."""
-    asked: list[str] = ["true"]
-    params: list[Any] = []
-    conditions = [
-        row.sql(getattr(selection, row.key)) for row in FILTERS if getattr(selection, row.key)
-    ]
-    conditions += [_range_sql(held) for held in selection.ranges]
-    for sql, values in [*conditions, *extra]:
-        asked.append(sql)
-        params += values
-    selected = f"select * from records where {' and '.join(asked)}"
+    """The selected records as SQL to put after `from`, with its parameters.
+
+    Where each image counts once, one record stands for it: the first that was flagged, or else
+    the first. Which one depends on where and when alone, so that every other filter takes whole
+    bars of the very histogram it was brushed in.
+    """
+    held = [row for row in FILTERS if getattr(selection, row.key)]
+    base = [row.sql(getattr(selection, row.key)) for row in held if row.group in FOLDED]
+    rest = [row.sql(getattr(selection, row.key)) for row in held if row.group not in FOLDED]
+    rest += [*(_range_sql(limits) for limits in selection.ranges), *extra]
+    sql, params = _all_of(base)
     if selection.each_image_once:
-        # an image's first report stands for all of them; a record without an image for itself
-        selected = (
-            "select * from records where rowid in ("
-            "select arg_min(rowid, {'at': timestamp, 'key': record_key}) from records "
-            f"where {' and '.join(asked)} group by coalesce(image_id, record_key))"
+        sql = (
+            f"rowid in (select arg_min(rowid, fold_order) from records where {sql} "
+            "group by image_hash)"
         )
-    return f"({selected})", params
+    further, more = _all_of(rest)
+    return f"(select * from records where {sql} and {further})", [*params, *more]
+
+
+def _all_of(conditions: Sequence[Condition]) -> Condition:
+    return (
+        " and ".join(["true", *(sql for sql, _ in conditions)]),
+        [param for _, params in conditions for param in params],
+    )
 
 
 def _range_sql(held: Range) -> Condition:
@@ -396,8 +414,3 @@ def _written_range(held: Range) -> str:
         return MISSING
     low, high = ("" if side is None else repr(side) for side in (held.low, held.high))
     return f"{low}..{high}"
-
-
-def quoted(column: str) -> str:
-    """A column's name as SQL."""
-    return '"' + column.replace('"', '""') + '"'

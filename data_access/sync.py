@@ -6,10 +6,11 @@ killed at any moment and the next one goes on.
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -22,28 +23,36 @@ from data_access.log import MISSING_IMAGE, Log, LogObject
 from data_access.projections import IMAGE, TEXT, TRUTH, Projection, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
 from data_access.records import (
+    MAX_OBJECT_BYTES,
     Contents,
+    Quarantined,
     feedback_table,
     prediction_table,
     quarantine_table,
     read_object,
 )
-from data_access.selection import quoted
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 PREFIXES = ("predictions/", "feedback/")
 FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # of one transaction
+BYTES_AT_ONCE = 64 * 1024 * 1024
+DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
+MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
+MISSING_AGAIN = timedelta(minutes=10)
+REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 TEXTS_AT_ONCE = 5_000
 IMAGES_AT_ONCE = 256
 
+_decoding = threading.Semaphore(DECODERS)
 Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass
 class SyncReport:
-    """What one sync did. `failures` are sentences; what they name is tried again next time."""
+    """What one sync did. `failures`: sentences and how often; what they name is tried again."""
 
     objects: int = 0
     removed: int = 0
@@ -52,7 +61,11 @@ class SyncReport:
     quarantined: int = 0
     scored_texts: int = 0
     scored_images: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def fail(self, *sentences: str) -> None:
+        for sentence in sentences:
+            self.failures[sentence] = self.failures.get(sentence, 0) + 1
 
     @property
     def changed(self) -> bool:
@@ -100,14 +113,35 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
         report.removed += len(gone)
     done = 0
     with ThreadPoolExecutor(FETCHERS) as pool:
-        for batch in _batches(new, OBJECTS_AT_ONCE):
+        shown = time.monotonic()
+        for batch in _object_batches(new):
             fetched = list(pool.map(lambda found: _fetch(log, found), batch))
             _store(warehouse, fetched, report)
             done += len(batch)
             progress("Reading objects", done, len(new))
+            if time.monotonic() > shown + REFRESH_SECONDS:
+                warehouse.refresh()
+                shown = time.monotonic()
+
+
+def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
+    """Objects of one transaction: as many as fit in memory together."""
+    batch: list[LogObject] = []
+    size = 0
+    for found in objects:
+        if batch and (len(batch) == OBJECTS_AT_ONCE or size + found.size > BYTES_AT_ONCE):
+            yield batch
+            batch, size = [], 0
+        batch.append(found)
+        size += found.size
+    if batch:
+        yield batch
 
 
 def _fetch(log: Log, found: LogObject) -> tuple[LogObject, Contents | LogError]:
+    if found.size > MAX_OBJECT_BYTES:
+        reason = f"the object has {found.size:,} bytes; {MAX_OBJECT_BYTES:,} can be read"
+        return found, Contents(quarantined=[Quarantined(0, reason, "")])
     try:
         return found, read_object(found.key, log.get(found.key))
     except LogError as error:
@@ -120,7 +154,7 @@ def _store(
     report: SyncReport,
 ) -> None:
     read = [(found, held) for found, held in fetched if isinstance(held, Contents)]
-    report.failures += [str(error) for _, error in fetched if isinstance(error, LogError)]
+    report.fail(*(str(error) for _, error in fetched if isinstance(error, LogError)))
     predictions = [(o.key, line, row) for o, held in read for line, row in held.predictions]
     feedback = [(o.key, line, row) for o, held in read for line, row in held.feedback]
     quarantined = [(o.key, row) for o, held in read for row in held.quarantined]
@@ -131,8 +165,9 @@ def _store(
         _insert(cursor, "quarantine", quarantine_table(quarantined))
         _insert(cursor, "objects", _object_table(read))
         keys = {row.record_key for _, _, row in predictions}
-        keys |= {row.record_key for _, _, row in feedback}
-        _touch(cursor, sorted(keys))
+        truths = {row.record_key for _, _, row in feedback if row.ground_truth_string is not None}
+        flagged = {row.record_key for _, _, row in feedback}
+        _touch(cursor, sorted(keys | flagged), rescored=sorted(keys | truths))
     report.objects += len(read)
     report.predictions += len(predictions)
     report.feedback += len(feedback)
@@ -146,10 +181,6 @@ def _object_table(read: Sequence[tuple[LogObject, Contents]]) -> pa.Table:
             "e_tag": [found.e_tag for found, _ in read],
             "size": [found.size for found, _ in read],
             "events": [len(held.predictions) + len(held.feedback) for _, held in read],
-            "last_modified": pa.array(
-                [found.last_modified.astimezone(UTC).replace(tzinfo=None) for found, _ in read],
-                pa.timestamp("us"),
-            ),
         }
     )
 
@@ -168,10 +199,10 @@ def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     cursor.execute("delete from text_scores where record_key in (select record_key from touched)")
 
 
-def _touch(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    """Have these records rewritten, and their texts scored anew."""
-    cursor.execute("insert into touched select unnest(?)", [list(keys)])
-    cursor.execute("delete from text_scores where record_key in (select unnest(?))", [list(keys)])
+def _touch(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str], rescored: Sequence[str]) -> None:
+    """Have these records rewritten, and those whose text or truth is new scored anew."""
+    cursor.execute("insert into touched select unnest(?)", [keys])
+    cursor.execute("delete from text_scores where record_key in (select unnest(?))", [rescored])
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
@@ -193,8 +224,8 @@ def _score_texts(warehouse: Warehouse, progress: Progress, report: SyncReport) -
         for projection in warehouse.projections.computed_from_text():
             values, failure = _where_present(projection, inputs)
             scores[projection.name] = pa.array(values, from_pandas=True)
-            if failure and failure not in report.failures:
-                report.failures.append(failure)
+            if failure:
+                report.fail(failure)
         with warehouse.transaction() as cursor:
             _insert(cursor, "text_scores", pa.table(scores))
             cursor.execute("insert into touched select unnest(?)", [scores["record_key"]])
@@ -231,18 +262,26 @@ def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: Sy
     """Compute what has no row in `image_scores`.
 
     An image that cannot be had now is left for the next sync; one that cannot be read gets a
-    row with the reason. A missing one is looked for again whenever the log has changed.
+    row with the reason. A missing one is looked for again after MISSING_AGAIN.
     """
-    asked = f"""
+    never = f"""
         select distinct {quoted(IMAGE)}
         from records
         where {quoted(IMAGE)} is not null
-        and {quoted(IMAGE)} not in (
-            select image from image_scores where not (? and failure is not distinct from ?)
-        )
+        and {quoted(IMAGE)} not in (select image from image_scores)
         order by all
     """
-    names = [name for (name,) in warehouse.rows(asked, [report.objects > 0, MISSING_IMAGE])]
+    missing = """
+        select image
+        from image_scores
+        where failure = ? and tried < ?
+        order by tried, image
+        limit ?
+    """
+    names = [name for (name,) in warehouse.rows(never)]
+    long_ago = datetime.now(UTC).replace(tzinfo=None) - MISSING_AGAIN
+    again = [MISSING_IMAGE, long_ago, MISSING_AT_ONCE]
+    names += [name for (name,) in warehouse.rows(missing, again)]
     projections = warehouse.projections.computed_from_image()
     done = 0
     with ThreadPoolExecutor(FETCHERS) as pool:
@@ -250,7 +289,7 @@ def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: Sy
             scored = list(pool.map(lambda name: _score_image(log, name, projections), batch))
             kept = [(picture, values) for picture, values, _ in scored if picture is not None]
             for _, _, failures in scored:
-                report.failures += [f for f in failures if f not in report.failures]
+                report.fail(*failures)
             _store_images(warehouse, kept, projections)
             report.scored_images += len(kept)
             done += len(batch)
@@ -261,13 +300,14 @@ def _score_image(
     log: Log, name: str, projections: Sequence[Projection]
 ) -> tuple[_Picture | None, list[float], list[str]]:
     """The picture without its pixels (None: try again later), its values, failures to tell."""
-    try:
-        picture = _open_picture(log, name)
-    except LogError as error:
-        return None, [], [str(error)]
-    if picture.levels is None:
-        return picture, [float("nan")] * len(projections), []
-    computed = [compute_column(row, [picture.levels]) for row in projections]
+    with _decoding:
+        try:
+            picture = _open_picture(log, name)
+        except LogError as error:
+            return None, [], [str(error)]
+        if picture.levels is None:
+            return picture, [float("nan")] * len(projections), []
+        computed = [compute_column(row, [picture.levels]) for row in projections]
     bare = _Picture(picture.name, picture.sha256, None, picture.failure)
     return bare, [float(values[0]) for values, _ in computed], [f for _, f in computed if f]
 
@@ -300,7 +340,15 @@ def _store_images(
     for column, row in enumerate(projections):
         values = [held[column] for _, held in scored]
         scores[row.name] = pa.array(values, pa.float64(), from_pandas=True)
+    scores["tried"] = [datetime.now(UTC).replace(tzinfo=None)] * len(scored)
     with warehouse.transaction() as cursor:
+        known = cursor.execute(
+            "select image from image_scores where failure = ? and image in (select unnest(?))",
+            [MISSING_IMAGE, scores["image"]],
+        ).fetchall()
+        still_missing = {name for (name,) in known} & {
+            picture.name for picture, _ in scored if picture.failure == MISSING_IMAGE
+        }
         cursor.execute(
             "delete from image_scores where image in (select unnest(?))", [scores["image"]]
         )
@@ -308,7 +356,7 @@ def _store_images(
         cursor.execute(
             f"insert into touched select record_key from records "
             f"where {quoted(IMAGE)} in (select unnest(?))",
-            [scores["image"]],
+            [[name for name in scores["image"] if name not in still_missing]],
         )
 
 
@@ -316,6 +364,14 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _told(report: SyncReport) -> str | None:
+    """What a sync could not do, in one line; None where it did all."""
+    if not report.failures:
+        return None
+    others = len(report.failures) - 1
+    return next(iter(report.failures)) + (f" (And {others:,} more like this.)" if others else "")
 
 
 class _StoppedError(Exception):
@@ -366,7 +422,7 @@ class BackgroundSync:
         self.running = True
         try:
             self.report = sync(self._log, self._warehouse, self._progress)
-            self.problem = self.report.failures[0] if self.report.failures else None
+            self.problem = _told(self.report)
             self.finished = datetime.now(UTC)
         except MisreadError as error:
             self.problem = str(error)

@@ -2,14 +2,17 @@
 
 `predictions`, `feedback` and `quarantine` hold the events as they were read, object by object;
 `text_scores` and `image_scores` what was computed from them. `records` is one row per record,
-a pure function of the other tables (`RECORDS`), rewritten for the keys in `touched`.
+a pure function of the other tables (`RECORDS`), rewritten for the keys in `touched`. Its columns
+INTERNAL make folding the reports of an image fast: which image, and which report stands for it.
 """
 
 import contextlib
-import os
+import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -19,9 +22,9 @@ import pyarrow as pa
 
 from data_access.errors import WarehouseError
 from data_access.projections import Table
-from data_access.selection import quoted
+from data_access.sql import literal, quoted
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -38,8 +41,7 @@ create table if not exists objects (
     key varchar,
     e_tag varchar,
     size bigint,
-    events bigint,
-    last_modified timestamp
+    events bigint
 );
 create table if not exists predictions (
     object_key varchar,
@@ -75,6 +77,9 @@ create table if not exists touched (
     record_key varchar
 );
 """
+
+INTERNAL = ("image_hash", "fold_order")
+PRESENT = "select table_name from duckdb_tables() where not internal"
 
 RECORDS = """
 with wanted as (
@@ -124,12 +129,27 @@ select
     coalesce(reports, 0) as "feedback.reports",
     tags,
     coalesce(sha256, "inputs.image") as image_id,
-    image_scores.failure as image_failure{projections}
+    image_scores.failure as image_failure,
+    hash(coalesce(sha256, "inputs.image", record_key)) as image_hash,
+    (len(coalesce(flags, [])) = 0)::int::hugeint * {unflagged}
+        + epoch_us(timestamp)::hugeint * {moment}
+        + hash(record_key)::hugeint as fold_order{projections}
 from prediction
 left join feedback_of using (record_key)
 left join text_scores using (record_key)
 left join image_scores on image_scores.image = prediction."inputs.image"
 """
+
+
+@dataclass
+class _Shared:
+    """What all that opened one file in this process have in common."""
+
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    version: int = 0
+
+
+_shared_by_path: dict[Path, _Shared] = {}
 
 
 class Warehouse:
@@ -144,8 +164,7 @@ class Warehouse:
     ) -> None:
         self.path = path
         self.projections = projections
-        self.version = 0
-        self.writing = threading.Lock()
+        self._shared = _shared_by_path.setdefault(path.resolve(), _Shared())
         self._connection = connection
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._answers_lock = threading.Lock()
@@ -171,11 +190,21 @@ class Warehouse:
             raise WarehouseError(f"{COPIES} processes already work on {path}; stop one of them.")
         warehouse = cls(connection, candidate, projections)
         try:
-            warehouse._prepare(log_uri)
+            with warehouse.writing:
+                warehouse._prepare(log_uri)
         except BaseException:
             connection.close()
             raise
         return warehouse
+
+    @property
+    def version(self) -> int:
+        return self._shared.version
+
+    @property
+    def writing(self) -> threading.Lock:
+        """Held by whoever writes, in this process."""
+        return self._shared.writing
 
     def close(self) -> None:
         self._connection.close()
@@ -225,7 +254,8 @@ class Warehouse:
         try:
             yield cursor
         except BaseException:
-            cursor.rollback()
+            with contextlib.suppress(duckdb.Error):  # the first error is the one to tell
+                cursor.rollback()
             raise
         else:
             cursor.commit()
@@ -246,7 +276,7 @@ class Warehouse:
                 cursor.execute("delete from touched")
                 cursor.execute("create or replace table extents as " + self._extents())
         if touched or changed:
-            self.version += 1
+            self._shared.version += 1
 
     def _records(self, wanted: str) -> str:
         columns = ""
@@ -258,12 +288,12 @@ class Warehouse:
             else:
                 scores = "image_scores" if row.of_image else "text_scores"
                 columns += f",\n    {scores}.{quoted(row.name)}"
-        return RECORDS.format(wanted=wanted, projections=columns)
+        return RECORDS.format(wanted=wanted, projections=columns, unflagged=2**120, moment=2**64)
 
     def _extents(self) -> str:
         """What histograms span: nearly all values of a projection, whatever the selection."""
         return " union all ".join(
-            f"select {_literal(row.name)} as name, min({column}) as lowest, "
+            f"select {literal(row.name)} as name, min({column}) as lowest, "
             f"max({column}) as highest, quantile_cont({column}, 0.005) as low, "
             f"quantile_cont({column}, 0.995) as high from records"
             for row in self.projections.rows
@@ -272,6 +302,12 @@ class Warehouse:
 
     def _prepare(self, log_uri: str) -> None:
         with self.transaction() as cursor:
+            present = {name for (name,) in cursor.execute(PRESENT).fetchall()}
+            if present and "meta" not in present:
+                raise WarehouseError(
+                    f"{self.path} is a database of something else: "
+                    "name another file in MISREAD_WAREHOUSE."
+                )
             cursor.execute(TABLES)
             held = dict(cursor.execute("select name, value from meta").fetchall())
             if held and held.get("log") != log_uri:
@@ -280,7 +316,7 @@ class Warehouse:
                     "name another file in MISREAD_WAREHOUSE."
                 )
             if held and held.get("schema") != SCHEMA_VERSION:
-                for (table,) in cursor.execute("select table_name from duckdb_tables()").fetchall():
+                for table in present:
                     cursor.execute(f"drop table {quoted(table)}")
                 cursor.execute(TABLES)
                 held = {}
@@ -317,7 +353,7 @@ class Warehouse:
         if kind == "text":
             keys, rows = "record_key varchar", self.projections.computed_from_text()
         else:
-            keys = "image varchar, sha256 varchar, failure varchar"
+            keys = "image varchar, sha256 varchar, failure varchar, tried timestamp"
             rows = self.projections.computed_from_image()
         columns = "".join(f", {quoted(row.name)} double" for row in rows)
         cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
@@ -326,19 +362,26 @@ class Warehouse:
 def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:
     """A connection, or None where another process holds the file.
 
-    A file that is no database of this DuckDB is moved aside: the next sync fills a new one.
+    A DuckDB file that cannot be read is moved aside: the next sync fills a new one. Raises
+    WarehouseError for a file that is none, or that cannot be opened at all.
     """
     try:
         return duckdb.connect(str(path), config=CONFIG)
     except duckdb.Error as error:
-        if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
+        if re.search(r"could not set lock|conflicting lock", str(error), re.IGNORECASE):
             return None
-        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        if not _is_duckdb_file(path):
             raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
-    path.replace(path.with_name(f"{path.name}.broken"))
+    aside = path.with_name(f"{path.name}.broken-{time.time_ns()}")
+    path.replace(aside)
     path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
     return duckdb.connect(str(path), config=CONFIG)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _is_duckdb_file(path: Path) -> bool:
+    """Whether a file begins as DuckDB's do, with `DUCK` after a checksum of eight bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return False

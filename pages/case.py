@@ -32,7 +32,7 @@ st.markdown(
     f"{words.plain(record['environment'])} · version {words.plain(record['version'] or 'unknown')} "
     f"· {words.moment(record['timestamp'], controls.viewer_zone())}"
     + (f" · this image is in {case.same_image:,} records" if case.same_image > 1 else ""),
-    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record {record['record_key']}",
+    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record {words.plain(record['record_key'])}",
 )
 
 left, right = st.columns([3, 2], gap="medium")
@@ -43,7 +43,7 @@ with left:
         zoomed = st.toggle("Zoom", help="At twice its size.")
     picture = pictures.large(log, name, inverted=inverted, stretched=stretched)
     if picture.encoded is None:
-        st.info(picture.problem)
+        st.info(words.plain(picture.problem or ""))
     else:
         alt = record["outputs.output_text"] or "no output"
         st.image(
@@ -59,7 +59,7 @@ with right:
     st.caption("What users said")
     cards.thread(case.feedback)
 
-st.subheader(f"Against {baseline.label}")
+st.subheader(f"Against {words.plain(baseline.label)}")
 with st.grid(4, min_column_width=200):
     for place in queries.places(warehouse, baseline.selection, record):
         with st.container():

@@ -5,6 +5,7 @@ import math
 import streamlit as st
 
 from data_access import queries
+from data_access.projections import ENTROPY
 from data_access.selection import query_string
 from pages.parts import cards, controls, frame, words
 
@@ -52,7 +53,7 @@ st.caption(
     + (" · records of one image are folded into one" if selection.each_image_once else "")
 )
 if view == "gallery":
-    names = [name for name in (sort, projections.rows[0].name) if name in projections]
+    names = [name for name in (sort, ENTROPY) if name in projections]
     cards.gallery(log, page.rows, [projections[name] for name in dict.fromkeys(names)])
 else:
     cards.table(page.rows, projections)

@@ -13,11 +13,13 @@ selection = controls.selection()
 baseline = controls.baseline(log)
 warehouse = log.warehouse
 
-st.header(f"How it differs from {baseline.label}")
+against = words.plain(baseline.label)
+
+st.header(f"How it differs from {against}")
 if not queries.coverage(warehouse, selection).served:
     cards.empty("No record in this selection, so there is nothing to compare.", selection)
 
-compared = queries.histogram_pairs(warehouse, selection, baseline.selection)
+compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 table = queries.drift_table(compared)
 different = table[table["verdict"].isin(queries.DIFFERENT)]
 labels = [
@@ -25,11 +27,11 @@ labels = [
     for name, verdict in different[["projection", "verdict"]].head(3).itertuples(index=False)
 ]
 st.markdown(
-    f"**{len(different)} of {len(table)}** projections differ from {baseline.label}"
+    f"**{len(different)} of {len(table)}** projections differ from {against}"
     + (f"; most of all, {', '.join(labels)}." if labels else ".")
 )
 st.caption(
-    f"Blue: the selection. Grey: {baseline.label}. Both as shares of their own records, in the "
+    f"Blue: the selection. Grey: {against}. Both as shares of their own records, in the "
     "same bars; the outermost bars hold everything beyond. Drag over a chart to keep only those "
     "bars."
 )
@@ -44,7 +46,7 @@ with st.grid(3, min_column_width=280):
     for name in order:
         if name in shares:
             held = next((r for r in selection.ranges if r.projection == name), None)
-            cards.histogram(log, shares[name], held, selection, baseline)
+            cards.histogram(log, shares[name], held, baseline)
 
 unscored = [
     f"{warehouse.projections[name].label}: not scored yet ({words.count(count, 'record')})"

@@ -1,8 +1,11 @@
 """Overview: is it getting worse, and of which kind?"""
 
+from datetime import timedelta
+
 import streamlit as st
 
 from data_access import queries
+from data_access.projections import ENTROPY
 from data_access.selection import ANY_FLAG, spoken_until
 from pages.parts import cards, charts, controls, frame, words
 
@@ -25,7 +28,7 @@ shares = {s.name: s for s in queries.share_changes(warehouse, recent, before, ba
 flagged = shares["flagged"]
 assert recent.since is not None and recent.until is not None
 was = words.share(flagged.before_count / max(flagged.before_served, 1))
-days = (recent.until - recent.since).days
+days = max(1, round((recent.until - recent.since) / timedelta(days=1)))
 window = f"the {words.count(days, 'day')} to {spoken_until(recent.until)}"
 st.markdown(
     f"In {window}, users flagged **{flagged.count:,} of {flagged.served:,}** predictions, "
@@ -53,8 +56,8 @@ with st.grid(5, min_column_width=170):
         cards.share_number(
             shares["low word entropy"],
             "Low word entropy",
-            f"Outputs under the 5th percentile of {baseline.label}: texts that repeat themselves, "
-            "or are very short.",
+            f"Outputs under the 5th percentile of {words.plain(baseline.label)}: texts that repeat "
+            "themselves, or are very short.",
         )
     cards.plain_number(
         "Unscored",
@@ -84,6 +87,11 @@ else:
     st.caption(
         "By the time of the prediction, in UTC; a record with two kinds of flag counts in both. "
         "Dashed lines: the first record of a model version."
+        + (
+            f" The last {trend['bucket'].nunique()} of {trend['bucket'].nunique() + left_out}."
+            if (left_out := int(trend["left_out"].iloc[0]))
+            else ""
+        )
         + (" Pale bars are still filling." if bool(trend["filling"].any()) else "")
         + (" Shades: 95% intervals." if measure == "rate" else "")
     )
@@ -96,8 +104,8 @@ for move in moves:
     row, drift = move.pair.projection, move.pair.drift
     says, line, link = st.columns([5, 3, 1], vertical_alignment="center")
     says.markdown(
-        f"**{row.label}** is {move.pair.verdict}: mean {words.value(drift.mean)}, "
-        f"before {words.value(drift.baseline_mean)} {row.unit}",
+        f"**{row.label}** is {move.pair.verdict}: median {words.value(drift.median)}, "
+        f"before {words.value(drift.baseline_median)} {row.unit}",
         help=f"{row.explanation} Effect (Cliff's delta) "
         f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
     )
@@ -110,6 +118,7 @@ newest = queries.newest_flags(warehouse, selection, NEWEST)
 if newest.empty:
     st.caption("No flag in this selection.")
 else:
-    cards.gallery(log, newest, [warehouse.projections.rows[0]], "flagged")
-    any_flag = selection.without("flag").with_flag(ANY_FLAG)
-    controls.page_link("cases", f"All {words.count(held.flagged, 'flagged record')}", any_flag)
+    cards.gallery(log, newest, [warehouse.projections[ENTROPY]], "flagged")
+    any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
+    count = queries.coverage(warehouse, any_flag).served
+    controls.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)

@@ -47,7 +47,7 @@ def test_a_log_in_s3_is_opened_by_its_address(
     write(stored, "feedback/1.json", feedback("a"))
     log = data_access.open(log_uri)
     log.sync()
-    assert list(log.records(Selection(flag=("any",)))["record_key"]) == ["a"]
+    assert list(log.records(Selection(flag=("*",)))["record_key"]) == ["a"]
     assert log.image("a").size == (24, 16)
     with pytest.raises(LogError, match=r"The record b has no image\."):
         log.image("b")

@@ -18,6 +18,8 @@ HOMES = {
     "obstore": ("data_access/log.py",),
     "duckdb": ("data_access/warehouse.py", "data_access/sync.py"),
     "spacy": ("data_access/projections/text.py",),
+    "gradio": ("capture_app.py",),
+    "gradio_client": (),
     "altair": ("pages/parts/charts.py",),
     "streamlit": ("pages/", "streamlit_app.py"),
     "torch": ("recognizer/",),
@@ -90,9 +92,18 @@ def test_select_statements_live_in_the_queries() -> None:
             pytest.fail(f"{where} has SQL in it")
 
 
+def test_importers_and_the_writer_need_no_warehouse() -> None:
+    allowed = ("errors", "importers", "log", "records", "writer")
+    writers = [ROOT / "data_access" / "writer.py", *(ROOT / "data_access/importers").glob("*.py")]
+    for path in writers:
+        for name in imports(path):
+            if name.startswith("data_access."):
+                assert name.split(".")[1] in allowed, f"{path.name} imports {name}"
+
+
 def test_the_dashboard_starts_without_anything_heavy(tmp_path: Path) -> None:
     """Stand-ins on the path leave a mark when they are imported, installed or not."""
-    for name in ("torch", "transformers", "detoxify", "spacy", "thinc"):
+    for name in ("torch", "transformers", "detoxify", "spacy", "thinc", "gradio"):
         mark = tmp_path / f"{name}.imported"
         (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     code = "import data_access, pages.parts.cards, pages.parts.controls, pages.parts.store"

@@ -13,7 +13,9 @@ from data_access.api import OpenLog
 from data_access.errors import SelectionError
 from data_access.projections import load_projections
 from data_access.selection import (
+    ANY_FLAG,
     FILTERS,
+    NO_FLAG,
     Range,
     Selection,
     parse_selection,
@@ -78,7 +80,7 @@ def test_what_a_selection_says_in_english() -> None:
         version=("1.0.0",),
         since=JULY,
         until=AUGUST,
-        flag=("any", "none", "offensive"),
+        flag=(ANY_FLAG, NO_FLAG, "offensive"),
         text="of to",
         images="once",
         ranges=(
@@ -187,7 +189,7 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     if selection.flag:
         keep &= frame["feedback.flags"].map(
             lambda flags: any(
-                len(flags) > 0 if flag == "any" else len(flags) == 0 if flag == "none"
+                len(flags) > 0 if flag == ANY_FLAG else len(flags) == 0 if flag == NO_FLAG
                 else flag in flags
                 for flag in selection.flag
             )
@@ -222,18 +224,18 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         Selection(since=datetime(2026, 7, 20, 12, 30, tzinfo=UTC)),
         Selection(since=JULY, until=AUGUST),
         Selection(since=AUGUST, until=JULY),
-        Selection(flag=("any",)),
-        Selection(flag=("none",), environment=("prod",)),
+        Selection(flag=(ANY_FLAG,)),
+        Selection(flag=(NO_FLAG,), environment=("prod",)),
         Selection(flag=("incorrect", "offensive")),
-        Selection(flag=("none", "other")),
+        Selection(flag=(NO_FLAG, "other")),
         Selection(text="THE"),
         Selection(ranges=(Range(ENTROPY, high=3.0), Range("polarity(inputs.image)", low=0.0))),
         Selection(ranges=(Range("outputs.confidence", 0.5, 0.9),)),
-        Selection(ranges=(Range(ERRORS, missing=True),), flag=("any",)),
+        Selection(ranges=(Range(ERRORS, missing=True),), flag=(ANY_FLAG,)),
         Selection(ranges=(Range(ERRORS),)),
         Selection(ranges=(Range(ENTROPY, 3.0, 3.0),)),
         Selection(images="once"),
-        Selection(images="once", flag=("any",), environment=("prod",)),
+        Selection(images="once", flag=(ANY_FLAG,), environment=("prod",)),
     ],
     ids=query_string,
 )

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from data_access import queries
@@ -50,15 +51,49 @@ def test_a_second_process_gets_a_file_of_its_own(
     assert queries.status(mine).served == 1
 
 
-def test_a_file_that_is_no_database_is_moved_aside(
+def test_a_warehouse_that_cannot_be_read_is_moved_aside(
     folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
 ) -> None:
     write(folder_log, "predictions/1.json", prediction("a"))
-    (tmp_path / "warehouse.duckdb").write_text("not a database" * 1000)
+    broken = bytes(8) + b"DUCK" + b"and then nonsense" * 1000
+    (tmp_path / "warehouse.duckdb").write_bytes(broken)
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
     assert queries.status(warehouse).served == 1
-    assert (tmp_path / "warehouse.duckdb.broken").read_text().startswith("not a database")
+    (aside,) = tmp_path.glob("warehouse.duckdb.broken-*")
+    assert aside.read_bytes() == broken
+
+
+def test_a_file_that_is_no_database_is_left_alone(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    file.write_text("my notes")
+    with pytest.raises(WarehouseError, match="cannot be opened"):
+        open_warehouse(folder_log)
+    assert file.read_text() == "my notes"
+
+
+def test_somebody_elses_database_is_left_alone(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "warehouse.duckdb")
+    with duckdb.connect(file) as connection:
+        connection.execute("create table records as select 1 as precious")
+    with pytest.raises(WarehouseError, match="database of something else"):
+        open_warehouse(folder_log)
+    with duckdb.connect(file) as connection:
+        assert connection.execute("select precious from records").fetchall() == [(1,)]
+
+
+def test_a_log_opened_twice_in_one_process_is_one_warehouse(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    one, other = open_warehouse(folder_log), open_warehouse(folder_log)
+    assert queries.status(other).served == 0
+    write(folder_log, "predictions/1.json", prediction("a"))
+    sync(folder_log, one)
+    assert queries.status(other).served == 1, "answers of one are new after a sync of the other"
 
 
 def test_a_warehouse_of_another_log_is_refused_and_left_alone(

@@ -3,6 +3,7 @@
 The functions that compute them are in `text` and `image`.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -23,6 +24,7 @@ TEXT = "outputs.output_text"
 TRUTH = "feedback.ground_truth_string"
 IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
+ENTROPY = f"entropy({TEXT})"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _toxicity(score: str, meaning: str) -> Projection:
 
 PROJECTIONS: tuple[Projection, ...] = (
     Projection(
-        name=f"entropy({TEXT})",
+        name=ENTROPY,
         label="word entropy",
         unit="bits",
         inputs=(TEXT,),
@@ -360,15 +362,30 @@ class Table:
 def compute_column(row: Projection, *columns: Sequence[Any]) -> tuple[np.ndarray, str | None]:
     """One projection of a batch: float64 values of shape (n,) with NaN for none, and the failure.
 
-    A function that raises, or returns too few numbers, leaves NaN for the whole batch.
+    A record that the function raises for, or gives no number for, gets NaN, whatever its batch.
     """
-    count = len(columns[0])
-    assert row.compute is not None
+    values = np.full(len(columns[0]), np.nan)
     try:
-        values = np.array(row.compute(*columns), dtype=np.float64)  # a copy: theirs may be fixed
-        if values.shape != (count,):
-            raise ValueError(f"returned {values.shape} instead of ({count},)")
+        return _computed(row, columns), None
+    except _WrongShapeError as error:
+        return values, f"{row.name}: {error}"
     except Exception as error:  # a projection of one's own can raise anything
-        return np.full(count, np.nan), f"{row.name}: {type(error).__name__}: {error}"
+        failure = f"{row.name}: {type(error).__name__}: {error}"
+    for number in range(len(values)):
+        with contextlib.suppress(Exception):
+            values[number] = _computed(row, [column[number : number + 1] for column in columns])[0]
+    return values, failure
+
+
+class _WrongShapeError(ValueError):
+    """A function returned too few or too many numbers."""
+
+
+def _computed(row: Projection, columns: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Raises whatever the function raises, and _WrongShapeError."""
+    assert row.compute is not None
+    values = np.array(row.compute(*columns), dtype=np.float64)
+    if values.shape != (len(columns[0]),):
+        raise _WrongShapeError(f"returned {values.shape} instead of ({len(columns[0])},)")
     values[~np.isfinite(values)] = np.nan
-    return values, None
+    return values

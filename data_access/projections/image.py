@@ -38,6 +38,15 @@ def open_image(body: bytes) -> Image.Image:
         raise UnreadableImageError("the bytes are not an image that can be read") from error
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """The image without transparency, its transparent parts white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image
+
+
 def greyscale(image: Image.Image) -> np.ndarray:
     """Grey levels 0 to 255, shape (height, width), uint8; transparent parts lie on white.
 
@@ -48,11 +57,7 @@ def greyscale(image: Image.Image) -> np.ndarray:
         top = 65535.0 if levels.max(initial=0.0) > 255 else 255.0
         return np.clip(levels * (255.0 / top), 0, 255).astype(np.uint8)
     try:
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            ground = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(ground, image)
-        return np.asarray(image.convert("L"))
+        return np.asarray(on_white(image).convert("L"))
     except ValueError as error:  # Pillow has no way from LAB, for one
         raise UnreadableImageError(f"an image in {image.mode} has no grey levels") from error
 

@@ -55,6 +55,7 @@ from data_access.queries.trends import (
     releases,
     share_changes,
     time_span,
+    usual_baseline,
     window,
     window_before,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "status",
     "time_span",
     "unscored_by_projection",
+    "usual_baseline",
     "window",
     "window_before",
 ]

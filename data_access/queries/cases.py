@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow as pa
 
 from data_access.queries.answers import as_plain, records_of, row_of
-from data_access.queries.coverage import coverage
 from data_access.queries.distributions import extents
-from data_access.selection import Selection, quoted, source
+from data_access.selection import Selection, source
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 
@@ -42,7 +42,7 @@ def cases_page(
     """
     selected, params = source(selection)
     order = _order(warehouse, sort, descending)
-    total = coverage(warehouse, selection).served  # every page has asked for it already
+    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
     page = max(0, min(page, (total - 1) // size))
     found = warehouse.query(
         f"select record_key from {selected} order by {order} limit ? offset ?",
@@ -84,7 +84,9 @@ class Case:
 
 def case(warehouse: Warehouse, record_key: str) -> Case | None:
     """One record with all that is known of it; None where there is no such record."""
-    found = warehouse.query("select * from records where record_key = ?", [record_key])
+    found = warehouse.query(
+        "select * exclude (image_hash, fold_order) from records where record_key = ?", [record_key]
+    )
     if found.empty:
         return None
     feedback = warehouse.query(
@@ -176,12 +178,11 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     names += [row.name for row in warehouse.projections.rows]
     columns = [quoted(name) for name in names]
     params: list[Any] = []
-    for tag, is_number in _tags(warehouse):
-        value = (
-            "try_cast(json_extract_string(tags, ?) as double)"
-            if is_number
-            else ("json_extract_string(tags, ?)")
-        )
+    tags, left_out = _tags(warehouse)
+    if left_out:
+        columns.append("tags")
+    for tag, kind in tags:
+        value = f"try_cast(json_extract_string(tags, ?) as {kind})"
         columns.append(f"{value} as {quoted(f'tags.{tag}')}")
         params.append("/" + tag.replace("~", "~0").replace("/", "~1"))
     selected, selected_params = source(selection)
@@ -191,16 +192,26 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     )
 
 
-def _tags(warehouse: Warehouse, limit: int = 200) -> list[tuple[str, bool]]:
-    """The most frequent tags, by name, and whether all of their values are numbers."""
+def _tags(warehouse: Warehouse, limit: int = 200) -> tuple[list[tuple[str, str]], bool]:
+    """The most frequent tags, by name, each with its SQL type; whether any is left out.
+
+    Whole numbers stay whole: an identifier of 17 digits is not a DOUBLE.
+    """
     found = warehouse.query(
         """
-        select key, bool_and(type in ('UBIGINT', 'BIGINT', 'DOUBLE', 'NULL')) as is_number
+        select
+            key,
+            case
+                when bool_and(type in ('UBIGINT', 'BIGINT', 'NULL')) then 'bigint'
+                when bool_and(type in ('UBIGINT', 'BIGINT', 'DOUBLE', 'NULL')) then 'double'
+                else 'varchar'
+            end as kind
         from records, json_each(records.tags)
         group by key
         order by count(*) desc, key
         limit ?
         """,
-        [limit],
+        [limit + 1],
     )
-    return sorted(zip(found["key"], found["is_number"].astype(bool), strict=True))
+    kept = found.head(limit)
+    return sorted(zip(kept["key"], kept["kind"], strict=True)), len(found) > limit

@@ -7,7 +7,8 @@ from typing import Literal
 import pandas as pd
 
 from data_access.queries.answers import as_moment, row_of
-from data_access.selection import Selection, quoted, source
+from data_access.selection import Selection, source
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 
@@ -76,15 +77,16 @@ def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
             from {selected}
         ),
         images as (
-            select image_id
+            select image_hash
             from selected
-            group by image_id
+            where image_id is not null
+            group by image_hash
         )
         select
             count(*) as served,
             count(*) filter (len("feedback.flags") > 0) as flagged,
             (select count(*) from selected where {_unscored(warehouse)}) as unscored,
-            (select count(image_id) from images) as images,
+            (select count(*) from images) as images,
             count(*) - count("inputs.image") as without_image,
             count(image_failure) as unreadable_images
         from selected

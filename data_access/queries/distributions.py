@@ -14,10 +14,11 @@ import pyarrow as pa
 from data_access import drift
 from data_access.bins import Bins, linear_bins, log_bins
 from data_access.drift import Drift, Verdict
-from data_access.projections import IMAGE, TEXT, Projection
+from data_access.projections import ENTROPY, IMAGE, TEXT, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.coverage import flags
-from data_access.selection import ANY_FLAG, Range, Selection, quoted, source
+from data_access.selection import ANY_FLAG, Range, Selection, source
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
@@ -43,6 +44,8 @@ def _bins(projection: Projection, lowest: float, highest: float, low: float, hig
     if lowest == highest:
         limits = projection.bounds
         return linear_bins(*((0.0, 1.0) if limits == (0.0, 1.0) else (lowest - 0.5, lowest + 0.5)))
+    if low == high:  # nearly all are equal: show the others too
+        low, high = lowest, highest
     room = high - low
     if lowest >= low - room / 2:
         low = lowest
@@ -150,7 +153,7 @@ def _ascending(
 ) -> dict[str, _Column]:
     """Sorted values of a selection, fetched for as many projections at once as fit in memory."""
     selected, params = source(selection)
-    total = _at_most(warehouse, selected, params, VALUES_AT_ONCE // max(len(rows), 1))
+    total = _count_if_many(warehouse, selected, params, VALUES_AT_ONCE // max(len(rows), 1))
     at_once = max(1, VALUES_AT_ONCE // max(total, 1))
     held: dict[str, _Column] = {}
     for start in range(0, len(rows), at_once):
@@ -162,10 +165,10 @@ def _ascending(
     return held
 
 
-def _at_most(warehouse: Warehouse, selected: str, params: Sequence[Any], few: int) -> int:
-    """How many records are selected; where all there are would be few enough, that many."""
+def _count_if_many(warehouse: Warehouse, selected: str, params: Sequence[Any], many: int) -> int:
+    """How many records are selected; all there are, where these are not many anyway."""
     total = int(row_of(warehouse, "select count(*) as n from records")["n"])
-    if total > few:
+    if total > many:
         total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
     return total
 
@@ -202,6 +205,8 @@ def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
             "baseline_n": [pair.baseline_n for pair in pairs],
             "mean": [pair.drift.mean for pair in pairs],
             "baseline_mean": [pair.drift.baseline_mean for pair in pairs],
+            "median": [pair.drift.median for pair in pairs],
+            "baseline_median": [pair.drift.baseline_median for pair in pairs],
         }
     )
     by_effect = table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
@@ -252,25 +257,34 @@ class Place:
 
 def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) -> list[Place]:
     """Where each projection of a record stands in the baseline, in table order."""
-    bins = extents(warehouse)
-    rows = [row for row in warehouse.projections.rows if row.name in bins]
-    columns = warehouse.cached(
-        ("baseline histograms", baseline),
-        lambda: {
-            name: (bins[name].count(column.values), _percentiles(column.values))
-            for name, column in _ascending(warehouse, baseline, rows).items()
-        },
-    )
     found = []
-    for row in rows:
-        counts, percentiles = columns[row.name]
+    held = warehouse.cached(("histograms", baseline), lambda: _histograms(warehouse, baseline))
+    for row, bins, counts, percentiles in held:
         value = record[row.name]
         lower = higher = math.nan
         if value is not None and len(percentiles):
             lower = 1 - np.searchsorted(percentiles, value, side="right") / len(percentiles)
             higher = np.searchsorted(percentiles, value, side="left") / len(percentiles)
-        found.append(Place(row, value, bins[row.name], counts, float(lower), float(higher)))
+        found.append(Place(row, value, bins, counts, float(lower), float(higher)))
     return found
+
+
+def _histograms(
+    warehouse: Warehouse, selection: Selection
+) -> list[tuple[Projection, Bins, np.ndarray, np.ndarray]]:
+    """Each projection's bins, its counts, shape (bars,), and its percentiles."""
+    bins = extents(warehouse)
+    rows = [row for row in warehouse.projections.rows if row.name in bins]
+    columns = _ascending(warehouse, selection, rows)
+    return [
+        (
+            row,
+            bins[row.name],
+            bins[row.name].count(columns[row.name].values),
+            _percentiles(columns[row.name].values),
+        )
+        for row in rows
+    ]
 
 
 def _percentiles(ascending: np.ndarray) -> np.ndarray:
@@ -301,7 +315,7 @@ def presets(warehouse: Warehouse, baseline: Selection) -> list[Preset]:
     held = extents(warehouse)
     found = []
     for label, name, side in (
-        ("low entropy", f"entropy({TEXT})", low_range),
+        ("low entropy", ENTROPY, low_range),
         ("repetitive", f"repetition({TEXT})", high_range),
         ("low confidence", "outputs.confidence", low_range),
         ("obscene", f"detoxify.obscene({TEXT})", high_range),

@@ -3,19 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pandas as pd
 
 from data_access import drift
+from data_access.projections import ENTROPY
 from data_access.queries.answers import as_moment, records_of, row_of
 from data_access.queries.coverage import choices, flags
 from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
-from data_access.selection import Selection, quoted, source
+from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source, spoken_moment
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 Bucket = Literal["hour", "day", "week"]
+MAX_BUCKETS = 400  # of a trend: more bars than pixels tell nothing
 
 
 def time_span(warehouse: Warehouse, selection: Selection) -> tuple[datetime, datetime] | None:
@@ -45,10 +48,7 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def window_before(warehouse: Warehouse, selection: Selection) -> Selection:
-    """The same selection in the window of the same length that ends where it begins.
-
-    A selection of all times is halved: see `recent_window`.
-    """
+    """The same selection in the window of the same length that ends where it begins."""
     framed = window(warehouse, selection)
     if framed.since is None or framed.until is None:
         return framed
@@ -90,16 +90,17 @@ class ShareChange:
 def share_changes(
     warehouse: Warehouse, recent: Selection, before: Selection, baseline: Selection
 ) -> list[ShareChange]:
-    """Flagged, each flag, and low entropy as shares of two windows.
+    """Flagged, each flag, and low entropy as shares of all records served in two windows.
 
-    Low entropy: under the baseline's 5th percentile.
+    Low entropy: under the baseline's 5th percentile. A filter by flag does not count: it would
+    make every share whole.
     """
     names = flags(warehouse)
     conditions: list[tuple[str, str, list[Any]]] = [
         ("flagged", 'len("feedback.flags") > 0', []),
         *((f"flagged {name}", 'list_contains("feedback.flags", ?)', [name]) for name in names),
     ]
-    low = low_range(warehouse, baseline, warehouse.projections.rows[0].name)
+    low = low_range(warehouse, baseline, ENTROPY)
     if low is not None:
         column = quoted(low.projection)
         conditions.append(("low word entropy", f"{column} < ?", [low.high]))
@@ -109,7 +110,7 @@ def share_changes(
     asked = [param for _, _, params in conditions for param in params]
     counts = []
     for side in (recent, before):
-        selected, params = source(side)
+        selected, params = source(side.without("flag"))
         counts.append(
             row_of(warehouse, f"select count(*) as n, {counted} from {selected}", [*asked, *params])
         )
@@ -126,10 +127,14 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
     """Flags by category over time: records served in each bucket of time, and flagged since.
 
     Columns: bucket (its start, UTC), flag, flagged, served, share, low, high (95% interval of
-    the share), filling (whether the bucket reaches past the newest record of the log). Every
-    bucket has a row for every flag in the selection. A record with two flags counts in both.
+    the share), filling (whether more of it may come: it reaches past the newest record of these
+    environments, or past the window's end), left_out (buckets before the first one shown: at
+    most MAX_BUCKETS are). Every bucket has a row for every flag. A record with two flags counts
+    in both. Served are all records, whatever flag is selected.
     """
-    selected, params = source(selection)
+    selected, params = source(selection.without("flag"))
+    environments, where = source(Selection(environment=selection.environment))
+    wanted = [flag for flag in selection.flag if flag not in (ANY_FLAG, NO_FLAG)]
     counts = warehouse.query(
         f"""
         with selected as (
@@ -144,25 +149,38 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         flagged as (
             select bucket, flag, count(*) as flagged
             from (select bucket, unnest(flags) as flag from selected)
+            where len(?::varchar[]) = 0 or list_contains(?::varchar[], flag)
             group by bucket, flag
         ),
-        days as (
-            select unnest(generate_series(min(bucket), max(bucket), interval 1 {bucket})) as bucket
+        span as (
+            select
+                min(bucket) as earliest,
+                max(bucket) as latest,
+                greatest(
+                    min(bucket), max(bucket) - {MAX_BUCKETS - 1} * interval 1 {bucket}
+                ) as first
             from served
+        ),
+        buckets as (
+            select unnest(generate_series(first, latest, interval 1 {bucket})) as bucket
+            from span
         )
         select
-            days.bucket,
+            buckets.bucket,
             flag,
             coalesce(flagged, 0) as flagged,
             coalesce(served, 0) as served,
-            days.bucket + interval 1 {bucket} > (select max(timestamp) from records) as filling
-        from days
+            buckets.bucket + interval 1 {bucket} > least(
+                (select max(timestamp) from {environments}), ?::timestamp
+            ) as filling,
+            (select date_diff('{bucket}', earliest, first) from span) as left_out
+        from buckets
         cross join (select distinct flag from flagged)
         left join flagged using (bucket, flag)
         left join served using (bucket)
         order by bucket, flag
         """,
-        params,
+        [*params, wanted, wanted, *where, _naive(selection.until)],
     )
     limits = [
         drift.wilson(int(flagged), int(served))
@@ -173,6 +191,10 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         low=[low for low, _ in limits],
         high=[high for _, high in limits],
     )
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _unit(bucket: Bucket) -> str:
@@ -224,31 +246,48 @@ def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]
     )
 
 
-BEFORE = "before"
+BEFORE = "window-before"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a selection is compared with: its name as the URL writes it, in English, and which
-    records it holds."""
+    """What a selection is compared with.
+
+    name: as the URL writes it; label: in English; selection: its records; compared: the part of
+    the asking selection that is compared with it (of all times, the newer half is compared with
+    the older one).
+    """
 
     name: str
     label: str
     selection: Selection
+    compared: Selection
 
 
 def baseline_names(warehouse: Warehouse) -> list[str]:
     """What can be a baseline: every environment, `test` first, and the window before."""
-    environments = choices(warehouse, "environment")
-    return [*sorted(environments, key=lambda name: name != "test"), BEFORE]
+    environments = sorted(choices(warehouse, "environment"), key=lambda name: name != "test")
+    return [*environments, BEFORE]
+
+
+def usual_baseline(warehouse: Warehouse, selection: Selection) -> str:
+    """The first that is not the selection's own environment."""
+    names = baseline_names(warehouse)
+    return next(name for name in names if selection.environment != (name,))
 
 
 def baseline(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
     """The baseline of that name; images count once in it where they do in the selection."""
-    if name == BEFORE:
-        return Baseline(name, "the window before", window_before(warehouse, selection))
-    records = Selection(environment=(name,), images=selection.images)
-    return Baseline(name, name, records)
+    if name != BEFORE:
+        records = Selection(environment=(name,), images=selection.images)
+        return Baseline(name, name, records, selection)
+    recent = recent_window(warehouse, selection)
+    before = window_before(warehouse, recent)
+    if recent.since is None or recent.until is None:
+        return Baseline(name, "the window before", before, recent)
+    days = max(1, round((recent.until - recent.since) / timedelta(days=1)))
+    label = f"the {days} days before {spoken_moment(recent.since)}"
+    return Baseline(name, label.replace("the 1 days", "the day"), before, recent)
 
 
 @dataclass(frozen=True)

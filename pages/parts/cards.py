@@ -1,5 +1,6 @@
 """Pieces of a page: numbers, records as cards, texts with their differences marked."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,18 +12,19 @@ from data_access import OpenLog, queries
 from data_access.differences import differences
 from data_access.projections import Projection, Table
 from data_access.queries import Baseline, HistogramPair, Place, ShareChange
-from data_access.selection import Range, Selection
+from data_access.selection import Range, Selection, range_sentence
 from pages.parts import charts, controls, pictures, words
 
 STYLE = """
 <style>
 .stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }
-.misread-text { font-family: Georgia, "Times New Roman", serif; font-size: 1.05rem;
-  line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
+[class*="st-key-card-"] .misread-text { max-height: 18em; overflow-y: auto; }
+.misread-text { overflow: hidden; font-family: Georgia, "Times New Roman", serif;
+  font-size: 1.05rem; line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
 .misread-truth { font-size: 0.92rem; opacity: 0.85; }
 .misread-meta { font-size: 0.82rem; opacity: 0.75; }
 .misread-flag { display: inline-block; padding: 0 .5em; border-radius: 1em; color: #111;
-  font-size: 0.8rem; margin-right: .3em; }
+  font-size: 0.8rem; margin-right: .3em; max-width: 100%; overflow-wrap: anywhere; }
 .misread-text del { text-decoration: line-through; background: #e69f0055; }
 .misread-text ins { text-decoration: underline; background: #2f7fc144; }
 </style>
@@ -63,7 +65,7 @@ def record(
     """A record as a card: image, text, truth where known, flags, a few projections, its link."""
     with st.container(border=True, key=f"card-{row['record_key']}"):
         if picture.encoded is None:
-            st.caption(picture.problem or "")
+            st.caption(words.plain(picture.problem or ""))
         else:
             st.image(picture.encoded, alt=row["outputs.output_text"] or "no output")
         st.html(output(row["outputs.output_text"], row["feedback.ground_truth_string"]))
@@ -137,15 +139,16 @@ def place(found: Place, baseline_label: str) -> None:
 
 def standing(found: Place, baseline_label: str) -> str:
     """`lower than 98% of test`."""
-    if found.lower != found.lower:
-        return f"nothing in {baseline_label} to compare with"
+    label = words.plain(baseline_label)
+    if math.isnan(found.lower):
+        return f"nothing in {label} to compare with"
     same = 1 - found.lower - found.higher
     if same > 0.5:
-        return f"the same as {words.percentile(same)} of {baseline_label}"
+        return f"the same as {words.percentile(same)} of {label}"
     side, portion = (
         ("lower", found.lower) if found.lower >= found.higher else ("higher", found.higher)
     )
-    return f"{side} than {words.percentile(portion)} of {baseline_label}"
+    return f"{side} than {words.percentile(portion)} of {label}"
 
 
 def empty(sentence: str, chosen: Selection) -> None:
@@ -160,28 +163,29 @@ def histogram(
     log: OpenLog,
     pair: HistogramPair,
     held: Range | None,
-    chosen: Selection,
     baseline: Baseline,
 ) -> None:
     """One projection as a small chart that can be brushed, with its verdict in words."""
     row = pair.projection
     if held is not None:  # a chart shows all of its own bars, whatever is brushed in it
-        others = chosen.without(row.name)
+        others = baseline.compared.without(row.name)
         pair = queries.histogram_pair(log.warehouse, others, baseline.selection, row.name) or pair
+    verdict = pair.verdict if held is None else f"filtered: {range_sentence('', held).strip()}"
     with st.container(border=True):
-        st.markdown(f"**{row.label}** · {pair.verdict}", help=row.explanation)
+        st.markdown(f"**{row.label}** · {verdict}", help=row.explanation)
         key = controls.brush(pair)
         st.altair_chart(
             charts.histogram_pair(pair, baseline.label, held),
             key=key,
             on_select=lambda: controls.brushed(key, pair),
             selection_mode="brush",
-            alt=f"{row.label}: selection against {baseline.label}, {pair.verdict}",
+            alt=f"{row.label}: selection against {baseline.label}, {verdict}",
         )
         missing = f", {pair.missing:,} without a value" if pair.missing else ""
+        size = words.effect(pair.drift.effect, pair.drift.effect_low, pair.drift.effect_high)
         st.caption(
-            f"{pair.n:,} against {pair.baseline_n:,}{missing} · effect "
-            f"{words.effect(pair.drift.effect, pair.drift.effect_low, pair.drift.effect_high)}"
+            f"{pair.n:,} against {pair.baseline_n:,}{missing} · "
+            + ("without this filter" if held is not None else f"effect {size}")
         )
 
 
@@ -197,7 +201,7 @@ def drift_table(table: pd.DataFrame, projections: Table) -> None:
         hide_index=True,
         column_order=[
             "projection", "verdict", "effect", "effect_low", "effect_high", "ks",
-            "jensen_shannon", "p_corrected", "n", "baseline_n", "mean", "baseline_mean", "unit",
+            "jensen_shannon", "p_corrected", "n", "baseline_n", "median", "baseline_median", "unit",
         ],
         column_config={
             "effect": number("effect", format="%.2f"),
@@ -208,8 +212,8 @@ def drift_table(table: pd.DataFrame, projections: Table) -> None:
             "p_corrected": number("p", format="%.2g"),
             "n": number("n", format="localized"),
             "baseline_n": number("baseline n", format="localized"),
-            "mean": number("mean", format="%.4g"),
-            "baseline_mean": number("baseline mean", format="%.4g"),
+            "median": number("median", format="%.4g"),
+            "baseline_median": number("baseline median", format="%.4g"),
         },
     )  # fmt: skip
 
@@ -243,9 +247,8 @@ def table(rows: pd.DataFrame, projections: Table) -> None:
 def headline(record: dict[str, Any]) -> str:
     """The case in a few words."""
     flags = record["feedback.flags"]
-    if flags:
-        return f"Flagged {' and '.join(map(words.plain, flags))}"
-    return "Not flagged"
+    more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
+    return f"Flagged {', '.join(map(words.plain, flags[:3]))}{more}" if flags else "Not flagged"
 
 
 def thread(feedback: pd.DataFrame) -> None:

@@ -1,5 +1,7 @@
 """Charts: from the answers of `data_access.queries` to Altair. Pure: no data is asked for here."""
 
+import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,11 +24,12 @@ TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
-def flag_colours(flags: list[str]) -> dict[str, str]:
-    """The colour of each flag; those of an application of one's own get the next free ones."""
-    others = (flag for flag in flags if flag not in FLAGS)
-    extra = {flag: MORE_FLAGS[i % len(MORE_FLAGS)] for i, flag in enumerate(others)}
-    return {flag: FLAGS.get(flag) or extra[flag] for flag in flags}
+def flag_colours(flags: Sequence[str]) -> dict[str, str]:
+    """The colour of each flag, the same everywhere; an application's own get one by their name."""
+    return {
+        flag: FLAGS.get(flag) or MORE_FLAGS[zlib.crc32(flag.encode()) % len(MORE_FLAGS)]
+        for flag in flags
+    }
 
 
 def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_rate: bool) -> Chart:
@@ -61,7 +64,9 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
         alt.Tooltip("high:Q", title="95% to", format=".1%"),
         alt.Tooltip("state:N", title="this bar is"),
     ]
-    days = alt.Axis(format="%d %b %H:%M" if bucket == "hour" else "%d %b", labelOverlap=True)
+    long = data["bucket"].max() - data["bucket"].min() > timedelta(days=300)
+    short = "%d %b %H:%M" if bucket == "hour" else "%d %b"
+    days = alt.Axis(format="%b %Y" if long else short, labelOverlap=True)
     base = alt.Chart(data)
     if as_rate:
         middle = alt.X("middle:T", scale=alt.Scale(type="utc"), title=None, axis=days)
@@ -101,9 +106,9 @@ def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
     ]
     return [
         marks.mark_rule(strokeDash=[4, 3], color=BASELINE).encode(where, tooltip=says),
-        marks.mark_text(align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE).encode(
-            where, alt.Y(value=10), alt.Text("version:N"), tooltip=says
-        ),
+        marks.mark_text(
+            limit=90, align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE
+        ).encode(where, alt.Y(value=10), alt.Text("version:N"), tooltip=says),
     ]
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
 from data_access.projections import Projection
@@ -37,24 +38,28 @@ def begin(log: OpenLog) -> None:
     """Take over the URL where it says something new, and otherwise write the URL."""
     state = st.session_state
     given = _own_parameters(log)
-    is_empty = not queries.status(log.warehouse).served
-    provisional = state.get("provisional", True) and not is_empty
-    state["provisional"] = is_empty  # a first selection made before there was anything to select
-    if "selection" not in state or provisional or (given and given != state["written"]):
+    if "selection" not in state or (given and given != state["written"]):
         state["problems"] = []
+        state["selection"], state["baseline"] = Selection(), None
+        state["written"] = None
         if given:
             pairs = [(key, value) for key, values in given.items() for value in values]
             state["selection"], state["problems"] = read_selection(pairs, log.warehouse.projections)
-        else:
-            state["selection"] = _first_selection(log)
-        names = queries.baseline_names(log.warehouse)
-        asked = given.get("baseline", names[:1])[-1]
-        if asked not in names:
-            state["problems"].append(f"The baseline “{asked}” is not in this log.")
-        state["baseline"] = asked if asked in names else names[0]
+            state["baseline"] = given.get("baseline", [None])[-1]
+        elif "prod" in queries.choices(log.warehouse, "environment"):
+            state["selection"] = Selection(environment=("prod",))
+    if not queries.status(log.warehouse).served:
+        del state["selection"]  # decided anew, from the URL as it is, once there is something
+        state["shown"], state["baseline"] = Selection(), queries.BEFORE
+        return
+    state["shown"] = state["selection"]
+    if state["baseline"] not in queries.baseline_names(log.warehouse):
+        if state["baseline"] is not None:
+            state["problems"].append(f"The baseline “{state['baseline']}” is not in this log.")
+        state["baseline"] = queries.usual_baseline(log.warehouse, selection())
     _write_url(log)
     for problem in state["problems"]:
-        st.warning(problem)
+        st.warning(words.plain(problem))
 
 
 def frame() -> None:
@@ -77,24 +82,22 @@ def _own_parameters(log: OpenLog) -> dict[str, list[str]]:
 
 
 def _write_url(log: OpenLog) -> None:
+    """In one step and only where it differs: each step is one in the browser's history."""
     wanted = link(selection(), baseline_name())
     held = _own_parameters(log)
-    for key in held.keys() - wanted.keys():
-        del st.query_params[key]
-    for key, values in wanted.items():
-        if held.get(key) != values:
-            st.query_params[key] = values
+    if held != wanted:
+        others = {key: st.query_params.get_all(key) for key in st.query_params if key not in held}
+        st.query_params.from_dict({**wanted, **others})
     st.session_state["written"] = wanted
 
 
-def _first_selection(log: OpenLog) -> Selection:
-    """Production, where the log has an environment of that name."""
-    has_prod = "prod" in queries.choices(log.warehouse, "environment")
-    return Selection(environment=("prod",) if has_prod else ())
+def waits_for_records() -> bool:
+    """Whether this page was drawn before there was anything to show."""
+    return "selection" not in st.session_state
 
 
 def selection() -> Selection:
-    held: Selection = st.session_state["selection"]
+    held: Selection = st.session_state["shown"]
     return held
 
 
@@ -108,7 +111,7 @@ def baseline(log: OpenLog) -> Baseline:
 
 def select(wanted: Selection) -> None:
     """Make this the selection; for callbacks."""
-    st.session_state["selection"] = wanted
+    st.session_state["selection"] = st.session_state["shown"] = wanted
     st.session_state["problems"] = []
 
 
@@ -123,6 +126,8 @@ def page_link(
     page: str, label: str, wanted: Selection, baseline: str | None = None, **more: str
 ) -> None:
     """A link to a page of this dashboard that shows a selection."""
+    if page in ("cases", "case"):
+        more = {**_order_parameters(), **more}
     parameters = link(wanted, baseline, **more)
     st.page_link(
         f"pages/{page}.py",
@@ -131,6 +136,13 @@ def page_link(
         icon_position="right",
         query_params=[(key, value) for key, values in parameters.items() for value in values],
     )
+
+
+def _order_parameters() -> dict[str, str]:
+    """How cases are sorted, where that is not as usual."""
+    held = {name: st.session_state.get(name) for name in ("sort", "order")}
+    usual = (None, "timestamp", ORDERS[0])
+    return {name: str(value) for name, value in held.items() if value not in usual}
 
 
 def viewer_zone() -> str | None:
@@ -162,7 +174,8 @@ def sidebar(log: OpenLog) -> None:
         key=_preset_widget("baseline", baseline_name()),
         format_func=lambda name: "the window before" if name == queries.BEFORE else name,
         on_change=_baseline_changed,
-        help="The baseline: what every distribution is drawn beside. Usually the test set.",
+        help="The baseline: what every distribution is drawn beside. Usually the test set; or the "
+        "window of the same length before (of all times, the older half).",
     )
 
 
@@ -296,7 +309,7 @@ def _users(log: OpenLog, chosen: Selection) -> None:
         "Flags",
         list(dict.fromkeys([ANY_FLAG, NO_FLAG, *found, *held])),
         selection_mode="multi",
-        format_func=lambda flag: names.get(flag, flag),
+        format_func=lambda flag: names.get(flag) or words.plain(flag),
         key=_preset_widget("flag", held),
         on_change=_changed,
         args=("flag", tuple),
@@ -372,8 +385,8 @@ def _range_added(key: str) -> None:
 # --- the top of every page --------------------------------------------------------------------
 
 
-def selection_bar(log: OpenLog) -> None:
-    """The selection as a sentence of removable chips, how much it holds, and its link."""
+def selection_bar(log: OpenLog) -> DeltaGenerator:
+    """The selection as removable chips, and how much it holds; returns a place for the link."""
     chosen = selection()
     held = queries.coverage(log.warehouse, chosen)
     total = queries.status(log.warehouse).served
@@ -393,14 +406,16 @@ def selection_bar(log: OpenLog) -> None:
             help=f"{held.served:,} of {total:,} records; {held.images:,} distinct images.",
             width="content",
         )
-        with st.popover("Link", icon=":material/link:", type="tertiary"):
-            st.caption("Whoever opens this address sees the same records.")
-            st.code(_address(), language=None, wrap_lines=True)
+        return st.empty()
 
 
-def _address() -> str:
+def address(place: DeltaGenerator) -> None:
+    """The page's address, complete once the page has run."""
     parameters = {key: st.query_params.get_all(key) for key in st.query_params}
-    return f"{(st.context.url or '').partition('?')[0]}?{encoded(parameters)}"
+    with place.popover("Link", icon=":material/link:", type="tertiary"):
+        st.caption("Whoever opens this address sees the same records.")
+        base = (st.context.url or "").partition("?")[0]
+        st.code(f"{base}?{encoded(parameters)}", language=None, wrap_lines=True)
 
 
 # --- choices of single pages --------------------------------------------------------------------
@@ -441,13 +456,14 @@ def menu(
 
 def page_number(pages: int) -> int:
     """Which page of cases, from 0; in the URL; the first again when the selection changes."""
-    numbers = [str(number + 1) for number in range(pages)]
     of = (selection(), st.session_state.get("sort"), st.session_state.get("order"))
     if st.session_state.get("paged", of) != of:
         st.session_state["page"] = "1"
         st.query_params.pop("page", None)
     st.session_state["paged"] = of
-    chosen = _chosen("page", numbers)
+    asked = st.query_params.get("page") or st.session_state.get("page") or "1"
+    number = min(max(int(asked) if asked.isdecimal() else 1, 1), pages)
+    chosen = _chosen("page", ["1", str(number)])
     key = f"widget.page|{chosen}"
     st.pagination(pages, default=int(chosen), key=key, on_change=_choose, args=("page", key))
     return int(chosen) - 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from data_access import OpenLog, queries
-from pages.parts import store, words
+from pages.parts import controls, store, words
 
 
 @st.fragment(run_every=4.0)
@@ -13,6 +13,8 @@ def foot(log: OpenLog) -> None:
     """Sync state, redrawn by itself every few seconds."""
     background = store.syncing()
     status = queries.status(log.warehouse)
+    if status.served and controls.waits_for_records():
+        st.rerun(scope="app")
     if background.running and background.stage:
         total = max(background.total, 1)
         st.progress(
@@ -39,6 +41,6 @@ def banner(log: OpenLog) -> None:
     """What went wrong with the last sync, and what still works."""
     background = store.syncing()
     if background.problem:
-        st.warning(f"{background.problem} The pages show what was read before.")
+        st.warning(f"{words.plain(background.problem)} The pages show what was read before.")
     if background.running and queries.status(log.warehouse).served == 0:
-        st.info("The log is being read for the first time; numbers grow as it comes in.")
+        st.info("The log is being read for the first time; numbers appear as it comes in.")

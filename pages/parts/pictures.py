@@ -2,6 +2,7 @@
 
 import functools
 import io
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,11 +12,20 @@ from PIL import Image, ImageOps
 
 from data_access import OpenLog
 from data_access.errors import LogError
-from data_access.projections.image import UnreadableImageError, greyscale, open_image
+from data_access.projections.image import (
+    UnreadableImageError,
+    greyscale,
+    on_white,
+    open_image,
+)
 
 FETCHERS = 12
+DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 SMALL = (560, 320)
 LARGE = (1600, 1200)
+SMALLEST = 16  # pixels on each side
+
+_decoding = threading.Semaphore(DECODERS)
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,9 @@ def large(log: OpenLog, name: str | None, *, inverted: bool, stretched: bool) ->
     if name is None:
         return Picture(None, "This record has no image.")
     try:
-        image = Image.open(io.BytesIO(_scaled(log, name, LARGE))).convert("RGB")
+        return Picture(_worked(log, name, inverted, stretched))
     except (LogError, UnreadableImageError) as error:
         return Picture(None, f"No image: {error}")
-    if stretched:
-        image = ImageOps.autocontrast(image, cutoff=1)
-    if inverted:
-        image = ImageOps.invert(image)
-    return Picture(_encoded(image))
 
 
 def width(picture: Picture) -> int:
@@ -61,28 +66,53 @@ def width(picture: Picture) -> int:
     return Image.open(io.BytesIO(picture.encoded)).width if picture.encoded else 0
 
 
+@functools.lru_cache(maxsize=32)
 def levels(log: OpenLog, name: str) -> np.ndarray | None:
     """How many pixels have each grey level, shape (256,); None where the image cannot be had."""
     try:
-        image = Image.open(io.BytesIO(_scaled(log, name, LARGE)))
+        with _decoding:
+            return np.bincount(greyscale(open_image(log.log.image(name))).ravel(), minlength=256)
     except (LogError, UnreadableImageError):
         return None
-    return np.bincount(greyscale(image).ravel(), minlength=256)
 
 
-# not st.cache_data: it is asked from several threads, and one copy serves all sessions
-@functools.lru_cache(maxsize=2_000)
+# not st.cache_data: these are asked from several threads, and one copy serves all sessions
+@functools.lru_cache(maxsize=500)
 def _scaled(log: OpenLog, name: str, box: tuple[int, int]) -> bytes:
     """At most `box` pixels, as PNG. Raises LogError or UnreadableImageError, which are not kept."""
-    image = open_image(log.log.image(name))
-    if image.mode not in ("L", "RGB"):
-        transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        image = image.convert("RGB") if transparent else Image.fromarray(greyscale(image))
-    image.thumbnail(box)
-    return _encoded(image)
+    body = log.log.image(name)
+    with _decoding:
+        image = _shown(open_image(body))
+        image.thumbnail(box)
+        smallest = (max(image.width, SMALLEST), max(image.height, SMALLEST))
+        if smallest != image.size:  # a line of one pixel would be scaled away altogether
+            image = ImageOps.pad(image, smallest, color="white")
+        return _encoded(image)
+
+
+@functools.lru_cache(maxsize=16)
+def _worked(log: OpenLog, name: str, inverted: bool, stretched: bool) -> bytes:
+    """The large image with its tools, as PNG; raises as `_scaled`."""
+    body = _scaled(log, name, LARGE)
+    if not inverted and not stretched:
+        return body
+    image = Image.open(io.BytesIO(body)).convert("RGB")
+    if stretched:
+        image = ImageOps.autocontrast(image, cutoff=1)
+    return _encoded(ImageOps.invert(image) if inverted else image)
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """The image in a mode that PNG and browsers have, as the recognizer's users saw it."""
+    image = on_white(image)
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode in ("P", "CMYK", "YCbCr", "HSV"):
+        return image.convert("RGB")
+    return Image.fromarray(greyscale(image))
 
 
 def _encoded(image: Image.Image) -> bytes:
     body = io.BytesIO()
-    image.save(body, "PNG")
+    image.save(body, "PNG", compress_level=1)
     return body.getvalue()

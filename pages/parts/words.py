@@ -43,6 +43,8 @@ def points(change: float, low: float, high: float) -> str:
 
 
 def effect(value: float, low: float, high: float) -> str:
+    if math.isnan(low):
+        return "–"
     return f"{_signed(value, 2)} ({_signed(low, 2)} to {_signed(high, 2)})"
 
 
@@ -57,15 +59,9 @@ def value(number: float | None) -> str:
     """A projection's value in three or four significant digits."""
     if number is None or math.isnan(number):
         return "–"
-    if abs(number) >= 1000:
+    if 1000 <= abs(number) < 1e9:
         return f"{number:,.0f}"
     return f"{number:.3g}".replace("-", "−")
-
-
-def probability(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def moment(utc: datetime, zone: str | None) -> str:
@@ -107,7 +103,7 @@ def escaped(text: str) -> str:
 
 def plain(text: str) -> str:
     """A text of the log inside Markdown, with nothing in it taken for markup."""
-    return MARKUP.sub(r"\\\g<0>", text)
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def percentile(portion: float) -> str:

@@ -1,0 +1,28 @@
+"""Progress bars on a terminal."""
+
+from tqdm import tqdm
+
+
+class SyncBars:
+    """A progress bar for each stage of a sync, on standard error where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def __enter__(self) -> "SyncBars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        if not total:
+            return
+        if self._bar is None or stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = tqdm(total=total, desc=stage, disable=None)
+            self._stage = stage
+        self._bar.update(done - self._bar.n)
