@@ -3,6 +3,7 @@
 import gc
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,7 +53,9 @@ def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashb
             app.query_params[name] = value
         return app.run().switch_page(f"pages/{page}.py").run()
 
+    main = sys.modules["__main__"]  # a page run here takes its place
     yield run
+    sys.modules["__main__"] = main
     _forget_open_logs()
 
 
