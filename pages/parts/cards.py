@@ -133,7 +133,7 @@ def place(found: Place, baseline_label: str) -> None:
     if found.value is None:
         st.caption("not scored yet" if row.compute is None else "no value")
         return
-    st.altair_chart(charts.place(found), key=f"place-{row.name}")
+    st.vega_lite_chart(charts.place(found), key=f"place-{row.name}")
     st.caption(standing(found, baseline_label))
 
 
@@ -174,7 +174,7 @@ def histogram(
     with st.container(border=True):
         st.markdown(f"**{row.label}** · {verdict}", help=row.explanation)
         key = controls.brush(pair)
-        st.altair_chart(
+        st.vega_lite_chart(
             charts.histogram_pair(pair, baseline.label, held),
             key=key,
             on_select=lambda: controls.brushed(key, pair),
