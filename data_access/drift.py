@@ -103,9 +103,13 @@ def _rank_statistics(values: np.ndarray, baseline: np.ndarray) -> tuple[float, f
     swapped = len(values) < len(baseline)
     long, short = (baseline, values) if swapped else (values, baseline)
     n, m = len(long), len(short)
-    distinct, counts = np.unique(short, return_counts=True)  # (k,), (k,)
+    starts = np.flatnonzero(np.append(True, short[1:] != short[:-1]))
+    distinct, counts = short[starts], np.diff(starts, append=m)  # (k,), (k,)
     below = np.searchsorted(long, distinct, side="left")  # (k,) of `long` strictly below
-    upto = np.searchsorted(long, distinct, side="right")
+    upto = below.copy()
+    tied = np.flatnonzero(below < n)
+    tied = tied[long[below[tied]] == distinct[tied]]
+    upto[tied] = np.searchsorted(long, distinct[tied], side="right")
     through = counts.cumsum()  # (k,) of `short` up to each distinct value
     gaps = np.concatenate([upto / n - through / m, below / n - (through - counts) / m])
     placement = (below + upto) / (2 * n)  # share of `long` under each value, ties half
