@@ -51,6 +51,13 @@ class Selection:
     def each_image_once(self) -> bool:
         return self.images == "once"
 
+    @property
+    def days(self) -> int:
+        """The length of the time window, at least 1; 0 where an end is open."""
+        if self.since is None or self.until is None:
+            return 0
+        return max(1, round((self.until - self.since) / DAY))
+
     def with_range(self, new: Range) -> "Selection":
         """The same selection with this range in the place of any other of its projection."""
         kept = tuple(held for held in self.ranges if held.projection != new.projection)

@@ -5,11 +5,13 @@ import math
 import streamlit as st
 
 from data_access import queries
+from data_access.export import safe_csv
 from data_access.projections import ENTROPY
 from data_access.selection import query_string
 from pages.parts import cards, controls, frame, words
 
 SIZE = 24
+MOST_DOWNLOADED = 50_000
 
 log = frame.enter()
 selection = controls.selection()
@@ -59,5 +61,13 @@ else:
     cards.table(page.rows, projections)
 
 with st.expander("Take these records elsewhere"):
-    st.caption("All records of this selection, as a spreadsheet or for a notebook:")
+    if held.served <= MOST_DOWNLOADED:
+        st.download_button(
+            "Download as CSV",
+            lambda: safe_csv(log.records(selection)),
+            "cases.csv",
+            "text/csv",
+            icon=":material/download:",
+        )
+    st.caption("The same from a terminal in which `MISREAD_LOG` names this log:")
     st.code(f'python -m data_access export "{query_string(selection)}" cases.csv', language="bash")

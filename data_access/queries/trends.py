@@ -83,6 +83,10 @@ class ShareChange:
         return self.count / self.served if self.served else math.nan
 
     @property
+    def before_share(self) -> float:
+        return self.before_count / self.before_served if self.before_served else math.nan
+
+    @property
     def significant(self) -> bool:
         return self.low > 0 or self.high < 0
 
@@ -283,11 +287,11 @@ def baseline(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
         return Baseline(name, name, records, selection)
     recent = recent_window(warehouse, selection)
     before = window_before(warehouse, recent)
-    if recent.since is None or recent.until is None:
+    if recent.since is None:
         return Baseline(name, "the window before", before, recent)
-    days = max(1, round((recent.until - recent.since) / timedelta(days=1)))
-    label = f"the {days} days before {spoken_moment(recent.since)}"
-    return Baseline(name, label.replace("the 1 days", "the day"), before, recent)
+    span = "day" if recent.days == 1 else f"{recent.days} days"
+    label = f"the {span} before {spoken_moment(recent.since)}"
+    return Baseline(name, label, before, recent)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import streamlit as st
 from data_access import OpenLog, queries
 from data_access.differences import differences
 from data_access.projections import Projection, Table
-from data_access.queries import Baseline, HistogramPair, Place, ShareChange
+from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChange
 from data_access.selection import Range, Selection, range_sentence
 from pages.parts import charts, controls, pictures, words
 
@@ -36,8 +36,38 @@ def style() -> None:
     st.html(STYLE)
 
 
-def share_number(change: ShareChange, label: str, explanation: str) -> None:
-    """One number with its change against the window before."""
+def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, unscored: int) -> None:
+    """The answer of the Overview: a sentence, and the numbers behind it."""
+    by_name = {change.name: change for change in changes}
+    flagged = by_name["flagged"]
+    was = (
+        f"it was {words.share(flagged.before_share)} in as many days before."
+        if flagged.before_served
+        else "there is nothing before to compare with."
+    )
+    st.markdown(
+        f"In {window}, users flagged **{flagged.count:,} of {flagged.served:,}** predictions, "
+        f"**{words.share(flagged.share)}**; {was}"
+    )
+    low = (
+        f"Outputs under the 5th percentile of {words.plain(baseline_label)}: texts that repeat "
+        "themselves, or are very short."
+    )
+    with st.grid(5, min_column_width=170):
+        before = f"{words.count(flagged.before_served)} before"
+        _count("Served", flagged.served, before, f"Predictions in {window}.")
+        for name, label, explanation in (
+            ("flagged", "Flagged", "Records that a user flagged, of those served."),
+            ("flagged offensive", "Flagged offensive", "Of the records served."),
+            ("low word entropy", "Low word entropy", low),
+        ):
+            if name in by_name:
+                _share(by_name[name], label, explanation)
+        waits = "Records whose text or image has not been measured yet; they are missing below."
+        _count("Unscored", unscored, "in the whole selection", waits)
+
+
+def _share(change: ShareChange, label: str, explanation: str) -> None:
     said = words.points(change.change, change.low, change.high)
     _number(
         label,
@@ -49,7 +79,7 @@ def share_number(change: ShareChange, label: str, explanation: str) -> None:
     )
 
 
-def plain_number(label: str, number: int, note: str, explanation: str) -> None:
+def _count(label: str, number: int, note: str, explanation: str) -> None:
     _number(label, words.count(number), note, f"{number:,}. {explanation}")
 
 
@@ -57,6 +87,34 @@ def _number(label: str, value: str, note: str, explanation: str) -> None:
     with st.container(border=True, gap="xxsmall"):
         st.metric(label, value, help=explanation)
         st.caption(note)
+
+
+def trend_notes(trend: pd.DataFrame, *, as_rate: bool) -> None:
+    """What the picture of flags over time does not say by itself."""
+    shown, left_out = trend["bucket"].nunique(), int(trend["left_out"].iloc[0])
+    notes = [
+        "By the time of the prediction, in UTC; a record with two kinds of flag counts in both.",
+        "Dashed lines: the first record of a model version.",
+        f"The last {shown:,} of {shown + left_out:,} bars." if left_out else "",
+        "Pale bars are still filling." if bool(trend["filling"].any()) else "",
+        "Shades: 95% intervals." if as_rate else "",
+    ]
+    st.caption(" ".join(filter(None, notes)))
+
+
+def move(found: Move, recent: Selection) -> None:
+    """A projection that changed: a sentence, its days, and the way to its distribution."""
+    row, drift = found.pair.projection, found.pair.drift
+    says, line, link = st.columns([5, 3, 1], vertical_alignment="center")
+    says.markdown(
+        f"**{row.label}** is {found.pair.verdict}: median {words.value(drift.median)}, "
+        f"before {words.value(drift.baseline_median)} {row.unit}",
+        help=f"{row.explanation} Effect (Cliff's delta) "
+        f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
+    )
+    line.altair_chart(charts.sparkline(found.days, recent.since, row.label), key=f"move-{row.name}")
+    with link:
+        controls.page_link("distributions", "See", recent, queries.BEFORE)
 
 
 def record(

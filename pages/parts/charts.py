@@ -195,7 +195,7 @@ def _with_data(spec: Spec, bars: list[dict[str, Any]]) -> Spec:
     return {**spec, "data": {"values": bars}}
 
 
-def sparkline(days: pd.DataFrame, since: datetime, label: str) -> Chart:
+def sparkline(days: pd.DataFrame, since: datetime | None, label: str) -> Chart:
     """A mean by day, `since` marked; columns day (UTC) and mean."""
     data = days.assign(day=pd.to_datetime(days["day"]).dt.tz_localize("UTC"))
     unseen: dict[str, Any] = {"axis": None, "scale": alt.Scale(type="utc")}
