@@ -48,17 +48,22 @@ class Launched:
             text=True,
         )
         self.descendants: set[int] = set()
+        self._printed = ""
 
     def wait_until_healthy(self) -> float:
-        """Seconds from the start to an answer of the dashboard."""
+        """Seconds from the start to an answer of the dashboard, whose address is then printed."""
         for _ in range(600):
             assert self.process.poll() is None, self.process.communicate()[0]
             try:
                 address = f"http://127.0.0.1:{self.port}/_stcore/health"
                 with urllib.request.urlopen(address, timeout=5) as answer:
                     assert answer.read() == b"ok"
+                seconds = time.monotonic() - self.started
+                assert self.process.stdout is not None
+                while "Misread is at" not in self._printed:
+                    self._printed += self.process.stdout.readline()
                 self.descendants = descendants(self.process.pid)
-                return time.monotonic() - self.started
+                return seconds
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
         raise AssertionError("no dashboard within a minute")
@@ -66,8 +71,8 @@ class Launched:
     def stop(self, number: signal.Signals = signal.SIGINT) -> str:
         """What it printed, once it has ended."""
         self.process.send_signal(number)
-        printed, _ = self.process.communicate(timeout=60)
-        return printed
+        rest, _ = self.process.communicate(timeout=60)
+        return self._printed + rest
 
 
 def descendants(pid: int) -> set[int]:
@@ -147,3 +152,21 @@ def test_what_cannot_be_started_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert launched.process.returncode == 2
     assert printed.splitlines()[-1] == f"There is no folder {tmp_path / 'nowhere'}."
     assert "Traceback" not in printed
+
+
+@needs_linux
+def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "launch.py"],
+            cwd=ROOT,
+            env={**os.environ, "MISREAD_STATE": str(tmp_path), "MISREAD_PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert "MISREAD_PORT" in done.stderr and "Traceback" not in done.stderr
