@@ -31,7 +31,8 @@ DEMO_LOG = "s3://misread-demo/handwriting-reader"
 
 def main() -> int:
     """Returns the exit code: 0 when stopped by Ctrl-C, 2 where something could not start."""
-    for name in ("SIGTERM", "SIGHUP"):  # there is no SIGHUP on Windows
+    # SIGINT too: a shell that starts this in the background has it ignored
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _stop)
     try:
