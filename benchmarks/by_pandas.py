@@ -37,7 +37,7 @@ def frames(records: pd.DataFrame, feedback: pd.DataFrame) -> Frames:
     """From the warehouse's own tables; this preparation is not measured."""
     flags = records.pop("feedback.flags").map(frozenset)
     columns = {f"flag.{flag}": flags.map(lambda held, flag=flag: flag in held) for flag in FLAGS}
-    categories = dict.fromkeys(("application", "environment", "version", "image_id"), "category")
+    categories = dict.fromkeys(("application", "environment", "version", "image_hash"), "category")
     records = records.astype(categories).assign(**columns, flagged=flags.map(len) > 0)
     records = records.sort_values(["timestamp", "record_key"])
     return Frames(
@@ -57,7 +57,7 @@ def select(records: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     selected = records[mask]
     if selection.each_image_once:
         flagged_first = selected.sort_values("flagged", ascending=False, kind="stable")
-        selected = flagged_first.drop_duplicates("image_id")
+        selected = flagged_first.drop_duplicates("image_hash")
     if selection.text:
         texts = selected["outputs.output_text"]
         selected = selected[texts.str.contains(selection.text, case=False, regex=False, na=False)]
@@ -73,7 +73,7 @@ def coverage(held: Frames, selection: Selection) -> list[int]:
         len(selected),
         int(selected["flagged"].sum()),
         int((text_waits | (has_image & selected[IMAGE_MEAN].isna() & readable)).sum()),
-        int(selected["image_id"].nunique()),
+        int(selected["image_hash"].nunique()),
         int((~has_image).sum()),
         int((~readable).sum()),
     ]
@@ -190,15 +190,15 @@ def cases_page(
         rows = order.iloc[first : first + size]
     everything = Selection(environment=selection.environment, text=selection.text)
     each = select(held.records, everything) if selection.each_image_once else selected
-    reports = each.loc[each["image_id"].isin(rows["image_id"]), "image_id"].value_counts()
-    return len(selected), list(rows["record_key"]), [int(reports[i]) for i in rows["image_id"]]
+    reports = each.loc[each["image_hash"].isin(rows["image_hash"]), "image_hash"].value_counts()
+    return len(selected), list(rows["record_key"]), [int(reports[i]) for i in rows["image_hash"]]
 
 
 def case(held: Frames, record_key: str) -> tuple[dict[str, Any], int, int]:
     """The record, how many pieces of feedback it has, and how many records show its image."""
     record = held.records.loc[record_key]
     feedback = held.feedback[held.feedback["record_key"] == record_key].sort_values("timestamp")
-    same = int((held.records["image_id"] == record["image_id"]).sum())
+    same = int((held.records["image_hash"] == record["image_hash"]).sum())
     return {str(name): value for name, value in record.items()}, len(feedback), same
 
 

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
@@ -25,10 +25,13 @@ from pydantic import (
 
 MAX_OBJECT_BYTES = 512 * 1024 * 1024  # unpacked; past this an object is quarantined whole
 MAX_ROWS = 5_000_000  # of one Parquet object: a few bytes of it can stand for a million rows
+MAX_LABEL = 200
+MAX_IMAGE_NAME = 2_000
 MAX_TEXT = 1_000_000
 MAX_TAGS = 1_000
 REQUIRED = ("record_key", "timestamp", "environment")
 GROUPS = ("inputs", "outputs", "feedback", "tags")
+NO_OBJECT = "not a JSON object"
 
 
 def _utc(moment: datetime) -> datetime:
@@ -43,8 +46,8 @@ def _utc(moment: datetime) -> datetime:
     return moment
 
 
-Key = Annotated[str, Field(min_length=1, max_length=200)]
-Label = Annotated[str, Field(min_length=1, max_length=200)]
+Key = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
+Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Moment = Annotated[datetime, AfterValidator(_utc)]
 
@@ -79,7 +82,7 @@ class Prediction(BaseModel):
     environment: Label
     application: Label | None = None
     version: Label | None = None
-    image: Annotated[str | None, Field(alias="inputs.image", max_length=2_000)] = None
+    image: Annotated[str | None, Field(alias="inputs.image", max_length=MAX_IMAGE_NAME)] = None
     output_text: Annotated[Text | None, Field(alias="outputs.output_text")] = None
     confidence: Annotated[float | None, Field(alias="outputs.confidence")] = None
     tags: Annotated[dict[str, Any], Field(max_length=MAX_TAGS)] = {}
@@ -103,9 +106,12 @@ class Contents:
     quarantined: list[Quarantined] = field(default_factory=list)
 
 
+# `origin` and `line` tell where an event was first logged, `object_key` in which object it was
+# read: another one once the log was compacted.
 PREDICTION_SCHEMA = pa.schema(
     [
         ("object_key", pa.string()),
+        ("origin", pa.string()),
         ("line", pa.int64()),
         ("record_key", pa.string()),
         ("application", pa.string()),
@@ -121,6 +127,7 @@ PREDICTION_SCHEMA = pa.schema(
 FEEDBACK_SCHEMA = pa.schema(
     [
         ("object_key", pa.string()),
+        ("origin", pa.string()),
         ("line", pa.int64()),
         ("feedback_key", pa.string()),
         ("record_key", pa.string()),
@@ -139,6 +146,18 @@ QUARANTINE_SCHEMA = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
+COVERED_SCHEMA = pa.schema(
+    [("source", pa.string()), ("e_tag", pa.string()), ("object_key", pa.string())]
+)
+
+# A compacted object is Parquet; two columns say where each event was first logged, and the
+# schema's metadata which objects it covers: a JSON list of [key, e_tag].
+ORIGIN, ORIGIN_LINE = "log.object_key", "log.line"
+SOURCES = b"misread.sources"
+
+
+def is_compacted(key: str) -> bool:
+    return key.rpartition("/")[2].startswith("compacted-") and key.endswith(".parquet")
 
 
 def read_object(key: str, body: bytes) -> Contents:
@@ -147,33 +166,59 @@ def read_object(key: str, body: bytes) -> Contents:
     The first folder of the key says what they are: `predictions/` or `feedback/`.
     Never raises: what cannot be read is in `quarantined`.
     """
+    kind = "predictions" if key.startswith("predictions/") else "feedback"
     contents = Contents()
-    add = _add_prediction if key.startswith("predictions/") else _add_feedback
     try:
-        for line, event in _events(_unpacked(body), contents):
-            try:
-                add(contents, line, event)
-            except (ValidationError, ValueError, TypeError, RecursionError) as error:
-                _quarantine(contents, line, _reason(error), _written(event))
+        for line, event in _events(unpacked(body), contents):
+            _add(kind, contents, line, event)
     except Exception as error:  # decoders raise many kinds on hostile bytes
         _quarantine(contents, 0, f"the object cannot be read: {_reason(error)}", repr(body[:200]))
     return contents
 
 
-def _unpacked(body: bytes) -> bytes:
+def read_lines(kind: str, lines: Iterable[tuple[int, bytes]]) -> Contents:
+    """Events of numbered lines of JSON, as `read_object` reads them; kind: the first folder."""
+    contents = Contents()
+    for line, event in _parsed(lines, contents):
+        if isinstance(event, dict):
+            _add(kind, contents, line, event)
+        else:
+            _quarantine(contents, line, NO_OBJECT, _written(event))
+    return contents
+
+
+def read_rows(kind: str, rows: Iterable[tuple[int, dict[str, Any]]]) -> Contents:
+    """Events of numbered rows of a table, as `read_object` reads them; kind: the first folder."""
+    contents = Contents()
+    for line, event in rows:
+        _add(kind, contents, line, event)
+    return contents
+
+
+def _add(kind: str, contents: Contents, line: int, event: dict[str, Any]) -> None:
+    add = _add_prediction if kind == "predictions" else _add_feedback
+    try:
+        add(contents, line, event)
+    except (ValidationError, ValueError, TypeError, RecursionError) as error:
+        _quarantine(contents, line, _reason(error), _written(event))
+
+
+def unpacked(body: bytes) -> bytes:
+    """Gzip taken off, where there is any. Raises on a broken one, or one past MAX_OBJECT_BYTES."""
     if not body.startswith(b"\x1f\x8b"):
         return body
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-        unpacked = stream.read(MAX_OBJECT_BYTES + 1)
-    if len(unpacked) > MAX_OBJECT_BYTES:
+        content = stream.read(MAX_OBJECT_BYTES + 1)
+    if len(content) > MAX_OBJECT_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_OBJECT_BYTES} bytes")
-    return unpacked
+    return content
 
 
 def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line (from 1) and event; a line that is no JSON object goes to quarantine here."""
     if body.startswith(b"PAR1"):
-        yield from enumerate(_parquet_rows(body), start=1)
+        batches = open_parquet(body).iter_batches()
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
         return
     whole = _json_or_none(body)
     if isinstance(whole, list):
@@ -181,23 +226,23 @@ def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, An
     elif whole is not None:
         rows = iter([(1, whole)])
     else:
-        rows = _json_lines(body, contents)
+        rows = _parsed(enumerate(body.split(b"\n"), start=1), contents)
     for line, row in rows:
         if isinstance(row, dict):
             yield line, row
         else:
-            _quarantine(contents, line, "not a JSON object", _written(row))
+            _quarantine(contents, line, NO_OBJECT, _written(row))
 
 
-def _parquet_rows(body: bytes) -> Iterator[dict[str, Any]]:
+def open_parquet(body: bytes) -> pq.ParquetFile:
+    """Raises ValueError, or what pyarrow raises, for one that cannot be read or is too large."""
     file = pq.ParquetFile(io.BytesIO(body))
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     if sum(group.total_byte_size for group in groups) > MAX_OBJECT_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_OBJECT_BYTES:,} bytes")
     if file.metadata.num_rows > MAX_ROWS:
         raise ValueError(f"it has {file.metadata.num_rows:,} rows; {MAX_ROWS:,} can be read")
-    for batch in file.iter_batches():
-        yield from batch.to_pylist()
+    return file
 
 
 def _json_or_none(body: bytes) -> Any:
@@ -207,8 +252,9 @@ def _json_or_none(body: bytes) -> Any:
         return None
 
 
-def _json_lines(body: bytes, contents: Contents) -> Iterator[tuple[int, Any]]:
-    for line, text in enumerate(body.split(b"\n"), start=1):
+def _parsed(lines: Iterable[tuple[int, bytes]], contents: Contents) -> Iterator[tuple[int, Any]]:
+    """Numbered lines as what they say; blank ones are left out, broken ones go to quarantine."""
+    for line, text in lines:
         if not text.strip():
             continue
         try:
@@ -219,9 +265,12 @@ def _json_lines(body: bytes, contents: Contents) -> Iterator[tuple[int, Any]]:
 
 
 def _flat(event: dict[str, Any]) -> dict[str, Any]:
-    """Nested groups and dotted names are the same event."""
+    """Nested groups and dotted names are the same event; tags may also be a JSON object's text."""
     flat: dict[str, Any] = {}
     for name, value in event.items():
+        if name == "tags" and isinstance(value, str):
+            tags = _json_or_none(value.encode())
+            value = tags if isinstance(tags, dict) else value
         if name in GROUPS and isinstance(value, dict):
             flat.update({f"{name}.{inner}": held for inner, held in value.items()})
         elif not (name in GROUPS and value is None):
@@ -238,7 +287,7 @@ def _add_prediction(contents: Contents, line: int, event: dict[str, Any]) -> Non
             continue
         if value == "" and name not in REQUIRED and name != "outputs.output_text":
             continue
-        if name in _PREDICTION_FIELDS:
+        if name in PREDICTION_FIELDS:
             known[name] = value
         elif name.startswith("feedback."):
             said[name.removeprefix("feedback.")] = value
@@ -267,7 +316,7 @@ def _add_feedback(contents: Contents, line: int, event: dict[str, Any]) -> None:
     contents.feedback.append((line, Feedback(**said)))
 
 
-_PREDICTION_FIELDS = {
+PREDICTION_FIELDS = {
     field.alias or name for name, field in Prediction.model_fields.items() if name != "tags"
 }
 
@@ -303,6 +352,7 @@ def prediction_table(rows: list[tuple[str, int, Prediction]]) -> pa.Table:
     for key, line, row in rows:
         values = (
             key,
+            key,
             line,
             row.record_key,
             row.application,
@@ -324,6 +374,7 @@ def feedback_table(rows: list[tuple[str, int, Feedback]]) -> pa.Table:
     columns: list[list[Any]] = [[] for _ in FEEDBACK_SCHEMA]
     for key, line, row in rows:
         values = (
+            key,
             key,
             line,
             row.feedback_key,

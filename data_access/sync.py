@@ -7,9 +7,10 @@ killed at any moment and the next one goes on.
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,26 +19,21 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from data_access.columns import Events, read_objects
 from data_access.errors import LogError, MisreadError
 from data_access.log import MISSING_IMAGE, Log, LogObject
 from data_access.projections import IMAGE, TEXT, TRUTH, Projection, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
-from data_access.records import (
-    MAX_OBJECT_BYTES,
-    Contents,
-    Quarantined,
-    feedback_table,
-    prediction_table,
-    quarantine_table,
-    read_object,
-)
+from data_access.records import MAX_OBJECT_BYTES, Quarantined, is_compacted, quarantine_table
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 PREFIXES = ("predictions/", "feedback/")
 FETCHERS = 16  # past this obstore gains nothing on two cores
-OBJECTS_AT_ONCE = 512  # of one transaction
+OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
+ROWS_AT_ONCE = 250_000  # of one transaction: DuckDB writes fewer twice, to its journal first
+STORE_SECONDS = 2.0  # or as many as were read in this time
 DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
@@ -97,31 +93,88 @@ def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncRep
 
 
 def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
+    """Read what is new, until the warehouse holds all that was listed and could be read.
+
+    Compacted objects come first, as what they cover need not be read; objects that others gave
+    way to may have to be read again once those are gone.
+    """
     progress("Listing the log", 0, 0)
     listed = {found.key: found for prefix in PREFIXES for found in log.list(prefix)}
+    failed: set[str] = set()
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        while new := _new(warehouse, listed, failed, report):
+            compacted = [found for found in new if is_compacted(found.key)]
+            _read(log, warehouse, compacted or new, pool, progress, report, failed)
+
+
+def _new(
+    warehouse: Warehouse, listed: Mapping[str, LogObject], failed: set[str], report: SyncReport
+) -> list[LogObject]:
+    """What is to be read, in the order of keys; what is gone from the log is forgotten."""
     known = {
         key: (e_tag, size)
         for key, e_tag, size in warehouse.rows("select key, e_tag, size from objects")
     }
     gone = [key for key in known if key not in listed]
-    new = sorted(
-        (o for o in listed.values() if known.get(o.key) != (o.e_tag, o.size)), key=lambda o: o.key
-    )
     if gone:
         with warehouse.transaction() as cursor:
-            _forget(cursor, gone)
+            again = _forget(cursor, gone)
         report.removed += len(gone)
+        for key in (*gone, *again):
+            known.pop(key, None)
+    covered = set(warehouse.rows("select source, e_tag from covered"))
+    return sorted(
+        (
+            found
+            for found in listed.values()
+            if known.get(found.key) != (found.e_tag, found.size)
+            and (found.key, found.e_tag) not in covered
+            and found.key not in failed
+        ),
+        key=lambda found: found.key,
+    )
+
+
+def _read(
+    log: Log,
+    warehouse: Warehouse,
+    objects: Sequence[LogObject],
+    pool: ThreadPoolExecutor,
+    progress: Progress,
+    report: SyncReport,
+    failed: set[str],
+) -> None:
+    """Fetch one batch of objects while the one before is parsed and the one before that stored."""
+    fetched = _one_ahead(
+        [*pool.map(lambda found: _fetch(log, found), batch)] for batch in _object_batches(objects)
+    )
+    read: list[_Read] = []
     done = 0
-    with ThreadPoolExecutor(FETCHERS) as pool:
-        shown = time.monotonic()
-        for batch in _object_batches(new):
-            fetched = list(pool.map(lambda found: _fetch(log, found), batch))
-            _store(warehouse, fetched, report)
-            done += len(batch)
-            progress("Reading objects", done, len(new))
-            if time.monotonic() > shown + REFRESH_SECONDS:
-                warehouse.refresh()
-                shown = time.monotonic()
+    shown = stored = time.monotonic()
+    for batch in _one_ahead(map(_parse, fetched)):
+        for found, error in batch.failures:
+            report.fail(str(error))
+            failed.add(found.key)
+        read.append(batch)
+        done += len(batch.objects) + len(batch.failures)
+        progress("Reading objects", done, len(objects))
+        now = time.monotonic()
+        if sum(held.rows for held in read) > ROWS_AT_ONCE or now > stored + STORE_SECONDS:
+            _store(warehouse, read, report)
+            read, stored = [], now
+        if now > shown + REFRESH_SECONDS:
+            warehouse.refresh()
+            shown = now
+    _store(warehouse, read, report)
+
+
+def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, the next of them made in a thread while the last one is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
@@ -138,71 +191,145 @@ def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
         yield batch
 
 
-def _fetch(log: Log, found: LogObject) -> tuple[LogObject, Contents | LogError]:
+def _fetch(log: Log, found: LogObject) -> tuple[LogObject, bytes | LogError]:
     if found.size > MAX_OBJECT_BYTES:
-        reason = f"the object has {found.size:,} bytes; {MAX_OBJECT_BYTES:,} can be read"
-        return found, Contents(quarantined=[Quarantined(0, reason, "")])
+        return found, b""
     try:
-        return found, read_object(found.key, log.get(found.key))
+        return found, log.get(found.key)
     except LogError as error:
         return found, error
 
 
-def _store(
-    warehouse: Warehouse,
-    fetched: Sequence[tuple[LogObject, Contents | LogError]],
-    report: SyncReport,
-) -> None:
-    read = [(found, held) for found, held in fetched if isinstance(held, Contents)]
-    report.fail(*(str(error) for _, error in fetched if isinstance(error, LogError)))
-    predictions = [(o.key, line, row) for o, held in read for line, row in held.predictions]
-    feedback = [(o.key, line, row) for o, held in read for line, row in held.feedback]
-    quarantined = [(o.key, row) for o, held in read for row in held.quarantined]
+@dataclass(frozen=True)
+class _Read:
+    """What a batch of objects holds, and those that could not be had."""
+
+    objects: list[LogObject]
+    events: Events
+    failures: list[tuple[LogObject, LogError]]
+
+    @property
+    def rows(self) -> int:
+        return len(self.events.predictions) + len(self.events.feedback)
+
+
+def _parse(fetched: Sequence[tuple[LogObject, bytes | LogError]]) -> _Read:
+    bodies = [(found, body) for found, body in fetched if isinstance(body, bytes)]
+    events = read_objects([(o.key, body) for o, body in bodies if o.size <= MAX_OBJECT_BYTES])
+    too_large = [
+        (o.key, Quarantined(0, f"the object has {o.size:,} bytes; {MAX_OBJECT_BYTES:,} fit", ""))
+        for o, _ in bodies
+        if o.size > MAX_OBJECT_BYTES
+    ]
+    quarantined = pa.concat_tables([events.quarantined, quarantine_table(too_large)])
+    return _Read(
+        [found for found, _ in bodies],
+        replace(events, quarantined=quarantined),
+        [(found, error) for found, error in fetched if isinstance(error, LogError)],
+    )
+
+
+def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> None:
+    """Put all that these objects hold, and that they were read, into the warehouse."""
+    objects = [found for held in read for found in held.objects]
+    if not objects:
+        return
+    predictions = pa.concat_tables([held.events.predictions for held in read])
+    feedback = pa.concat_tables([held.events.feedback for held in read])
+    quarantined = pa.concat_tables([held.events.quarantined for held in read])
     with warehouse.transaction() as cursor:
-        _forget(cursor, [found.key for found, _ in read])
-        _insert(cursor, "predictions", prediction_table(predictions))
-        _insert(cursor, "feedback", feedback_table(feedback))
-        _insert(cursor, "quarantine", quarantine_table(quarantined))
-        _insert(cursor, "objects", _object_table(read))
-        keys = {row.record_key for _, _, row in predictions}
-        truths = {row.record_key for _, _, row in feedback if row.ground_truth_string is not None}
-        flagged = {row.record_key for _, _, row in feedback}
-        _touch(cursor, sorted(keys | flagged), rescored=sorted(keys | truths))
-    report.objects += len(read)
+        _forget(cursor, [found.key for found in objects])
+        _insert(cursor, "feedback", feedback)
+        _insert(cursor, "quarantine", quarantined)
+        _insert(cursor, "covered", pa.concat_tables([held.events.covered for held in read]))
+        _insert(cursor, "objects", _object_table(objects, [predictions, feedback]))
+        _touch(cursor, feedback)
+        warehouse.insert_predictions(cursor, predictions)
+    warehouse.announce()
+    report.objects += len(objects)
     report.predictions += len(predictions)
     report.feedback += len(feedback)
     report.quarantined += len(quarantined)
 
 
-def _object_table(read: Sequence[tuple[LogObject, Contents]]) -> pa.Table:
+def _object_table(objects: Sequence[LogObject], events: Sequence[pa.Table]) -> pa.Table:
+    counted = Counter[str]()
+    for table in events:
+        for found in table["object_key"].value_counts().to_pylist():
+            counted[found["values"]] += found["counts"]
     return pa.table(
         {
-            "key": [found.key for found, _ in read],
-            "e_tag": [found.e_tag for found, _ in read],
-            "size": [found.size for found, _ in read],
-            "events": [len(held.predictions) + len(held.feedback) for _, held in read],
+            "key": [found.key for found in objects],
+            "e_tag": [found.e_tag for found in objects],
+            "size": [found.size for found in objects],
+            "events": [counted[found.key] for found in objects],
         }
     )
 
 
-def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    """Take out all that came from these objects; its records are rewritten or vanish."""
-    gone = "object_key in (select unnest(?))"
+def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> list[str]:
+    """Take out all that came from these objects; the objects that are to be read in their place.
+
+    Records that a compacted object holds too are from then on that object's.
+    """
+    cursor.execute("create or replace temp table gone as select unnest(?) as object_key", [keys])
     cursor.execute(
-        f"insert into touched select record_key from predictions where {gone} "
-        f"union select record_key from feedback where {gone}",
-        [list(keys), list(keys)],
+        """
+        update records
+        set object_key = covered.object_key
+        from covered
+        join objects on objects.key = covered.source and objects.e_tag = covered.e_tag
+        where covered.source = records.object_key
+        and covered.source in (from gone)
+        and covered.object_key not in (from gone)
+        """
     )
-    for table in ("predictions", "feedback", "quarantine"):
-        cursor.execute(f"delete from {table} where {gone}", [list(keys)])
-    cursor.execute("delete from objects where key in (select unnest(?))", [list(keys)])
-    cursor.execute("delete from text_scores where record_key in (select record_key from touched)")
+    cursor.execute(
+        """
+        create or replace temp table lost as
+        select record_key
+        from records
+        semi join gone using (object_key)
+        """
+    )
+    again = cursor.execute(
+        """
+        select distinct object_key
+        from shadowed
+        semi join lost using (record_key)
+        anti join gone using (object_key)
+        """
+    ).fetchall()
+    cursor.execute(
+        """
+        insert into touched
+        select record_key
+        from feedback
+        semi join gone using (object_key)
+        """
+    )
+    for table in ("records", "feedback", "quarantine", "shadowed", "covered"):
+        cursor.execute(f"delete from {table} where object_key in (from gone)")
+    cursor.execute(
+        """
+        delete from text_scores
+        where record_key in (select record_key from lost union select record_key from touched)
+        """
+    )
+    cursor.execute("delete from objects where key in (from gone)")
+    cursor.execute("delete from objects where key in (select unnest(?))", [[k for (k,) in again]])
+    return [key for (key,) in again]
 
 
-def _touch(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str], rescored: Sequence[str]) -> None:
-    """Have these records rewritten, and those whose text or truth is new scored anew."""
-    cursor.execute("insert into touched select unnest(?)", [keys])
-    cursor.execute("delete from text_scores where record_key in (select unnest(?))", [rescored])
+def _touch(cursor: duckdb.DuckDBPyConnection, feedback: pa.Table) -> None:
+    """Have the records that these speak of rewritten, and scored anew where the truth is new."""
+    cursor.register("incoming", feedback)
+    cursor.execute("insert into touched select distinct record_key from incoming")
+    cursor.execute(
+        "delete from text_scores where record_key in "
+        "(select record_key from incoming where ground_truth_string is not null)"
+    )
+    cursor.unregister("incoming")
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

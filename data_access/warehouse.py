@@ -1,9 +1,12 @@
 """The warehouse: a DuckDB file that caches what was read from the log and computed from it.
 
-`predictions`, `feedback` and `quarantine` hold the events as they were read, object by object;
-`text_scores` and `image_scores` what was computed from them. `records` is one row per record,
-a pure function of the other tables (`RECORDS`), rewritten for the keys in `touched`. Its columns
-INTERNAL make folding the reports of an image fast: which image, and which report stands for it.
+`records` is one row per record: of the predictions with its key the one that was logged first (by
+the key of its object and its line there), what `feedback` says of it, and its scores from
+`text_scores` and `image_scores`. Rows are rewritten for the keys in `touched`. `shadowed` names
+the objects whose prediction gave way to another one: they are read again should that one go.
+`covered` names the objects whose events a compacted object holds too. Of each record `object_key`,
+`origin` and `line` say where it came from, `image_hash` which image it shows (only itself, where
+it has none), and `fold_order` which report stands for that image.
 """
 
 import contextlib
@@ -24,7 +27,7 @@ from data_access.errors import WarehouseError
 from data_access.projections import Table
 from data_access.sql import literal, quoted
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -43,21 +46,18 @@ create table if not exists objects (
     size bigint,
     events bigint
 );
-create table if not exists predictions (
+create table if not exists covered (
+    source varchar,
+    e_tag varchar,
+    object_key varchar
+);
+create table if not exists shadowed (
     object_key varchar,
-    line bigint,
-    record_key varchar,
-    application varchar,
-    version varchar,
-    timestamp timestamp,
-    environment varchar,
-    "inputs.image" varchar,
-    "outputs.output_text" varchar,
-    "outputs.confidence" double,
-    tags varchar
+    record_key varchar
 );
 create table if not exists feedback (
     object_key varchar,
+    origin varchar,
     line bigint,
     feedback_key varchar,
     record_key varchar,
@@ -78,25 +78,36 @@ create table if not exists touched (
 );
 """
 
-INTERNAL = ("image_hash", "fold_order")
+NO_PREDICTIONS = """
+select
+    null::varchar as object_key,
+    null::varchar as origin,
+    null::bigint as line,
+    null::varchar as record_key,
+    null::varchar as application,
+    null::varchar as version,
+    null::timestamp as timestamp,
+    null::varchar as environment,
+    null::varchar as "inputs.image",
+    null::varchar as "outputs.output_text",
+    null::double as "outputs.confidence",
+    null::varchar as tags
+where false
+"""
+
+PREDICTION_COLUMNS = """
+    object_key, origin, line, record_key, application, version, timestamp, environment,
+    "inputs.image", "outputs.output_text", "outputs.confidence", tags
+"""
 PRESENT = "select table_name from duckdb_tables() where not internal"
 
 RECORDS = """
-with wanted as (
-    {wanted}
-),
-prediction as (
-    select *
-    from predictions
-    semi join wanted using (record_key)
-    qualify row_number() over (partition by record_key order by object_key, line) = 1
-),
-said as (
+with said as (
     select *
     from feedback
-    semi join wanted using (record_key)
+    semi join {predictions} using (record_key)
     qualify row_number() over (
-        partition by record_key, feedback_key order by object_key, line
+        partition by record_key, feedback_key order by origin, line, object_key
     ) = 1
 ),
 feedback_of as (
@@ -114,6 +125,9 @@ feedback_of as (
     group by record_key
 )
 select
+    object_key,
+    origin,
+    line,
     record_key,
     application,
     version,
@@ -121,6 +135,7 @@ select
     environment,
     "inputs.image",
     "outputs.output_text",
+    "outputs.confidence",
     flag as "feedback.flag",
     coalesce(flags, []) as "feedback.flags",
     "user" as "feedback.user",
@@ -128,16 +143,52 @@ select
     comment as "feedback.comment",
     coalesce(reports, 0) as "feedback.reports",
     tags,
-    coalesce(sha256, "inputs.image") as image_id,
     image_scores.failure as image_failure,
     hash(coalesce(sha256, "inputs.image", record_key)) as image_hash,
     (len(coalesce(flags, [])) = 0)::int::hugeint * {unflagged}
         + epoch_us(timestamp)::hugeint * {moment}
         + hash(record_key)::hugeint as fold_order{projections}
-from prediction
+from {predictions} as prediction
 left join feedback_of using (record_key)
 left join text_scores using (record_key)
 left join image_scores on image_scores.image = prediction."inputs.image"
+"""
+
+# Of two predictions with one key the lesser one is kept, whichever was read first.
+FIRST = "(origin, line, object_key)"
+REPEATED = "select count(*) > count(distinct record_key) from arrived"
+DISTINCT = f"""
+create or replace temp table arriving as
+select *
+from arrived
+qualify row_number() over (partition by record_key order by {FIRST}) = 1
+"""
+SHADOWED_BY_ARRIVED = """
+insert into shadowed
+select distinct object_key, record_key
+from arrived
+anti join arriving using (record_key, object_key, origin, line)
+"""
+KNOWN = """
+create or replace temp table known as
+select
+    record_key,
+    records.object_key,
+    (records.origin, records.line, records.object_key)
+        <= (arriving.origin, arriving.line, arriving.object_key) as stays,
+    records."outputs.output_text" is distinct from arriving."outputs.output_text" as differs,
+    arriving.object_key as arriving_from
+from records
+join arriving using (record_key)
+"""
+GIVE_WAY = """
+insert into shadowed
+select distinct if(stays, arriving_from, object_key), record_key
+from known;
+delete from records where record_key in (select record_key from known where not stays);
+delete from text_scores
+where record_key in (select record_key from known where not stays and differs);
+delete from arriving where record_key in (select record_key from known where stays);
 """
 
 
@@ -262,6 +313,31 @@ class Warehouse:
         finally:
             cursor.close()
 
+    def insert_predictions(self, cursor: duckdb.DuckDBPyConnection, arrived: pa.Table) -> None:
+        """Add predictions to `records`, with all that is known of them.
+
+        arrived: of PREDICTION_SCHEMA. Where a key is there more than once, one of them is kept.
+        """
+        cursor.register("arrived", arrived)
+        source = "arrived"
+        [(repeated,)] = cursor.execute(REPEATED).fetchall()
+        [(known,)] = cursor.execute(
+            "select count(*) from records semi join arrived using (record_key)"
+        ).fetchall()
+        if repeated or known:
+            source = "arriving"
+            cursor.execute(DISTINCT)
+            cursor.execute(SHADOWED_BY_ARRIVED)
+            cursor.execute(KNOWN)
+            cursor.execute(GIVE_WAY)
+        cursor.execute(f"insert into records by name {self._records(source)}")
+        cursor.execute(f"delete from touched where record_key in (select record_key from {source})")
+        cursor.unregister("arrived")
+
+    def announce(self) -> None:
+        """Let readers see what was written: cached answers are worked out anew."""
+        self._shared.version += 1
+
     def refresh(self, changed: bool = False) -> None:
         """Rewrite `records` for the keys in `touched`, and let readers see it.
 
@@ -270,25 +346,37 @@ class Warehouse:
         with self.transaction() as cursor:
             touched = cursor.execute("select count(*) from touched").fetchall()[0][0]
             if touched:
-                wanted = "select distinct record_key from touched"
-                cursor.execute(f"delete from records where record_key in ({wanted})")
-                cursor.execute(f"insert into records {self._records(wanted)} order by timestamp")
+                cursor.execute(
+                    f"create or replace temp table rewritten as select {PREDICTION_COLUMNS} "
+                    "from records semi join touched using (record_key)"
+                )
+                cursor.execute(
+                    "delete from records where record_key in (select record_key from touched)"
+                )
+                cursor.execute(
+                    f"insert into records by name {self._records('rewritten')} order by timestamp"
+                )
+                cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
+            if touched or changed:
                 cursor.execute("create or replace table extents as " + self._extents())
         if touched or changed:
-            self._shared.version += 1
+            self.announce()
 
-    def _records(self, wanted: str) -> str:
+    def _records(self, predictions: str) -> str:
+        """The rows of `records` for a table of predictions, no two of which have one key."""
         columns = ""
         for row in self.projections.rows:
-            if row.compute is None and row.name == "outputs.confidence":
-                columns += ',\n    "outputs.confidence"'
-            elif row.compute is None:
+            if row.name == "outputs.confidence":
+                continue
+            if row.compute is None:
                 columns += f",\n    null::double as {quoted(row.name)}"
             else:
                 scores = "image_scores" if row.of_image else "text_scores"
                 columns += f",\n    {scores}.{quoted(row.name)}"
-        return RECORDS.format(wanted=wanted, projections=columns, unflagged=2**120, moment=2**64)
+        return RECORDS.format(
+            predictions=predictions, projections=columns, unflagged=2**120, moment=2**64
+        )
 
     def _extents(self) -> str:
         """What histograms span: nearly all values of a projection, whatever the selection."""
@@ -328,10 +416,12 @@ class Warehouse:
                 if held and held.get(f"{kind} projections") != wanted[f"{kind} projections"]:
                     self._create_scores(cursor, kind)
             if not held or any(held.get(name) != value for name, value in wanted.items()):
-                empty = self._records("select null::varchar as record_key where false")
-                cursor.execute(f"create or replace table records as {empty}")
+                columns = f"select {PREDICTION_COLUMNS} from records" if held else NO_PREDICTIONS
+                cursor.execute(f"create or replace temp table rewritten as {columns}")
+                rows = self._records("rewritten")
+                cursor.execute(f"create or replace table records as {rows} order by timestamp")
+                cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
-                cursor.execute("insert into touched select distinct record_key from predictions")
                 cursor.execute("create or replace table extents as " + self._extents())
                 cursor.execute("delete from meta")
                 cursor.executemany(

@@ -16,7 +16,7 @@ HOMES = {
     "boto3": ("data_access/log.py",),
     "botocore": ("data_access/log.py",),
     "obstore": ("data_access/log.py",),
-    "duckdb": ("data_access/warehouse.py", "data_access/sync.py"),
+    "duckdb": ("data_access/warehouse.py", "data_access/sync.py", "data_access/columns.py"),
     "spacy": ("data_access/projections/text.py",),
     "gradio": ("capture_app.py",),
     "gradio_client": (),
@@ -84,7 +84,12 @@ def test_only_controls_touch_session_state() -> None:
 
 
 def test_select_statements_live_in_the_queries() -> None:
-    homes = ("data_access/queries/", "data_access/warehouse.py", "data_access/sync.py")
+    homes = (
+        "data_access/queries/",
+        "data_access/warehouse.py",
+        "data_access/sync.py",
+        "data_access/columns.py",
+    )
     for path in sources():
         where = path.relative_to(ROOT).as_posix()
         found = re.search(r"[\"']\s*select\s", path.read_text())

@@ -21,7 +21,7 @@ from data_access.log import Log, LogObject
 from data_access.projections import IMAGE, TEXT, Projection, Table, load_projections
 from data_access.selection import Range, Selection
 from data_access.sync import BackgroundSync, SyncReport, sync
-from data_access.warehouse import Warehouse
+from data_access.warehouse import PREDICTION_COLUMNS, Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
     all_records,
@@ -446,7 +446,9 @@ def test_an_image_outside_the_log_is_never_fetched(
     write(log, "predictions/1.jsonl", *events)
     warehouse = open_warehouse(log)
     assert not sync(log, warehouse).failures
-    told = warehouse.rows('select image_id, image_failure, "width(inputs.image)" from records')
+    told = warehouse.rows(
+        'select "inputs.image", image_failure, "width(inputs.image)" from records'
+    )
     assert {name: reason for name, reason, _ in told} == names
     assert all(width is None for *_, width in told)
     assert queries.coverage(warehouse, Selection()).unreadable_images == len(names)
@@ -459,7 +461,7 @@ def test_an_image_may_be_named_by_its_full_address(log: Log, open_warehouse: Ope
     warehouse = open_warehouse(log)
     sync(log, warehouse)
     assert failures(warehouse) == {}
-    assert record(warehouse, "a")["image_id"] == record(warehouse, "b")["image_id"]
+    assert record(warehouse, "a")["image_hash"] == record(warehouse, "b")["image_hash"]
 
 
 def test_an_image_elsewhere_is_fetched_where_the_settings_allow_it(
@@ -601,8 +603,8 @@ def test_after_any_history_the_records_are_those_of_a_fresh_warehouse(
                 sync(log, grown)
             sync(log, fresh)
             assert all_records(grown) == all_records(fresh)
-            view = grown._records("select distinct record_key from predictions")
-            assert all_records(grown) == grown.rows(f"from ({view}) order by record_key")
+            anew = grown._records(f"(select {PREDICTION_COLUMNS} from records)")
+            assert all_records(grown) == grown.rows(f"from ({anew}) order by record_key")
         finally:
             grown.close()
             fresh.close()

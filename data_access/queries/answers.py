@@ -23,7 +23,7 @@ def records_of(warehouse: Warehouse, keys: Sequence[str]) -> pd.DataFrame:
     """
     return warehouse.query(
         """
-        select * exclude (image_hash, fold_order)
+        select * exclude (object_key, origin, line, fold_order)
         from records
         where rowid in (select rowid from records where record_key in (select unnest(?)))
         """,

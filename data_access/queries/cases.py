@@ -54,15 +54,15 @@ def cases_page(
 
 
 def _same_image(warehouse: Warehouse, selection: Selection, rows: pd.DataFrame) -> list[int]:
-    images = [image for image in rows["image_id"] if isinstance(image, str)]
     selected, params = source(
-        replace(selection, images=""), [("image_id in (select unnest(?))", [images])]
+        replace(selection, images=""),
+        [("image_hash in (select unnest(?::ubigint[]))", [rows["image_hash"].tolist()])],
     )
     counted = warehouse.query(
-        f"select image_id, count(*) as reports from {selected} group by 1", params
+        f"select image_hash, count(*) as reports from {selected} group by 1", params
     )
-    reports = dict(zip(counted["image_id"], counted["reports"], strict=True))
-    return [int(reports.get(image, 1)) for image in rows["image_id"]]
+    reports = dict(zip(counted["image_hash"], counted["reports"], strict=True))
+    return [int(reports.get(image, 1)) for image in rows["image_hash"]]
 
 
 def _order(warehouse: Warehouse, sort: str, descending: bool) -> str:
@@ -85,7 +85,8 @@ class Case:
 def case(warehouse: Warehouse, record_key: str) -> Case | None:
     """One record with all that is known of it; None where there is no such record."""
     found = warehouse.query(
-        "select * exclude (image_hash, fold_order) from records where record_key = ?", [record_key]
+        "select * exclude (object_key, origin, line, fold_order) from records where record_key = ?",
+        [record_key],
     )
     if found.empty:
         return None
@@ -94,15 +95,17 @@ def case(warehouse: Warehouse, record_key: str) -> Case | None:
         select timestamp, flag, "user", ground_truth_string, comment, feedback_key
         from feedback
         where record_key = ?
-        qualify row_number() over (partition by feedback_key order by object_key, line) = 1
+        qualify row_number() over (
+            partition by feedback_key order by origin, line, object_key
+        ) = 1
         order by timestamp, feedback_key
         """,
         [record_key],
     )
     same = row_of(
         warehouse,
-        "select count(*) as n from records where image_id = ?",
-        [found["image_id"].iloc[0]],
+        "select count(*) as n from records where image_hash = ?::ubigint",
+        [int(found["image_hash"].iloc[0])],
     )
     record = {name: as_plain(found[name].iloc[0]) for name in found.columns}
     return Case(record, feedback, max(1, int(same["n"])))

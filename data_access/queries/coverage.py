@@ -79,7 +79,7 @@ def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
         images as (
             select image_hash
             from selected
-            where image_id is not null
+            where "inputs.image" is not null
             group by image_hash
         )
         select
