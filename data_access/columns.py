@@ -224,11 +224,11 @@ def _is_lines(body: bytes) -> bool:
     """Whether each line can be read for itself, so that JSON spread over lines cannot be meant."""
     if not body.startswith(b"{") or b"\x00" in body:
         return False
-    first, _, rest = body.partition(b"\n")
-    if not rest.strip():
+    end = body.find(b"\n")
+    if end in (-1, len(body) - 1):
         return True
     try:
-        return isinstance(json.loads(first), dict)
+        return isinstance(json.loads(body[:end]), dict)
     except (ValueError, RecursionError):
         return False
 

@@ -48,7 +48,11 @@ def status(warehouse: Warehouse) -> Status:
             count(*) filter (len("feedback.flags") > 0) as flagged,
             (select count(*) from records where {_unscored(warehouse)}) as unscored,
             (select count(*) from quarantine) as quarantined,
-            (select count(*) from feedback anti join records using (record_key)) as waiting,
+            (
+                select count(distinct (record_key, feedback_key))
+                from feedback
+                anti join records using (record_key)
+            ) as waiting,
             min(timestamp) as oldest,
             max(timestamp) as newest
         from records
