@@ -1,16 +1,17 @@
-"""The command line: `python -m data_access sync | status | export | import-…`."""
+"""The command line: `python -m data_access sync | status | compact | export | import-…`."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data_access import api, queries
+from data_access.compaction import compact
 from data_access.errors import MisreadError
 from data_access.export import export
 from data_access.importers import ImportReport, gantry, gradio
@@ -92,6 +93,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="as one JSON object, for scripts")
     command.set_defaults(run=_status)
+
+    command = commands.add_parser(
+        "compact",
+        parents=[common],
+        help="merge the small objects of past days into Parquet",
+        description="Merge the small objects of each folder of past days into one, so that the "
+        "log stays cheap to list and to read. Readers see every event once, before, during and "
+        "after. Can be stopped at any moment and run again.",
+    )
+    command.add_argument(
+        "--before",
+        metavar="DATE",
+        type=date.fromisoformat,
+        help="only days before this one (default: today, UTC)",
+    )
+    command.add_argument(
+        "--remove-originals",
+        action="store_true",
+        help="delete the merged objects, after the one in their place was read back and compared",
+    )
+    command.set_defaults(run=_compact, only_adds=True)
 
     command = commands.add_parser(
         "export",
@@ -225,6 +247,22 @@ def _export(log: api.OpenLog, asked: argparse.Namespace) -> int:
         count = export(log.warehouse, selection, asked.file, bar.update)
     print(f"{_number(count, 'record')} written to {asked.file}.")
     return 0
+
+
+def _compact(log: Log, asked: argparse.Namespace) -> int:
+    before = asked.before or datetime.now(UTC).date()
+    with SyncBars() as bars:
+        report = compact(log, before, asked.remove_originals, bars.show)
+    print(
+        f"{_number(report.merged, 'object')} merged into {report.written:,}, with "
+        f"{_number(report.events, 'event')}; {_number(report.removed, 'original')} removed."
+    )
+    if report.unreadable:
+        left = _number(report.unreadable, "object")
+        print(f"{left} left as they are: part of them is in quarantine.", file=sys.stderr)
+    for failure in report.failures:
+        print(failure, file=sys.stderr)
+    return 1 if report.failures else 0
 
 
 def _import_gradio(log: Log, asked: argparse.Namespace) -> int:

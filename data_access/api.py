@@ -10,11 +10,12 @@ import pandas as pd
 from data_access import queries
 from data_access.errors import LogError, WarehouseError
 from data_access.log import Log, UnreachableLog
+from data_access.progress import Progress, silent
 from data_access.projections import load_projections
 from data_access.projections.image import open_image
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings
-from data_access.sync import Progress, SyncReport, silent, sync
+from data_access.sync import SyncReport, sync
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer, spool_folder
 

@@ -20,6 +20,13 @@ class LogError(MisreadError):
         self.passing = passing
 
 
+class MissingObjectError(LogError):
+    """An object of the log is not there, or not any more."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, passing=False)
+
+
 class WarehouseError(MisreadError):
     """The warehouse file cannot be opened or belongs to another log."""
 

@@ -23,7 +23,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, S3Store
 
-from data_access.errors import LogError
+from data_access.errors import LogError, MissingObjectError
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 SILENCE = 10.0
@@ -84,9 +84,30 @@ class Log:
             raise LogError(_sentence(self.uri, error)) from error
 
     def get(self, key: str) -> bytes:
-        """Raises LogError where the object is gone or cannot be had."""
+        """Raises MissingObjectError where the object is gone, LogError where it cannot be had."""
+        return self.get_tagged(key)[0]
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """An object's bytes and the e-tag of just these, which a listing before may not have had.
+
+        Raises as `get` does.
+        """
         try:
-            return obstore.get(self._store, key).bytes().to_bytes()
+            result = obstore.get(self._store, key)
+            body = result.bytes().to_bytes()
+            return body, result.meta["e_tag"] or result.meta["last_modified"].isoformat()
+        except FileNotFoundError as error:
+            raise MissingObjectError(_sentence(f"{self.uri}/{key}", error)) from error
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+
+    def tail(self, key: str, size: int, count: int) -> bytes:
+        """The last `count` bytes, or fewer, of an object of `size` bytes. Raises as `get` does."""
+        start = max(0, size - count)
+        try:
+            return obstore.get_range(self._store, key, start=start, end=size).to_bytes()
+        except FileNotFoundError as error:
+            raise MissingObjectError(_sentence(f"{self.uri}/{key}", error)) from error
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
 
@@ -99,6 +120,15 @@ class Log:
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
         return True
+
+    def remove(self, key: str) -> None:
+        """Delete an object for good; one that is gone already is no error. Raises LogError."""
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
 
     def image(self, name: str) -> bytes:
         """The bytes of an image by `inputs.image`: a key of the log, or an allowed s3:// URI.
@@ -157,7 +187,13 @@ class UnreachableLog(Log):
     def list(self, prefix: str) -> Iterator[LogObject]:
         raise LogError(self._sentence)
 
-    def get(self, key: str) -> bytes:
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        raise LogError(self._sentence)
+
+    def tail(self, key: str, size: int, count: int) -> bytes:
+        raise LogError(self._sentence)
+
+    def remove(self, key: str) -> None:
         raise LogError(self._sentence)
 
     def put(self, key: str, body: bytes) -> bool:

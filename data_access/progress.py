@@ -1,6 +1,15 @@
-"""Progress bars on a terminal."""
+"""How far a long job has come: told to a function, shown as bars on a terminal."""
+
+from collections.abc import Callable
 
 from tqdm import tqdm
+
+Progress = Callable[[str, int, int], None]
+"""Told of a stage, how much of it is done, and of how much (0: not known yet)."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    pass
 
 
 class SyncBars:

@@ -8,7 +8,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from data_access.columns import Events, read_objects
-from data_access.errors import LogError, MisreadError
+from data_access.errors import LogError, MisreadError, MissingObjectError
 from data_access.log import MISSING_IMAGE, Log, LogObject
+from data_access.progress import Progress, silent
 from data_access.projections import IMAGE, TEXT, TRUTH, Projection, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
 from data_access.records import MAX_OBJECT_BYTES, Quarantined, is_compacted, quarantine_table
@@ -41,9 +42,27 @@ REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 TEXTS_AT_ONCE = 5_000
 IMAGES_AT_ONCE = 256
 
+REHOME = """
+update records
+set object_key = covered.object_key
+from covered
+join objects on objects.key = covered.source and objects.e_tag = covered.e_tag
+where covered.source = records.object_key
+and covered.source in (from gone)
+and covered.object_key not in (from gone)
+"""
+
+# what was said in these objects, and in no other: a compacted one may say it too
+UNSAID = """
+insert into touched
+select record_key
+from feedback
+semi join gone using (object_key)
+anti join (from feedback anti join gone using (object_key)) using (origin, line)
+"""
+
 _decoding = threading.Semaphore(DECODERS)
 Item = TypeVar("Item")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -68,10 +87,6 @@ class SyncReport:
         return bool(self.objects or self.removed or self.scored_texts or self.scored_images)
 
 
-def silent(stage: str, done: int, total: int) -> None:
-    pass
-
-
 def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncReport:
     """Read new and changed objects, forget removed ones, compute missing scores.
 
@@ -93,46 +108,59 @@ def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncRep
 
 
 def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
-    """Read what is new, until the warehouse holds all that was listed and could be read.
+    """Read what is new and forget what is gone, until the warehouse holds what was listed.
 
-    Compacted objects come first, as what they cover need not be read; objects that others gave
-    way to may have to be read again once those are gone.
+    Compacted objects come first, as what they cover need not be read. Nothing is forgotten before
+    a listing that was begun after it was gone: the compacted object in its place is then listed.
+    Objects that others gave way to may have to be read again once those are gone.
     """
     progress("Listing the log", 0, 0)
-    listed = {found.key: found for prefix in PREFIXES for found in log.list(prefix)}
+    known = _known(warehouse)
+    listed = _listed(log)
+    if known.keys() - listed.keys():
+        listed = _listed(log)
     failed: set[str] = set()
     with ThreadPoolExecutor(FETCHERS) as pool:
-        while new := _new(warehouse, listed, failed, report):
+        while True:
+            new = [found for found in _new(warehouse, known, listed) if found.key not in failed]
             compacted = [found for found in new if is_compacted(found.key)]
-            _read(log, warehouse, compacted or new, pool, progress, report, failed)
+            gone = [] if compacted else [key for key in known if key not in listed]
+            if gone:
+                with warehouse.transaction() as cursor:
+                    _forget(cursor, gone)
+                report.removed += len(gone)
+            elif new:
+                missing = _read(log, warehouse, compacted or new, pool, progress, report, failed)
+                if missing:
+                    listed = _listed(log)
+                    report.fail(*(said for key, said in missing.items() if key in listed))
+            else:
+                break
+            known = _known(warehouse)
+
+
+def _listed(log: Log) -> dict[str, LogObject]:
+    return {found.key: found for prefix in PREFIXES for found in log.list(prefix)}
+
+
+def _known(warehouse: Warehouse) -> dict[str, tuple[str, int]]:
+    """E-tag and size, by key, of the objects that were read."""
+    rows = warehouse.rows("select key, e_tag, size from objects")
+    return {key: (e_tag, size) for key, e_tag, size in rows}
 
 
 def _new(
-    warehouse: Warehouse, listed: Mapping[str, LogObject], failed: set[str], report: SyncReport
+    warehouse: Warehouse, known: Mapping[str, tuple[str, int]], listed: Mapping[str, LogObject]
 ) -> list[LogObject]:
-    """What is to be read, in the order of keys; what is gone from the log is forgotten."""
-    known = {
-        key: (e_tag, size)
-        for key, e_tag, size in warehouse.rows("select key, e_tag, size from objects")
-    }
-    gone = [key for key in known if key not in listed]
-    if gone:
-        with warehouse.transaction() as cursor:
-            again = _forget(cursor, gone)
-        report.removed += len(gone)
-        for key in (*gone, *again):
-            known.pop(key, None)
+    """Objects that are to be read, in the order of their keys."""
     covered = set(warehouse.rows("select source, e_tag from covered"))
-    return sorted(
-        (
-            found
-            for found in listed.values()
-            if known.get(found.key) != (found.e_tag, found.size)
-            and (found.key, found.e_tag) not in covered
-            and found.key not in failed
-        ),
-        key=lambda found: found.key,
-    )
+    new = [
+        found
+        for found in listed.values()
+        if known.get(found.key) != (found.e_tag, found.size)
+        and (found.key, found.e_tag) not in covered
+    ]
+    return sorted(new, key=lambda found: found.key)
 
 
 def _read(
@@ -143,18 +171,25 @@ def _read(
     progress: Progress,
     report: SyncReport,
     failed: set[str],
-) -> None:
-    """Fetch one batch of objects while the one before is parsed and the one before that stored."""
+) -> dict[str, str]:
+    """Read objects into the warehouse; by key, a sentence for each that was gone when fetched.
+
+    One batch is fetched while the one before is parsed and the one before that is stored.
+    """
     fetched = _one_ahead(
         [*pool.map(lambda found: _fetch(log, found), batch)] for batch in _object_batches(objects)
     )
     read: list[_Read] = []
+    missing: dict[str, str] = {}
     done = 0
     shown = stored = time.monotonic()
     for batch in _one_ahead(map(_parse, fetched)):
         for found, error in batch.failures:
-            report.fail(str(error))
             failed.add(found.key)
+            if isinstance(error, MissingObjectError):
+                missing[found.key] = str(error)
+            else:
+                report.fail(str(error))
         read.append(batch)
         done += len(batch.objects) + len(batch.failures)
         progress("Reading objects", done, len(objects))
@@ -166,6 +201,7 @@ def _read(
             warehouse.refresh()
             shown = now
     _store(warehouse, read, report)
+    return missing
 
 
 def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -267,58 +303,28 @@ def _object_table(objects: Sequence[LogObject], events: Sequence[pa.Table]) -> p
     )
 
 
-def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> list[str]:
-    """Take out all that came from these objects; the objects that are to be read in their place.
+def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+    """Take out all that came from these objects; what gave way to it is to be read again.
 
     Records that a compacted object holds too are from then on that object's.
     """
     cursor.execute("create or replace temp table gone as select unnest(?) as object_key", [keys])
+    cursor.execute(REHOME)
     cursor.execute(
-        """
-        update records
-        set object_key = covered.object_key
-        from covered
-        join objects on objects.key = covered.source and objects.e_tag = covered.e_tag
-        where covered.source = records.object_key
-        and covered.source in (from gone)
-        and covered.object_key not in (from gone)
-        """
+        "create or replace temp table lost as "
+        "select record_key from records semi join gone using (object_key)"
+    )
+    cursor.execute(UNSAID)
+    cursor.execute(
+        "delete from text_scores where record_key in "
+        "(select record_key from lost union select record_key from touched)"
     )
     cursor.execute(
-        """
-        create or replace temp table lost as
-        select record_key
-        from records
-        semi join gone using (object_key)
-        """
-    )
-    again = cursor.execute(
-        """
-        select distinct object_key
-        from shadowed
-        semi join lost using (record_key)
-        anti join gone using (object_key)
-        """
-    ).fetchall()
-    cursor.execute(
-        """
-        insert into touched
-        select record_key
-        from feedback
-        semi join gone using (object_key)
-        """
+        "delete from objects where key in (from gone) or key in "
+        "(select object_key from shadowed semi join lost using (record_key))"
     )
     for table in ("records", "feedback", "quarantine", "shadowed", "covered"):
         cursor.execute(f"delete from {table} where object_key in (from gone)")
-    cursor.execute(
-        """
-        delete from text_scores
-        where record_key in (select record_key from lost union select record_key from touched)
-        """
-    )
-    cursor.execute("delete from objects where key in (from gone)")
-    cursor.execute("delete from objects where key in (select unnest(?))", [[k for (k,) in again]])
-    return [key for (key,) in again]
 
 
 def _touch(cursor: duckdb.DuckDBPyConnection, feedback: pa.Table) -> None:

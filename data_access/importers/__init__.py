@@ -23,7 +23,6 @@ SENDERS = 16  # past this obstore gains nothing on two cores
 ROWS_AT_ONCE = 256
 
 Row = TypeVar("Row")
-Progress = Callable[[str, int, int], None]
 Object = tuple[str, bytes]  # key and body
 
 
@@ -77,10 +76,6 @@ class Imported:
     feedback: Feedback | None = None
     image: bytes | None = None
     folder: str | None = None
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    pass
 
 
 def digest(*parts: str | None) -> str:

@@ -25,13 +25,12 @@ from data_access.importers import (
     Imported,
     Importing,
     ImportReport,
-    Progress,
     Refused,
     RefusedError,
     digest,
-    silent,
 )
 from data_access.log import Log
+from data_access.progress import Progress, silent
 from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)

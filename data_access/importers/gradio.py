@@ -19,13 +19,12 @@ from data_access.importers import (
     Imported,
     Importing,
     ImportReport,
-    Progress,
     Refused,
     RefusedError,
     digest,
-    silent,
 )
 from data_access.log import MAX_IMAGE_BYTES, Log
+from data_access.progress import Progress, silent
 from data_access.records import Feedback, Prediction
 from data_access.writer import image_key
 

@@ -1,0 +1,289 @@
+"""Compaction: merges the small objects of closed days into Parquet.
+
+A log of millions of one-event objects is slow to list and to read; a few large objects are not.
+A compacted object holds the events of others as they are, each with the object and the line where
+it was first logged, and names the objects that it covers; readers that know it need not read
+those. Nothing is removed unless that is asked for, and then only what a compacted object, read
+back, was seen to hold. Every step adds or removes whole objects and can be done twice, so that a
+compaction can be killed at any moment, and two of them can run at once.
+"""
+
+import hashlib
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_access.columns import Events, read_objects
+from data_access.errors import LogError, MissingObjectError
+from data_access.log import Log, LogObject
+from data_access.progress import Progress, silent
+from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
+
+KINDS = ("predictions/", "feedback/")
+SMALL = 8 * 1024 * 1024  # bytes; larger objects are left as they are
+MERGED_BYTES = 64 * 1024 * 1024  # of originals that become one object
+MERGED_OBJECTS = 20_000
+FETCHERS = 16
+FOOTER = 256 * 1024  # bytes fetched from the end of a compacted object to learn what it covers
+ORDER = [("origin", "ascending"), ("line", "ascending")]
+
+
+@dataclass
+class CompactionReport:
+    """What one compaction did. `failures`: sentences; what they name is tried again next time.
+
+    merged: objects that are now covered by a `written` one; unreadable: those left as they are
+    because part of them is in quarantine.
+    """
+
+    written: int = 0
+    merged: int = 0
+    events: int = 0
+    removed: int = 0
+    unreadable: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def compact(
+    log: Log, before: date, remove_originals: bool = False, progress: Progress = silent
+) -> CompactionReport:
+    """Merge the small objects of the days before `before`, folder by folder.
+
+    An object's day is that of a `date=` in its key, else the one it was written on. Raises
+    LogError where the log cannot be listed.
+    """
+    report = CompactionReport()
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        for kind in KINDS:
+            progress("Listing the log", 0, 0)
+            listed = {found.key: found for found in log.list(kind)}
+            covering = _covering(log, listed, pool, report)
+            covered = {source for sources in covering.values() for source in sources}
+            chunks = list(_chunks(listed.values(), covered, before))
+            for done, chunk in enumerate(chunks, start=1):
+                covering |= _merge(log, kind, chunk, pool, report)
+                progress("Merging objects", done, len(chunks))
+            if remove_originals:
+                for done, (key, sources) in enumerate(covering.items(), start=1):
+                    left = [listed[name] for name, tag in sources if _is_there(listed, name, tag)]
+                    _remove(log, key, left, pool, report)
+                    progress("Removing originals", done, len(covering))
+    return report
+
+
+Source = tuple[str, str]
+"""Key and e-tag of an object that a compacted one covers."""
+
+
+def _is_there(listed: Mapping[str, LogObject], key: str, e_tag: str) -> bool:
+    return key in listed and listed[key].e_tag == e_tag
+
+
+def _covering(
+    log: Log, listed: Mapping[str, LogObject], pool: ThreadPoolExecutor, report: CompactionReport
+) -> dict[str, list[Source]]:
+    """The compacted objects that are there already, and what each of them covers."""
+    found = [one for one in listed.values() if is_compacted(one.key)]
+    covering: dict[str, list[Source]] = {}
+    for one, sources in zip(found, pool.map(lambda one: _sources(log, one), found), strict=True):
+        if isinstance(sources, LogError):
+            report.failures.append(str(sources))
+        elif sources:
+            covering[one.key] = sources
+    return covering
+
+
+def _sources(log: Log, found: LogObject) -> list[Source] | LogError:
+    """Read from the end of the object alone, where Parquet keeps its schema."""
+    count = FOOTER
+    try:
+        while True:
+            end = log.tail(found.key, found.size, count)
+            length = int.from_bytes(end[-8:-4], "little") + 8
+            if length <= len(end) or len(end) == found.size:
+                break
+            count = length
+        schema = pq.read_schema(io.BytesIO(end))
+    except LogError as error:
+        return error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return LogError(f"{log.uri}/{found.key} is no compacted object: {error}", passing=False)
+    return [(key, tag) for key, tag in json.loads((schema.metadata or {}).get(SOURCES, b"[]"))]
+
+
+def _day(found: LogObject) -> date:
+    named = re.search(r"(?:^|/)date=(\d{4}-\d\d-\d\d)/", found.key)
+    if named:
+        try:
+            return date.fromisoformat(named[1])
+        except ValueError:
+            pass
+    return found.last_modified.date()
+
+
+def _chunks(
+    listed: Iterable[LogObject], covered: set[Source], before: date
+) -> Iterator[list[LogObject]]:
+    """Objects of one folder that become one object: at least two, in the order of their keys."""
+    folders: dict[str, list[LogObject]] = defaultdict(list)
+    for found in sorted(listed, key=lambda found: found.key):
+        if (
+            found.size < SMALL
+            and not is_compacted(found.key)
+            and (found.key, found.e_tag) not in covered
+            and _day(found) < before
+        ):
+            folders[found.key.rpartition("/")[0]].append(found)
+    for objects in folders.values():
+        chunk: list[LogObject] = []
+        size = 0
+        for found in objects:
+            if len(chunk) == MERGED_OBJECTS or size + found.size > MERGED_BYTES:
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(found)
+            size += found.size
+        if len(chunk) > 1:
+            yield chunk
+
+
+def _merge(
+    log: Log,
+    kind: str,
+    chunk: Sequence[LogObject],
+    pool: ThreadPoolExecutor,
+    report: CompactionReport,
+) -> dict[str, list[Source]]:
+    """Write one compacted object: its key and what it covers; empty where nothing was merged.
+
+    Feedback that was logged within predictions gets an object of its own, written first: what
+    covers the originals is there last.
+    """
+    bodies = _fetched(log, chunk, pool, report)
+    broken = set(read_objects(_plain(bodies)).quarantined["object_key"].to_pylist())
+    report.unreadable += len(broken)
+    readable = [(found, body) for found, body in bodies if found.key not in broken]
+    if len(readable) < 2:
+        return {}
+    sources = [(found.key, found.e_tag) for found, _ in readable]
+    events = read_objects(_plain(readable))
+    name = hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:32]
+    folder = chunk[0].key.rpartition("/")[0]
+    key = f"{folder}/compacted-{name}.parquet"
+    parts = {key: _parquet(_rows(kind, events), sources)}
+    if kind == "predictions/" and len(events.feedback):
+        said = _parquet(_rows("feedback/", events), [])
+        parts = {_feedback_part(key): said} | parts
+    if not _holds(read_objects(list(parts.items())), events):
+        report.failures.append(f"{folder} cannot be merged: what was written reads differently.")
+        return {}
+    try:
+        for part, body in parts.items():
+            log.put(part, body)
+    except LogError as error:
+        report.failures.append(str(error))
+        return {}
+    report.written += 1
+    report.merged += len(readable)
+    report.events += len(events.predictions) + len(events.feedback)
+    return {key: sources}
+
+
+def _plain(bodies: Sequence[tuple[LogObject, bytes]]) -> list[tuple[str, bytes]]:
+    return [(found.key, body) for found, body in bodies]
+
+
+def _feedback_part(key: str) -> str:
+    return key.replace("predictions/", "feedback/", 1)
+
+
+def _fetched(
+    log: Log, objects: Sequence[LogObject], pool: ThreadPoolExecutor, report: CompactionReport
+) -> list[tuple[LogObject, bytes]]:
+    """Those of the objects that are still what was listed, with their bytes."""
+
+    def fetch(found: LogObject) -> tuple[bytes, str] | LogError:
+        try:
+            return log.get_tagged(found.key)
+        except LogError as error:
+            return error
+
+    bodies = []
+    for found, held in zip(objects, pool.map(fetch, objects), strict=True):
+        if isinstance(held, LogError):
+            if not isinstance(held, MissingObjectError):
+                report.failures.append(str(held))
+        elif held[1] == found.e_tag:
+            bodies.append((found, held[0]))
+    return bodies
+
+
+def _rows(kind: str, events: Events) -> pa.Table:
+    """The events of one kind as a compacted object keeps them."""
+    table = events.predictions if kind == "predictions/" else events.feedback
+    names = [n for n in table.column_names if n not in ("object_key", "origin", "line")]
+    rows = table.sort_by(ORDER)
+    columns = {name: rows[name] for name in names}
+    return pa.table(columns | {ORIGIN: rows["origin"], ORIGIN_LINE: rows["line"]})
+
+
+def _parquet(rows: pa.Table, sources: Sequence[Source]) -> bytes:
+    body = io.BytesIO()
+    noted = rows.replace_schema_metadata({SOURCES: json.dumps(sources).encode()})
+    pq.write_table(noted, body, compression="zstd")
+    return body.getvalue()
+
+
+def _holds(compacted: Events, originals: Events) -> bool:
+    """Whether every event of the originals is in the compacted objects, as it was and in order."""
+    if len(compacted.quarantined) or len(originals.quarantined):
+        return False
+    return all(
+        _comparable(held, wanted).equals(_comparable(wanted, wanted))
+        for held, wanted in (
+            (compacted.predictions, originals.predictions),
+            (compacted.feedback, originals.feedback),
+        )
+    )
+
+
+def _comparable(table: pa.Table, wanted: pa.Table) -> pa.Table:
+    """Rows first logged in the same objects as the wanted ones, without where they are now."""
+    origins = pc.unique(wanted["origin"])
+    same = table.filter(pc.is_in(table["origin"], origins)).drop_columns(["object_key"])
+    return same.sort_by(ORDER).combine_chunks()
+
+
+def _remove(
+    log: Log,
+    key: str,
+    originals: Sequence[LogObject],
+    pool: ThreadPoolExecutor,
+    report: CompactionReport,
+) -> None:
+    """Remove what a compacted object covers, once it was read back and compared."""
+    bodies = _fetched(log, originals, pool, report)
+    if not bodies:
+        return
+    try:
+        parts = [(key, log.get(key))]
+        if key.startswith("predictions/"):
+            with suppress(MissingObjectError):  # where none of its predictions carried feedback
+                parts.append((_feedback_part(key), log.get(_feedback_part(key))))
+        if not _holds(read_objects(parts), read_objects(_plain(bodies))):
+            report.failures.append(f"{key} does not hold what it covers; nothing was removed.")
+            return
+        list(pool.map(log.remove, [found.key for found, _ in bodies]))
+        report.removed += len(bodies)
+    except LogError as error:
+        report.failures.append(str(error))
