@@ -5,6 +5,7 @@ says of each row whether it is surely an event as `records` would read it. Every
 broken, is left to `records`: the two must never differ, only in how long they take.
 """
 
+import atexit
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from data_access.records import (
     read_rows,
     unpacked,
 )
+from data_access.scores import PREFIX, SCORES_SCHEMA, read_scores
 from data_access.sql import literal, quoted
 
 SLICE = 64 * 1024 * 1024  # bytes of JSON lines taken apart at a time
@@ -141,7 +143,7 @@ from flat
 
 @dataclass(frozen=True)
 class Events:
-    """What objects of the log hold: tables of PREDICTION_, FEEDBACK_ and QUARANTINE_SCHEMA.
+    """What objects of the log hold: tables of PREDICTION_, FEEDBACK_, QUARANTINE_SCHEMA, and so on.
 
     covered: the other objects (`source`, `e_tag`) whose events a compacted one, `object_key`, has.
     """
@@ -150,6 +152,7 @@ class Events:
     feedback: pa.Table
     quarantined: pa.Table
     covered: pa.Table
+    scores: pa.Table
 
 
 @dataclass
@@ -160,6 +163,7 @@ class _Found:
     feedback: list[pa.Table] = field(default_factory=list)
     quarantined: list[tuple[str, Quarantined]] = field(default_factory=list)
     covered: list[tuple[str, str, str]] = field(default_factory=list)
+    scores: list[pa.Table] = field(default_factory=list)
 
     def add(self, key: str, contents: Contents) -> None:
         """What `records` made of rows that were left to it."""
@@ -179,6 +183,7 @@ class _Found:
                 [dict(zip(COVERED_SCHEMA.names, row, strict=True)) for row in self.covered],
                 COVERED_SCHEMA,
             ),
+            pa.concat_tables([SCORES_SCHEMA.empty_table(), *self.scores]),
         )
 
 
@@ -190,6 +195,9 @@ def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
     found = _Found()
     lines: dict[str, list[tuple[str, bytes]]] = {"predictions": [], "feedback": []}
     for key, packed in objects:
+        if key.startswith(PREFIX):
+            _read_scores(key, packed, found)
+            continue
         try:
             body = unpacked(packed)
             table = open_parquet(body).read() if body.startswith(PARQUET) else None
@@ -209,6 +217,14 @@ def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
         for part in _slices(bodies):
             _read_slice(kind, part, found)
     return found.events()
+
+
+def _read_scores(key: str, body: bytes, found: _Found) -> None:
+    try:
+        found.scores.append(read_scores(key, body))
+    except Exception as error:  # decoders raise many kinds on hostile bytes
+        reason = f"the object cannot be read: {str(error)[:300]}"
+        found.quarantined.append((key, Quarantined(0, reason, repr(body[:50]))))
 
 
 @dataclass(frozen=True)
@@ -623,6 +639,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
     """A DuckDB of this process that holds nothing."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
+    atexit.register(_engine.cache_clear)  # else its binding reports leaks when Python ends
     return connection
 
 

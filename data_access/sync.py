@@ -29,7 +29,7 @@ from data_access.records import MAX_OBJECT_BYTES, Quarantined, is_compacted, qua
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
-PREFIXES = ("predictions/", "feedback/")
+PREFIXES = ("predictions/", "feedback/", "projections/")
 FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -59,6 +59,10 @@ select record_key
 from feedback
 semi join gone using (object_key)
 anti join (from feedback anti join gone using (object_key)) using (origin, line)
+union all
+select record_key
+from scores
+semi join gone using (object_key)
 """
 
 _decoding = threading.Semaphore(DECODERS)
@@ -273,13 +277,17 @@ def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> N
     predictions = pa.concat_tables([held.events.predictions for held in read])
     feedback = pa.concat_tables([held.events.feedback for held in read])
     quarantined = pa.concat_tables([held.events.quarantined for held in read])
+    scores = pa.concat_tables([held.events.scores for held in read])
     with warehouse.transaction() as cursor:
         _forget(cursor, [found.key for found in objects])
+        _insert(cursor, "scores", scores)
+        _touch(cursor, scores)
         _insert(cursor, "feedback", feedback)
         _insert(cursor, "quarantine", quarantined)
         _insert(cursor, "covered", pa.concat_tables([held.events.covered for held in read]))
-        _insert(cursor, "objects", _object_table(objects, [predictions, feedback]))
+        _insert(cursor, "objects", _object_table(objects, [predictions, feedback, scores]))
         _touch(cursor, feedback)
+        _rescore(cursor, feedback)
         warehouse.insert_predictions(cursor, predictions)
     warehouse.announce()
     report.objects += len(objects)
@@ -323,14 +331,20 @@ def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
         "delete from objects where key in (from gone) or key in "
         "(select object_key from shadowed semi join lost using (record_key))"
     )
-    for table in ("records", "feedback", "quarantine", "shadowed", "covered"):
+    for table in ("records", "feedback", "quarantine", "shadowed", "covered", "scores"):
         cursor.execute(f"delete from {table} where object_key in (from gone)")
 
 
-def _touch(cursor: duckdb.DuckDBPyConnection, feedback: pa.Table) -> None:
-    """Have the records that these speak of rewritten, and scored anew where the truth is new."""
-    cursor.register("incoming", feedback)
+def _touch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    """Have the records that these rows speak of rewritten."""
+    cursor.register("incoming", rows)
     cursor.execute("insert into touched select distinct record_key from incoming")
+    cursor.unregister("incoming")
+
+
+def _rescore(cursor: duckdb.DuckDBPyConnection, feedback: pa.Table) -> None:
+    """Have the texts scored anew whose truth is new."""
+    cursor.register("incoming", feedback)
     cursor.execute(
         "delete from text_scores where record_key in "
         "(select record_key from incoming where ground_truth_string is not null)"

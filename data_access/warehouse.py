@@ -73,6 +73,13 @@ create table if not exists quarantine (
     reason varchar,
     excerpt varchar
 );
+create table if not exists scores (
+    object_key varchar,
+    projection varchar,
+    source varchar,
+    record_key varchar,
+    value double
+);
 create table if not exists touched (
     record_key varchar
 );
@@ -99,6 +106,7 @@ PREDICTION_COLUMNS = """
     object_key, origin, line, record_key, application, version, timestamp, environment,
     "inputs.image", "outputs.output_text", "outputs.confidence", tags
 """
+SHOWN_SOURCES = "select value from meta where name = 'score sources'"
 PRESENT = "select table_name from duckdb_tables() where not internal"
 
 RECORDS = """
@@ -152,6 +160,16 @@ from {predictions} as prediction
 left join feedback_of using (record_key)
 left join text_scores using (record_key)
 left join image_scores on image_scores.image = prediction."inputs.image"
+{logged_scores}
+"""
+LOGGED_SCORES = """
+left join (
+    select
+        record_key{columns}
+    from scores
+    semi join {predictions} using (record_key)
+    group by record_key
+) as logged_scores using (record_key)
 """
 
 # Of two predictions with one key the lesser one is kept, whichever was read first.
@@ -330,7 +348,7 @@ class Warehouse:
             cursor.execute(SHADOWED_BY_ARRIVED)
             cursor.execute(KNOWN)
             cursor.execute(GIVE_WAY)
-        cursor.execute(f"insert into records by name {self._records(source)}")
+        cursor.execute(f"insert into records by name {self._records(source, cursor)}")
         cursor.execute(f"delete from touched where record_key in (select record_key from {source})")
         cursor.unregister("arrived")
 
@@ -344,6 +362,11 @@ class Warehouse:
         changed: whether other tables were written, which readers are to see in any case.
         """
         with self.transaction() as cursor:
+            sources = repr(_score_sources(cursor))
+            if [(sources,)] != cursor.execute(SHOWN_SOURCES).fetchall():
+                cursor.execute("insert into touched select record_key from records")
+                cursor.execute("delete from meta where name = 'score sources'")
+                cursor.execute("insert into meta values ('score sources', ?)", [sources])
             touched = cursor.execute("select count(*) from touched").fetchall()[0][0]
             if touched:
                 cursor.execute(
@@ -353,9 +376,8 @@ class Warehouse:
                 cursor.execute(
                     "delete from records where record_key in (select record_key from touched)"
                 )
-                cursor.execute(
-                    f"insert into records by name {self._records('rewritten')} order by timestamp"
-                )
+                rows = self._records("rewritten", cursor)
+                cursor.execute(f"insert into records by name {rows} order by timestamp")
                 cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
             if touched or changed:
@@ -363,19 +385,40 @@ class Warehouse:
         if touched or changed:
             self.announce()
 
-    def _records(self, predictions: str) -> str:
+    def score_sources(self) -> dict[str, str]:
+        """For each projection whose scores are found in the log, the source that is shown.
+
+        That is the one with the most scores; those of two sources are never mixed.
+        """
+        return _score_sources(self._connection.cursor())
+
+    def _records(self, predictions: str, cursor: duckdb.DuckDBPyConnection) -> str:
         """The rows of `records` for a table of predictions, no two of which have one key."""
-        columns = ""
+        sources = _score_sources(cursor)
+        columns, logged, join = "", "", ""
         for row in self.projections.rows:
             if row.name == "outputs.confidence":
                 continue
-            if row.compute is None:
-                columns += f",\n    null::double as {quoted(row.name)}"
-            else:
+            if row.compute is not None:
                 scores = "image_scores" if row.of_image else "text_scores"
                 columns += f",\n    {scores}.{quoted(row.name)}"
+            elif row.name in sources:
+                name, source = literal(row.name), literal(sources[row.name])
+                columns += f",\n    logged_scores.{quoted(row.name)}"
+                logged += (
+                    f",\n        min_by(value, object_key) filter "
+                    f"(projection = {name} and source = {source}) as {quoted(row.name)}"
+                )
+            else:
+                columns += f",\n    null::double as {quoted(row.name)}"
+        if logged:
+            join = LOGGED_SCORES.format(predictions=predictions, columns=logged)
         return RECORDS.format(
-            predictions=predictions, projections=columns, unflagged=2**120, moment=2**64
+            predictions=predictions,
+            projections=columns,
+            logged_scores=join,
+            unflagged=2**120,
+            moment=2**64,
         )
 
     def _extents(self) -> str:
@@ -418,7 +461,7 @@ class Warehouse:
             if not held or any(held.get(name) != value for name, value in wanted.items()):
                 columns = f"select {PREDICTION_COLUMNS} from records" if held else NO_PREDICTIONS
                 cursor.execute(f"create or replace temp table rewritten as {columns}")
-                rows = self._records("rewritten")
+                rows = self._records("rewritten", cursor)
                 cursor.execute(f"create or replace table records as {rows} order by timestamp")
                 cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
@@ -447,6 +490,14 @@ class Warehouse:
             rows = self.projections.computed_from_image()
         columns = "".join(f", {quoted(row.name)} double" for row in rows)
         cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
+
+
+def _score_sources(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    found = cursor.execute(
+        "select projection, source from scores group by all "
+        "order by projection, count(*), source desc"
+    ).fetchall()
+    return dict(found)
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:

@@ -20,6 +20,7 @@ from data_access.records import (
     quarantine_table,
     read_object,
 )
+from data_access.scores import SCORES_SCHEMA
 from tests.samples import NOON, Event, feedback, lines, prediction
 
 Objects = list[tuple[str, bytes]]
@@ -32,6 +33,7 @@ def by_rows(objects: Objects) -> Events:
         feedback_table([(key, *row) for key, held in read for row in held.feedback]),
         quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
         COVERED_SCHEMA.empty_table(),
+        SCORES_SCHEMA.empty_table(),
     )
 
 
@@ -42,7 +44,7 @@ def comparable(events: Events) -> dict[str, list[str]]:
         "quarantined": events.quarantined.to_pylist(),
     }
     for row in tables["predictions"]:
-        row["tags"] = json.loads(row["tags"])
+        row["tags"] = sorted(json.loads(row["tags"]).items())
     return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
 
 

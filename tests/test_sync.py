@@ -19,6 +19,7 @@ from PIL import Image
 from data_access import queries
 from data_access.log import Log, LogObject
 from data_access.projections import IMAGE, TEXT, Projection, Table, load_projections
+from data_access.scores import folder, scores_object
 from data_access.selection import Range, Selection
 from data_access.sync import BackgroundSync, SyncReport, sync
 from data_access.warehouse import PREDICTION_COLUMNS, Warehouse
@@ -603,7 +604,8 @@ def test_after_any_history_the_records_are_those_of_a_fresh_warehouse(
                 sync(log, grown)
             sync(log, fresh)
             assert all_records(grown) == all_records(fresh)
-            anew = grown._records(f"(select {PREDICTION_COLUMNS} from records)")
+            with grown.transaction() as cursor:
+                anew = grown._records(f"(select {PREDICTION_COLUMNS} from records)", cursor)
             assert all_records(grown) == grown.rows(f"from ({anew}) order by record_key")
         finally:
             grown.close()
@@ -621,3 +623,61 @@ def test_events_are_kept_as_written(folder_log: Log, open_warehouse: OpenWarehou
     assert json.loads(held["tags"]) == tags
     exported = queries.record_batches(warehouse, Selection()).read_all().to_pylist()[0]
     assert {name: exported[f"tags.{name}"] for name in tags} == tags | {"list": "[1]"}
+
+
+OBSCENE = f"detoxify.obscene({TEXT})"
+
+
+def write_scores(log: Log, source: str, name: str, values: dict[str, float]) -> str:
+    key = f"{folder(OBSCENE, source)}{name}.parquet"
+    replace_object(log, key, scores_object(values))
+    return key
+
+
+def obscene(warehouse: Warehouse) -> dict[str, float | None]:
+    return dict(warehouse.rows(f'select record_key, "{OBSCENE}" from records'))
+
+
+def test_scores_found_in_the_log_are_those_of_one_source(
+    log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    write(log, "predictions/1.jsonl", *(prediction(key) for key in "abcd"))
+    write_scores(log, "gantry", "1", {"a": 0.25, "b": 0.5, "x": 1.0})
+    warehouse = open_warehouse(log)
+    assert sync(log, warehouse).objects == 2
+    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": None, "d": None}
+    write_scores(log, "gantry", "2", {"c": 0.75, "a": 0.9, "d": float("nan")})
+    sync(log, warehouse)
+    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": 0.75, "d": None}
+    key = write_scores(log, "other", "1", dict.fromkeys("abcdefg", 0.125))
+    sync(log, warehouse)
+    assert warehouse.score_sources() == {OBSCENE: "other"}
+    assert obscene(warehouse) == dict.fromkeys("abcd", 0.125)
+    remove_object(log, key)
+    sync(log, warehouse)
+    assert warehouse.score_sources() == {OBSCENE: "gantry"}
+    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": 0.75, "d": None}
+    fresh = open_warehouse(log, name="fresh.duckdb")
+    sync(log, fresh)
+    assert all_records(fresh) == all_records(warehouse)
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("projections/f(a).parquet", scores_object({"a": 1.0})),
+        ("projections/f(a)@b/c/d.parquet", scores_object({"a": 1.0})),
+        ("projections/f!zz(a)@b/c.parquet", scores_object({"a": 1.0})),
+        (f"{folder(OBSCENE, 'x')}1.parquet", b"PAR1"),
+        (f"{folder(OBSCENE, 'x')}1.parquet", b'{"record_key": "a", "value": 1}'),
+    ],
+)
+def test_what_is_no_scores_is_quarantined(
+    folder_log: Log, open_warehouse: OpenWarehouse, key: str, body: bytes
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    folder_log.put(key, body)
+    warehouse = open_warehouse(folder_log)
+    assert sync(folder_log, warehouse).quarantined == 1
+    assert list(queries.quarantine(warehouse)["object_key"]) == [key]
+    assert obscene(warehouse) == {"a": None}

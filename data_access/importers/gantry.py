@@ -5,7 +5,6 @@ as calls, such as `detoxify.obscene(outputs.output_text)`, and are kept as score
 """
 
 import csv
-import io
 import json
 import math
 import re
@@ -32,6 +31,7 @@ from data_access.importers import (
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
+from data_access.scores import folder, safe_name, scores_object
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number
@@ -39,11 +39,9 @@ ENVIRONMENTS = ("environment", "tags.environment", "tags.env")
 SAID = tuple(
     name
     for name in FEEDBACK_SCHEMA.names
-    if name not in ("object_key", "line", "feedback_key", "record_key", "timestamp")
+    if name not in ("object_key", "origin", "line", "feedback_key", "record_key", "timestamp")
 )
 MAX_NAME = 150
-
-SCORES_SCHEMA = pa.schema([("record_key", pa.string()), ("value", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -96,30 +94,10 @@ def import_file(
     return importing.report
 
 
-def scores_key(projection: str, values: dict[str, float]) -> str:
-    """Where the scores of a projection are kept, by record key: by its name and their content."""
-    content = digest(json.dumps(list(values.items())))
-    return f"projections/{safe_name(projection)}@gantry/{content}.parquet"
-
-
-def safe_name(projection: str) -> str:
-    """The name of a projection as a folder: letters, digits and `.` `_` `-` `(` `)` stay, the
-    bytes of every other character become `!` and two hexadecimal digits.
-    """
-    return "".join(
-        sign if re.fullmatch(r"[A-Za-z0-9._()-]", sign) else _escaped(sign) for sign in projection
-    )
-
-
-def _escaped(sign: str) -> str:
-    return "".join(f"!{byte:02X}" for byte in sign.encode(errors="surrogatepass"))
-
-
 def _put_scores(log: Log, name: str, values: dict[str, float]) -> bool:
-    table = pa.table([list(values), list(values.values())], schema=SCORES_SCHEMA)
-    body = io.BytesIO()
-    pq.write_table(table, body)
-    return log.put(scores_key(name, values), body.getvalue())
+    """Kept under a name made from their content, so that importing again adds nothing."""
+    content = digest(json.dumps(list(values.items())))
+    return log.put(f"{folder(name, 'gantry')}{content}.parquet", scores_object(values))
 
 
 def _collect(
