@@ -334,10 +334,10 @@ def _shapes(
     rare = {found["values"] for found in counts[SHAPES:]}
     if rare:
         yield None, table.filter(pc.is_in(shape, pa.array(list(rare), pa.uint64())))
+    alone = len(counts) == 1 and not shape.null_count
     for value in [found["values"] for found in counts[:SHAPES]]:
-        rows = table if len(counts) == 1 and not broken.any() else None
-        if rows is None or shape.null_count:
-            rows = table.filter(pc.equal(shape, pa.scalar(value, pa.uint64())))
+        same = pc.equal(shape, pa.scalar(value, pa.uint64()))
+        rows = table if alone else table.filter(same)
         [names] = _ask(f"select {keys} as names from rows", rows.slice(0, 1))["names"].to_pylist()
         yield _flat_json(kind, *names), rows
 
