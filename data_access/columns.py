@@ -174,6 +174,10 @@ class _Found:
             self.feedback.append(feedback_table([(key, *row) for row in contents.feedback]))
         self.quarantined += [(key, row) for row in contents.quarantined]
 
+    def extend(self, other: "_Found") -> None:
+        for name, rows in vars(other).items():
+            getattr(self, name).extend(rows)
+
     def events(self) -> Events:
         return Events(
             pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *self.predictions]),
@@ -198,15 +202,16 @@ def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
         if key.startswith(PREFIX):
             _read_scores(key, packed, found)
             continue
+        table = _Found()
         try:
             body = unpacked(packed)
-            table = open_parquet(body).read() if body.startswith(PARQUET) else None
-            columns = _flat_columns(table) if table is not None else {}
+            if body.startswith(PARQUET):
+                _read_table(key, open_parquet(body).read(), table)
         except Exception:  # decoders raise many kinds on hostile bytes; `records` says which
             found.add(key, read_object(key, packed))
             continue
-        if table is not None:
-            _read_table(key, table, columns, found)
+        if body.startswith(PARQUET):
+            found.extend(table)
         elif _is_lines(body):
             lines["predictions" if key.startswith("predictions/") else "feedback"].append(
                 (key, body)
@@ -502,10 +507,10 @@ def _sql_of(kind: str, text: str) -> str:
     return f"case when regexp_full_match({text}, '{MOMENT}') then {moment} end"
 
 
-def _read_table(
-    key: str, table: pa.Table, columns: dict[str, pa.ChunkedArray], found: _Found
-) -> None:
-    """columns: those of the table by their dotted names."""
+def _read_table(key: str, table: pa.Table, found: _Found) -> None:
+    """Raises whatever Arrow and DuckDB do on what they cannot convert."""
+    table.validate(full=True)  # texts may be no UTF-8
+    columns = _flat_columns(table)
     kind = "predictions" if key.startswith("predictions/") else "feedback"
     count = table.num_rows
     keys = pa.repeat(key, count)
@@ -525,9 +530,9 @@ def _read_table(
         odd = table.take(pa.array(left))
         rest = _Found()
         rest.add(key, read_rows(kind, zip((left + 1).tolist(), _pylist(odd), strict=True)))
-        found.predictions += [_moved(rows, places) for rows in rest.predictions]
-        found.feedback += [_moved(rows, places) for rows in rest.feedback]
-        found.quarantined += rest.quarantined
+        rest.predictions = [_moved(rows, places) for rows in rest.predictions]
+        rest.feedback = [_moved(rows, places) for rows in rest.feedback]
+        found.extend(rest)
 
 
 def _pylist(table: pa.Table) -> Iterator[dict[str, Any]]:

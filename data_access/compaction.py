@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_access.columns import Events, read_objects
-from data_access.errors import LogError, MissingObjectError
-from data_access.log import Log, LogObject
+from data_access.errors import ChangedObjectError, LogError
+from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
 from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
 
@@ -139,6 +139,7 @@ def _chunks(
     for found in sorted(listed, key=lambda found: found.key):
         if (
             found.size < SMALL
+            and is_plain(found.key)
             and not is_compacted(found.key)
             and (found.key, found.e_tag) not in covered
             and _day(found) < before
@@ -221,7 +222,7 @@ def _fetched(
     bodies = []
     for found, held in zip(objects, pool.map(fetch, objects), strict=True):
         if isinstance(held, LogError):
-            if not isinstance(held, MissingObjectError):
+            if not isinstance(held, ChangedObjectError):
                 report.failures.append(str(held))
         elif held[1] == found.e_tag:
             bodies.append((found, held[0]))
@@ -278,7 +279,7 @@ def _remove(
     try:
         parts = [(key, log.get(key))]
         if key.startswith("predictions/"):
-            with suppress(MissingObjectError):  # where none of its predictions carried feedback
+            with suppress(ChangedObjectError):  # where none of its predictions carried feedback
                 parts.append((_feedback_part(key), log.get(_feedback_part(key))))
         if not _holds(read_objects(parts), read_objects(_plain(bodies))):
             report.failures.append(f"{key} does not hold what it covers; nothing was removed.")

@@ -20,8 +20,8 @@ class LogError(MisreadError):
         self.passing = passing
 
 
-class MissingObjectError(LogError):
-    """An object of the log is not there, or not any more."""
+class ChangedObjectError(LogError):
+    """An object of the log is not there any more, or is not what a listing said."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, passing=False)

@@ -1,9 +1,11 @@
-"""A selection written to a file, safe to open in a spreadsheet."""
+"""Selections and the quarantine as files that are safe to open in a spreadsheet."""
 
 import contextlib
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_access.errors import MisreadError
-from data_access.queries import record_batches
+from data_access.queries import quarantine_batches, record_batches
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse
 
@@ -33,9 +35,12 @@ def export(
         raise MisreadError(f"{path.name} must end in .csv or .parquet.")
     unfinished = path.with_name(f".{path.name}.unfinished")
     batches = record_batches(warehouse, selection)
-    write = _write_csv if path.suffix.lower() == ".csv" else _write_parquet
     try:
-        count = write(batches, unfinished, progress)
+        if path.suffix.lower() == ".csv":
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                count = _write_csv(batches, file, progress)
+        else:
+            count = _write_parquet(batches, unfinished, progress)
         unfinished.replace(path)
     except OSError as error:
         raise MisreadError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -50,18 +55,26 @@ def safe_csv(frame: pd.DataFrame) -> str:
     return _defused(frame).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
-def _write_csv(batches: pa.RecordBatchReader, path: Path, progress: Callable[[int], None]) -> int:
+def quarantine_csv(warehouse: Warehouse) -> bytes:
+    """All of the quarantine as CSV, as `safe_csv` writes it; not more than a batch as a frame."""
+    body = io.BytesIO()
+    with io.TextIOWrapper(body, encoding="utf-8", newline="") as file:
+        _write_csv(quarantine_batches(warehouse), file, lambda rows: None)
+        file.flush()
+        return body.getvalue()
+
+
+def _write_csv(batches: pa.RecordBatchReader, file: TextIO, progress: Callable[[int], None]) -> int:
     count = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        _defused(batches.schema.empty_table().to_pandas()).to_csv(
-            file, index=False, quoting=csv.QUOTE_NONNUMERIC
+    _defused(batches.schema.empty_table().to_pandas()).to_csv(
+        file, index=False, quoting=csv.QUOTE_NONNUMERIC
+    )
+    for batch in batches:
+        _defused(batch.to_pandas()).to_csv(
+            file, index=False, header=False, quoting=csv.QUOTE_NONNUMERIC
         )
-        for batch in batches:
-            _defused(batch.to_pandas()).to_csv(
-                file, index=False, header=False, quoting=csv.QUOTE_NONNUMERIC
-            )
-            count += batch.num_rows
-            progress(batch.num_rows)
+        count += batch.num_rows
+        progress(batch.num_rows)
     return count
 
 

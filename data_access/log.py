@@ -3,13 +3,14 @@
 boto3 resolves sessions, profiles, endpoints and credentials; obstore moves the bytes.
 """
 
+import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import botocore.exceptions
@@ -18,23 +19,26 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    InvalidPathError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
 from obstore.store import LocalStore, S3Store
 
-from data_access.errors import LogError, MissingObjectError
+from data_access.errors import ChangedObjectError, LogError
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 SILENCE = 10.0
 SILENT = re.compile(r"error sending request|\bconnect|timed? ?out|\bdns\b", re.IGNORECASE)
 DENIED = re.compile(r"\b403\b|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey")
-FAILING = re.compile(r"\b50[0-9]\b|SlowDown|InternalError|ServiceUnavailable")
+ANSWERED = re.compile(r"non-2xx status code: (\d+)")
+LASTING = re.compile(r"\b400\b")  # such as a key that is too long
+NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ufffd]")
 MISSING_IMAGE = "the image is missing from the log"
+DAMAGED_IMAGE = "what came is not the image that its name says, and cannot be read"
 
 
-@dataclass(frozen=True)
-class LogObject:
+class LogObject(NamedTuple):
     """One object of the log as a listing shows it; `key` is relative to the log's root."""
 
     key: str
@@ -72,19 +76,58 @@ class Log:
         try:
             for chunk in obstore.list(self._store, prefix, chunk_size=1000):
                 for meta in chunk:
-                    yield LogObject(
-                        key=meta["path"],
-                        e_tag=meta["e_tag"] or meta["last_modified"].isoformat(),
-                        size=meta["size"],
-                        last_modified=meta["last_modified"],
-                    )
+                    yield _log_object(meta["path"], meta)
         except FileNotFoundError:
             return
+        except InvalidPathError:  # which of them it is, it does not say
+            yield from self._list_any(prefix)
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(self.uri, error)) from error
 
+    def _list_any(self, prefix: str) -> Iterator[LogObject]:
+        """A listing in which keys may be anything, slower: for where obstore refuses one."""
+        try:
+            if self.uri.startswith("s3://"):
+                yield from self._list_bucket(prefix)
+            else:
+                yield from self._list_folder(prefix)
+        except (
+            botocore.exceptions.BotoCoreError,
+            botocore.exceptions.ClientError,
+            BaseError,
+            OSError,
+        ) as error:
+            raise LogError(_sentence(self.uri, error)) from error
+
+    def _list_bucket(self, prefix: str) -> Iterator[LogObject]:
+        bucket, _, root = self.uri.removeprefix("s3://").partition("/")
+        root = f"{root.rstrip('/')}/" if root else ""
+        client = boto3.Session().client("s3")
+        for page in client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=f"{root}{prefix}"
+        ):
+            for found in page.get("Contents", []):
+                yield LogObject(
+                    found["Key"].removeprefix(root),
+                    found["ETag"],
+                    found["Size"],
+                    found["LastModified"],
+                )
+
+    def _list_folder(self, prefix: str) -> Iterator[LogObject]:
+        root = Path(self.uri)
+        for folder, _, names in os.walk(root / prefix):
+            for name in names:
+                written = os.fsencode(Path(folder, name).relative_to(root).as_posix())
+                key = written.decode(errors="replace")
+                if is_plain(key):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield _log_object(key, obstore.head(self._store, key))
+                else:
+                    yield LogObject(key, "", 0, datetime.now(UTC))
+
     def get(self, key: str) -> bytes:
-        """Raises MissingObjectError where the object is gone, LogError where it cannot be had."""
+        """Raises ChangedObjectError where the object is gone, LogError where it cannot be had."""
         return self.get_tagged(key)[0]
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:
@@ -97,7 +140,7 @@ class Log:
             body = result.bytes().to_bytes()
             return body, result.meta["e_tag"] or result.meta["last_modified"].isoformat()
         except FileNotFoundError as error:
-            raise MissingObjectError(_sentence(f"{self.uri}/{key}", error)) from error
+            raise ChangedObjectError(_sentence(f"{self.uri}/{key}", error)) from error
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
 
@@ -107,9 +150,19 @@ class Log:
         try:
             return obstore.get_range(self._store, key, start=start, end=size).to_bytes()
         except FileNotFoundError as error:
-            raise MissingObjectError(_sentence(f"{self.uri}/{key}", error)) from error
+            raise ChangedObjectError(_sentence(f"{self.uri}/{key}", error)) from error
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+
+    def is_there(self, key: str) -> bool:
+        """Whether there is an object of this key now. Raises LogError where that cannot be told."""
+        try:
+            obstore.head(self._store, key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError, ValueError) as error:
+            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+        return True
 
     def put(self, key: str, body: bytes) -> bool:
         """Add an object that was not there; False where one already is, which is left alone."""
@@ -177,6 +230,17 @@ class Log:
         )
 
 
+def is_plain(key: str) -> bool:
+    """Whether such a key can be asked for: no empty, `.` or `..` step, all of it text."""
+    return not {"", ".", ".."} & set(key.split("/")) and not NO_TEXT.search(key)
+
+
+def _log_object(key: str, meta: Any) -> LogObject:
+    """From what obstore tells of an object."""
+    moment = meta["last_modified"]
+    return LogObject(key, meta["e_tag"] or moment.isoformat(), meta["size"], moment)
+
+
 class UnreachableLog(Log):
     """A log that could not be opened: every request for it says why."""
 
@@ -194,6 +258,9 @@ class UnreachableLog(Log):
         raise LogError(self._sentence)
 
     def remove(self, key: str) -> None:
+        raise LogError(self._sentence)
+
+    def is_there(self, key: str) -> bool:
         raise LogError(self._sentence)
 
     def put(self, key: str, body: bytes) -> bool:
@@ -256,9 +323,11 @@ def _sentence(place: str, error: Exception) -> str:
     """One sentence for what an object store said, which is often a page of XML."""
     if isinstance(error, FileNotFoundError):
         return f"{place} is not there (any more)."
+    text = _said(error)
+    if "RequestTimeTooSkewed" in text:
+        return f"{place} cannot be had: the clock of this machine is off by minutes; set it right."
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return f"Access to {place} is denied: check the credentials and the bucket's policy."
-    text = str(error).partition("\n\nDebug source:")[0]
     if _is_silent(error):
         return f"{place} does not answer: is the store up, and its address right?"
     if DENIED.search(text):
@@ -267,16 +336,23 @@ def _sentence(place: str, error: Exception) -> str:
         return f"There is no bucket for {place}."
     if re.search(r"\b301\b|PermanentRedirect|AuthorizationHeaderMalformed", text):
         return f"The bucket of {place} is in another region: set AWS_REGION to it."
+    if answered := ANSWERED.search(text):
+        return f"{place} cannot be read now: the store answers with error {answered[1]}."
     return f"{place} cannot be read: {text.splitlines()[0][:200]}"
+
+
+def _said(error: Exception) -> str:
+    """What a client says of an error, without the settings it repeats."""
+    text = str(error).partition("\n\nDebug source:")[0]
+    return re.sub(r"max_retries: \d+, retry_timeout: \S+", "", text)
 
 
 def _is_silent(error: Exception) -> bool:
     """Whether the store did not answer at all."""
-    return bool(SILENT.search(str(error).partition("\n\nDebug source:")[0]))
+    text = _said(error)
+    return bool(SILENT.search(text)) and not ANSWERED.search(text)
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same request may well succeed later: no answer, denied, or the server's fault."""
-    text = str(error).partition("\n\nDebug source:")[0]
-    denied = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-    return denied or _is_silent(error) or bool(DENIED.search(text) or FAILING.search(text))
+    """Whether the same request may well succeed later: all but what it is itself at fault for."""
+    return not LASTING.search(_said(error))

@@ -5,6 +5,8 @@ killed at any moment and the next one goes on.
 """
 
 import hashlib
+import math
+import re
 import threading
 import time
 from collections import Counter
@@ -20,10 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from data_access.columns import Events, read_objects
-from data_access.errors import LogError, MisreadError, MissingObjectError
-from data_access.log import MISSING_IMAGE, Log, LogObject
+from data_access.errors import ChangedObjectError, LogError, MisreadError
+from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log, LogObject, is_plain
 from data_access.progress import Progress, silent
-from data_access.projections import IMAGE, TEXT, TRUTH, Projection, compute_column
+from data_access.projections import IMAGE, TEXT, TRUTH, Computed, Projection, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
 from data_access.records import MAX_OBJECT_BYTES, Quarantined, is_compacted, quarantine_table
 from data_access.sql import quoted
@@ -34,6 +36,7 @@ FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
 ROWS_AT_ONCE = 500_000  # of one transaction: DuckDB writes fewer twice, to its journal first
+ASKED_FOR = 32  # objects that a listing left out
 STORE_SECONDS = 2.0  # or as many as were read in this time
 DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
@@ -41,6 +44,8 @@ MISSING_AGAIN = timedelta(minutes=10)
 REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 TEXTS_AT_ONCE = 5_000
 IMAGES_AT_ONCE = 256
+
+HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
 
 REHOME = """
 update records
@@ -123,24 +128,36 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
     listed = _listed(log)
     if known.keys() - listed.keys():
         listed = _listed(log)
-    failed: set[str] = set()
+    failed: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(FETCHERS) as pool:
         while True:
-            new = [found for found in _new(warehouse, known, listed) if found.key not in failed]
+            new = [o for o in _new(warehouse, known, listed) if (o.key, o.e_tag) not in failed]
             compacted = [found for found in new if is_compacted(found.key)]
             gone = [] if compacted else [key for key in known if key not in listed]
             if gone:
+                _make_sure(log, gone)
                 with warehouse.transaction() as cursor:
                     _forget(cursor, gone)
                 report.removed += len(gone)
             elif new:
-                missing = _read(log, warehouse, compacted or new, pool, progress, report, failed)
-                if missing:
+                changed = _read(log, warehouse, compacted or new, pool, progress, report, failed)
+                if changed:
                     listed = _listed(log)
-                    report.fail(*(said for key, said in missing.items() if key in listed))
+                    tried = {(o.key, o.e_tag) for o in listed.values()} & failed
+                    report.fail(*(changed[key] for key, _ in sorted(tried) if key in changed))
             else:
                 break
             known = _known(warehouse)
+
+
+def _make_sure(log: Log, gone: Sequence[str]) -> None:
+    """Raises LogError where objects that were not listed are there: then the listing was wrong.
+
+    A page to sign in to some network, say, is read as the listing of a bucket without objects.
+    """
+    for key in gone[:: 1 + len(gone) // ASKED_FOR]:
+        if log.is_there(key):
+            raise LogError(f"The listing of {log.uri} leaves out {key}, which is there.")
 
 
 def _listed(log: Log) -> dict[str, LogObject]:
@@ -174,9 +191,9 @@ def _read(
     pool: ThreadPoolExecutor,
     progress: Progress,
     report: SyncReport,
-    failed: set[str],
+    failed: set[tuple[str, str]],
 ) -> dict[str, str]:
-    """Read objects into the warehouse; by key, a sentence for each that was gone when fetched.
+    """Read objects into the warehouse; by key, a sentence for each that is not as it was listed.
 
     One batch is fetched while the one before is parsed and the one before that is stored.
     """
@@ -184,14 +201,14 @@ def _read(
         [*pool.map(lambda found: _fetch(log, found), batch)] for batch in _object_batches(objects)
     )
     read: list[_Read] = []
-    missing: dict[str, str] = {}
+    changed: dict[str, str] = {}
     done = 0
     shown = stored = time.monotonic()
     for batch in _one_ahead(map(_parse, fetched)):
         for found, error in batch.failures:
-            failed.add(found.key)
-            if isinstance(error, MissingObjectError):
-                missing[found.key] = str(error)
+            failed.add((found.key, found.e_tag))
+            if isinstance(error, ChangedObjectError):
+                changed[found.key] = str(error)
             else:
                 report.fail(str(error))
         read.append(batch)
@@ -205,7 +222,7 @@ def _read(
             warehouse.refresh()
             shown = now
     _store(warehouse, read, report)
-    return missing
+    return changed
 
 
 def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -232,12 +249,24 @@ def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
 
 
 def _fetch(log: Log, found: LogObject) -> tuple[LogObject, bytes | LogError]:
-    if found.size > MAX_OBJECT_BYTES:
+    if not found.size or _refusal(found):  # without bytes: the folders that S3's console makes
         return found, b""
     try:
-        return found, log.get(found.key)
+        body, e_tag = log.get_tagged(found.key)
     except LogError as error:
         return found, error
+    if (e_tag, len(body)) != (found.e_tag, found.size):
+        return found, ChangedObjectError(f"{log.uri}/{found.key} came otherwise than listed.")
+    return found, body
+
+
+def _refusal(found: LogObject) -> str | None:
+    """Why an object is not fetched at all; None where it is."""
+    if found.size > MAX_OBJECT_BYTES:
+        return f"the object has {found.size:,} bytes; {MAX_OBJECT_BYTES:,} can be read"
+    if not is_plain(found.key):
+        return "an object with such a key is not read"
+    return None
 
 
 @dataclass(frozen=True)
@@ -255,13 +284,9 @@ class _Read:
 
 def _parse(fetched: Sequence[tuple[LogObject, bytes | LogError]]) -> _Read:
     bodies = [(found, body) for found, body in fetched if isinstance(body, bytes)]
-    events = read_objects([(o.key, body) for o, body in bodies if o.size <= MAX_OBJECT_BYTES])
-    too_large = [
-        (o.key, Quarantined(0, f"the object has {o.size:,} bytes; {MAX_OBJECT_BYTES:,} fit", ""))
-        for o, _ in bodies
-        if o.size > MAX_OBJECT_BYTES
-    ]
-    quarantined = pa.concat_tables([events.quarantined, quarantine_table(too_large)])
+    refused = [(o.key, Quarantined(0, reason, "")) for o, _ in bodies if (reason := _refusal(o))]
+    events = read_objects([(found.key, body) for found, body in bodies if body])
+    quarantined = pa.concat_tables([events.quarantined, quarantine_table(refused)])
     return _Read(
         [found for found, _ in bodies],
         replace(events, quarantined=quarantined),
@@ -368,31 +393,51 @@ def _score_texts(warehouse: Warehouse, progress: Progress, report: SyncReport) -
     while rows := warehouse.rows(asked):
         inputs = dict(zip(columns, zip(*[row[1:] for row in rows], strict=True), strict=True))
         scores: dict[str, Any] = {"record_key": [row[0] for row in rows]}
+        failed: list[tuple[str, str, str]] = []
         for projection in warehouse.projections.computed_from_text():
-            values, failure = _where_present(projection, inputs)
-            scores[projection.name] = pa.array(values, from_pandas=True)
-            if failure:
-                report.fail(failure)
+            computed = _where_present(projection, inputs)
+            scores[projection.name] = pa.array(computed.values, from_pandas=True)
+            if computed.failure:
+                report.fail(computed.failure)
+            failed += [
+                (scores["record_key"][row], projection.name, sentence)
+                for row, sentence in computed.failed.items()
+            ]
         with warehouse.transaction() as cursor:
             _insert(cursor, "text_scores", pa.table(scores))
+            _keep_failures(cursor, "text", scores["record_key"], failed)
             cursor.execute("insert into touched select unnest(?)", [scores["record_key"]])
         report.scored_texts += len(rows)
         progress("Scoring texts", report.scored_texts, total)
 
 
-def _where_present(
-    projection: Projection, inputs: Mapping[str, Sequence[str | None]]
-) -> tuple[np.ndarray, str | None]:
+def _where_present(projection: Projection, inputs: Mapping[str, Sequence[str | None]]) -> Computed:
     """Values of shape (n,), NaN where an input is missing."""
     columns = [inputs[name] for name in projection.inputs]
     present = [i for i, row in enumerate(zip(*columns, strict=True)) if None not in row]
     values = np.full(len(columns[0]), np.nan)
-    failure = None
-    if present:
-        values[present], failure = compute_column(
-            projection, *[[column[i] for i in present] for column in columns]
-        )
-    return values, failure
+    if not present:
+        return Computed(values, None, {})
+    computed = compute_column(projection, *[[column[i] for i in present] for column in columns])
+    values[present] = computed.values
+    failed = {present[number]: sentence for number, sentence in computed.failed.items()}
+    return Computed(values, computed.failure, failed)
+
+
+def _keep_failures(
+    cursor: duckdb.DuckDBPyConnection,
+    kind: str,
+    scored: Sequence[str],
+    failed: Sequence[tuple[str, str, str]],
+) -> None:
+    """Note which projections failed on these; failed: rows of (scored, projection, sentence)."""
+    cursor.execute(
+        "delete from failures where kind = ? and scored in (select unnest(?))", [kind, scored]
+    )
+    if failed:
+        names = ("scored", "projection", "sentence")
+        columns = dict(zip(names, map(list, zip(*failed, strict=True)), strict=True))
+        _insert(cursor, "failures", pa.table({"kind": [kind] * len(failed), **columns}))
 
 
 @dataclass(frozen=True)
@@ -405,11 +450,24 @@ class _Picture:
     failure: str | None
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """An image without its pixels (None: try again later) and its values.
+
+    failed: (projection, sentence) of what could not be computed. problem: why there is no picture.
+    """
+
+    picture: _Picture | None
+    values: list[float]
+    failed: list[tuple[str, str]]
+    problem: str | None = None
+
+
 def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
     """Compute what has no row in `image_scores`.
 
     An image that cannot be had now is left for the next sync; one that cannot be read gets a
-    row with the reason. A missing one is looked for again after MISSING_AGAIN.
+    row with the reason. A missing or damaged one is looked for again after MISSING_AGAIN.
     """
     never = f"""
         select distinct {quoted(IMAGE)}
@@ -421,71 +479,76 @@ def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: Sy
     missing = """
         select image
         from image_scores
-        where failure = ? and tried < ?
+        where failure in (?, ?) and (tried < ? or tried > ?)
         order by tried, image
         limit ?
     """
     names = [name for (name,) in warehouse.rows(never)]
-    long_ago = datetime.now(UTC).replace(tzinfo=None) - MISSING_AGAIN
-    again = [MISSING_IMAGE, long_ago, MISSING_AT_ONCE]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    again = [MISSING_IMAGE, DAMAGED_IMAGE, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
     names += [name for (name,) in warehouse.rows(missing, again)]
     projections = warehouse.projections.computed_from_image()
     done = 0
     with ThreadPoolExecutor(FETCHERS) as pool:
-        for batch in _batches(names, IMAGES_AT_ONCE):
-            scored = list(pool.map(lambda name: _score_image(log, name, projections), batch))
-            kept = [(picture, values) for picture, values, _ in scored if picture is not None]
-            for _, _, failures in scored:
-                report.fail(*failures)
+        for scored in _one_ahead(
+            [*pool.map(lambda name: _score_image(log, name, projections), batch)]
+            for batch in _batches(names, IMAGES_AT_ONCE)
+        ):
+            kept = [one for one in scored if one.picture is not None]
+            for one in scored:
+                report.fail(*[f"{name}: {sentence}" for name, sentence in one.failed])
+                if one.problem is not None:
+                    report.fail(one.problem)
             _store_images(warehouse, kept, projections)
             report.scored_images += len(kept)
-            done += len(batch)
+            done += len(scored)
             progress("Measuring images", done, len(names))
 
 
-def _score_image(
-    log: Log, name: str, projections: Sequence[Projection]
-) -> tuple[_Picture | None, list[float], list[str]]:
-    """The picture without its pixels (None: try again later), its values, failures to tell."""
-    with _decoding:
-        try:
-            picture = _open_picture(log, name)
-        except LogError as error:
-            return None, [], [str(error)]
-        if picture.levels is None:
-            return picture, [float("nan")] * len(projections), []
-        computed = [compute_column(row, [picture.levels]) for row in projections]
-    bare = _Picture(picture.name, picture.sha256, None, picture.failure)
-    return bare, [float(values[0]) for values, _ in computed], [f for _, f in computed if f]
-
-
-def _open_picture(log: Log, name: str) -> _Picture:
-    """Raises LogError where the store does not answer; every other failure is in the picture."""
+def _score_image(log: Log, name: str, projections: Sequence[Projection]) -> _Scored:
     try:
         body = log.image(name)
     except LogError as error:
         if error.passing:
-            raise
-        return _Picture(name, None, None, str(error))
+            return _Scored(None, [], [], str(error))
+        return _Scored(_Picture(name, None, None, str(error)), [math.nan] * len(projections), [])
+    with _decoding:
+        picture = _open_picture(name, body)
+        if picture.levels is None:
+            return _Scored(picture, [math.nan] * len(projections), [])
+        computed = [compute_column(row, [picture.levels]) for row in projections]
+    bare = _Picture(picture.name, picture.sha256, None, picture.failure)
+    failed = [
+        (row.name, sentence)
+        for row, one in zip(projections, computed, strict=True)
+        for sentence in one.failed.values()
+    ]
+    return _Scored(bare, [float(one.values[0]) for one in computed], failed)
+
+
+def _open_picture(name: str, body: bytes) -> _Picture:
     sha256 = hashlib.sha256(body).hexdigest()
     try:
         return _Picture(name, sha256, greyscale(open_image(body)), None)
     except UnreadableImageError as error:
-        return _Picture(name, sha256, None, str(error))
+        named = HASHED.search(name)
+        reason = DAMAGED_IMAGE if named and named[1] != sha256 else str(error)
+        return _Picture(name, sha256, None, reason)
 
 
 def _store_images(
     warehouse: Warehouse,
-    scored: Sequence[tuple[_Picture, list[float]]],
+    scored: Sequence[_Scored],
     projections: Sequence[Projection],
 ) -> None:
+    pictures = [one.picture for one in scored if one.picture is not None]
     scores: dict[str, Any] = {
-        "image": [picture.name for picture, _ in scored],
-        "sha256": pa.array([picture.sha256 for picture, _ in scored], pa.string()),
-        "failure": pa.array([picture.failure for picture, _ in scored], pa.string()),
+        "image": [picture.name for picture in pictures],
+        "sha256": pa.array([picture.sha256 for picture in pictures], pa.string()),
+        "failure": pa.array([picture.failure for picture in pictures], pa.string()),
     }
     for column, row in enumerate(projections):
-        values = [held[column] for _, held in scored]
+        values = [one.values[column] for one in scored]
         scores[row.name] = pa.array(values, pa.float64(), from_pandas=True)
     scores["tried"] = [datetime.now(UTC).replace(tzinfo=None)] * len(scored)
     with warehouse.transaction() as cursor:
@@ -494,12 +557,18 @@ def _store_images(
             [MISSING_IMAGE, scores["image"]],
         ).fetchall()
         still_missing = {name for (name,) in known} & {
-            picture.name for picture, _ in scored if picture.failure == MISSING_IMAGE
+            picture.name for picture in pictures if picture.failure == MISSING_IMAGE
         }
         cursor.execute(
             "delete from image_scores where image in (select unnest(?))", [scores["image"]]
         )
         _insert(cursor, "image_scores", pa.table(scores))
+        failed = [
+            (name, *f)
+            for name, one in zip(scores["image"], scored, strict=True)
+            for f in one.failed
+        ]
+        _keep_failures(cursor, "image", scores["image"], failed)
         cursor.execute(
             f"insert into touched select record_key from records "
             f"where {quoted(IMAGE)} in (select unnest(?))",
@@ -526,7 +595,10 @@ class _StoppedError(Exception):
 
 
 class BackgroundSync:
-    """Keeps a warehouse near its log from a thread of its own: every so often, and when asked."""
+    """Keeps a warehouse near its log from a thread of its own: every so often, and when asked.
+
+    `report` says what the last sync did; None before the first, or where it did not succeed.
+    """
 
     def __init__(self, log: Log, warehouse: Warehouse, seconds: float) -> None:
         self.stage = ""
@@ -552,6 +624,11 @@ class BackgroundSync:
         """Sync now, or again as soon as the running one ends."""
         self._asked.set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a sync runs or is about to."""
+        return self.running or self._asked.is_set()
+
     def stop(self) -> None:
         """End the thread soon; what was read so far is kept."""
         self._stopped.set()
@@ -561,15 +638,16 @@ class BackgroundSync:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._asked.wait(self._seconds or None)
+            self.running = not self._stopped.is_set()
             self._asked.clear()
-            if not self._stopped.is_set():
+            if self.running:
                 self._sync()
 
     def _sync(self) -> None:
-        self.running = True
+        report = None
         try:
-            self.report = sync(self._log, self._warehouse, self._progress)
-            self.problem = _told(self.report)
+            report = sync(self._log, self._warehouse, self._progress)
+            self.problem = _told(report)
             self.finished = datetime.now(UTC)
         except MisreadError as error:
             self.problem = str(error)
@@ -578,6 +656,7 @@ class BackgroundSync:
         except Exception as error:  # the thread must outlive whatever one sync runs into
             self.problem = f"The sync failed: {type(error).__name__}: {error}"
         finally:
+            self.report = report
             self.running = False
             self.stage = ""
 

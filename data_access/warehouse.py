@@ -4,9 +4,11 @@
 the key of its object and its line there), what `feedback` says of it, and its scores from
 `text_scores` and `image_scores`. Rows are rewritten for the keys in `touched`. `shadowed` names
 the objects whose prediction gave way to another one: they are read again should that one go.
-`covered` names the objects whose events a compacted object holds too. Of each record `object_key`,
-`origin` and `line` say where it came from, `image_hash` which image it shows (only itself, where
-it has none), and `fold_order` which report stands for that image.
+`covered` names the objects whose events a compacted object holds too. `failures` says which
+projections could not be computed of a record's text (`scored` is its key) or of an image (its
+name), as long as these have scores. Of each record `object_key`, `origin` and `line` say where it
+came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
+which report stands for that image.
 """
 
 import contextlib
@@ -32,6 +34,13 @@ COPIES = 8  # processes of one machine that can work on one log, each with a fil
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+
+OF_THE_DISK = (
+    duckdb.IOException,
+    duckdb.TransactionException,  # a commit that fails
+    duckdb.FatalException,
+    duckdb.OutOfMemoryException,
+)
 
 Answer = TypeVar("Answer")
 
@@ -82,6 +91,12 @@ create table if not exists scores (
 );
 create table if not exists touched (
     record_key varchar
+);
+create table if not exists failures (
+    kind varchar,
+    scored varchar,
+    projection varchar,
+    sentence varchar
 );
 """
 
@@ -317,17 +332,22 @@ class Warehouse:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor whose statements take effect together or not at all."""
+        """A cursor whose statements take effect together or not at all.
+
+        Raises WarehouseError where the disk is full or fails.
+        """
         cursor = self._connection.cursor()
         cursor.begin()
         try:
             yield cursor
-        except BaseException:
+            cursor.commit()
+        except BaseException as error:
             with contextlib.suppress(duckdb.Error):  # the first error is the one to tell
                 cursor.rollback()
+            if isinstance(error, OF_THE_DISK):
+                said = str(error).splitlines()[0][:300]
+                raise WarehouseError(f"{self.path} cannot be written: {said}") from error
             raise
-        else:
-            cursor.commit()
         finally:
             cursor.close()
 
@@ -471,7 +491,8 @@ class Warehouse:
                     "insert into meta values (?, ?)",
                     [("log", log_uri), ("schema", SCHEMA_VERSION), *wanted.items()],
                 )
-        self.refresh()
+        with contextlib.suppress(WarehouseError):  # a full disk; what was there can be shown
+            self.refresh()
 
     def _versions(self) -> dict[str, str]:
         rows = self.projections.rows
@@ -490,6 +511,7 @@ class Warehouse:
             rows = self.projections.computed_from_image()
         columns = "".join(f", {quoted(row.name)} double" for row in rows)
         cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
+        cursor.execute("delete from failures where kind = ?", [kind])
 
 
 def _score_sources(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -506,17 +528,29 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:
     A DuckDB file that cannot be read is moved aside: the next sync fills a new one. Raises
     WarehouseError for a file that is none, or that cannot be opened at all.
     """
+    for _ in range(3):
+        seen = _identity(path)
+        try:
+            return duckdb.connect(str(path), config=CONFIG)
+        except duckdb.Error as error:
+            if re.search(r"could not set lock|conflicting lock", str(error), re.IGNORECASE):
+                return None
+            if _identity(path) != seen:
+                continue  # another process has put a new one in its place
+            if not _is_duckdb_file(path):
+                raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
+        with contextlib.suppress(FileNotFoundError):
+            if _identity(path) == seen:
+                path.replace(path.with_name(f"{path.name}.broken-{time.time_ns()}"))
+                path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        return duckdb.connect(str(path), config=CONFIG)
-    except duckdb.Error as error:
-        if re.search(r"could not set lock|conflicting lock", str(error), re.IGNORECASE):
-            return None
-        if not _is_duckdb_file(path):
-            raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
-    aside = path.with_name(f"{path.name}.broken-{time.time_ns()}")
-    path.replace(aside)
-    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-    return duckdb.connect(str(path), config=CONFIG)
+        return path.stat().st_ino, path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _is_duckdb_file(path: Path) -> bool:

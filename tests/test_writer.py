@@ -3,16 +3,12 @@
 import hashlib
 import io
 import json
-import logging
-import multiprocessing
 import os
-import random
 import re
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +40,6 @@ from tests.conftest import OpenWarehouse
 from tests.samples import NOON, ROOT, open_log, picture, png
 
 AT = datetime(2026, 7, 6, 12, tzinfo=UTC)
-ROUNDS = 20
 
 
 class FailingLog(Log):
@@ -400,78 +395,6 @@ def test_the_example_of_the_docs_works(
         "images",
         "predictions",
     ]
-
-
-def write_until_killed(
-    uri: str, spool: str, environ: dict[str, str], seed: int, written: Connection
-) -> None:
-    """Runs in a process of its own. Tells each event before it is written and once it is."""
-    os.environ.update(environ)
-    logging.disable()
-    chance = random.Random(seed)
-    log = FailingLog(Log.open(uri))
-    log.fails = lambda key: chance.random() < 0.2
-    writer = Writer(log, Path(spool))
-    number = 0
-    while True:
-        writer._left_alone_until = 0.0
-        key = f"r{seed}-{number}"
-        written.send(("begun", key))
-        writer.write_prediction(event(key), picture(number % 200))
-        writer.write_feedback(flagged(f"{key}-f", key))
-        written.send(("done", key))
-        number += 1
-
-
-def test_nothing_is_lost_or_doubled_by_kill_9(
-    log_uri: str, s3_server: EmbeddedServer, tmp_path: Path
-) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_writer"])
-    chance = random.Random(7)
-    begun: set[str] = set()
-    done: set[str] = set()
-    spool = str(tmp_path / "spool")
-    for seed in range(ROUNDS):
-        receiving, sending = context.Pipe(duplex=False)
-        process = context.Process(
-            target=write_until_killed, args=(log_uri, spool, s3_server.environ, seed, sending)
-        )
-        process.start()
-        sending.close()
-        try:
-            receiving.poll(60)
-            time.sleep(chance.uniform(0.0, 0.15))
-        finally:
-            process.kill()
-            process.join()
-        try:
-            while True:
-                state, key = receiving.recv()
-                (begun if state == "begun" else done).add(key)
-        except (EOFError, OSError):
-            receiving.close()
-    assert len(begun) >= ROUNDS
-    log = Log.open(log_uri)
-    with Writer(log, Path(spool)) as writer:
-        writer.flush()
-        assert writer.waiting == 0
-    events = [
-        row
-        for prefix in ("predictions/", "feedback/")
-        for held in log.list(prefix)
-        for read in [read_object(held.key, log.get(held.key))]
-        for _, row in [*read.predictions, *read.feedback]
-    ]
-    predictions = [row for row in events if isinstance(row, Prediction)]
-    feedback = [row for row in events if isinstance(row, Feedback)]
-    found = {row.record_key for row in predictions}
-    assert done <= found <= begun
-    assert done <= {row.record_key for row in feedback} <= found
-    assert len(found) == len(predictions)
-    assert len({row.feedback_key for row in feedback}) == len(feedback)
-    images = {held.key for held in log.list("images/")}
-    assert {row.image for row in predictions} <= images
 
 
 def test_the_schemas_in_the_docs_are_current() -> None:

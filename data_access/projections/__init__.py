@@ -3,7 +3,6 @@
 The functions that compute them are in `text` and `image`.
 """
 
-import contextlib
 import functools
 import importlib
 import importlib.util
@@ -12,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +24,7 @@ TRUTH = "feedback.ground_truth_string"
 IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
 ENTROPY = f"entropy({TEXT})"
+MAX_FAILURE = 300  # characters of what a function of one's own said when it failed
 
 
 @dataclass(frozen=True)
@@ -359,22 +359,44 @@ class Table:
         return tuple(row for row in self.rows if row.compute is not None and row.of_image)
 
 
-def compute_column(row: Projection, *columns: Sequence[Any]) -> tuple[np.ndarray, str | None]:
-    """One projection of a batch: float64 values of shape (n,) with NaN for none, and the failure.
+class Computed(NamedTuple):
+    """One projection of a batch.
+
+    values: float64 of shape (n,), NaN for none.
+    failure: what went wrong with the batch, if anything did.
+    failed: by number in the batch, what went wrong with one record alone.
+    """
+
+    values: np.ndarray
+    failure: str | None
+    failed: dict[int, str]
+
+
+def compute_column(row: Projection, *columns: Sequence[Any]) -> Computed:
+    """The values of one projection for a batch.
 
     A record that the function raises for, or gives no number for, gets NaN, whatever its batch.
     """
     values = np.full(len(columns[0]), np.nan)
+    failed: dict[int, str] = {}
     try:
-        return _computed(row, columns), None
+        return Computed(_computed(row, columns), None, failed)
     except _WrongShapeError as error:
-        return values, f"{row.name}: {error}"
+        return Computed(
+            values, f"{row.name}: {error}", dict.fromkeys(range(len(values)), f"{error}")
+        )
     except Exception as error:  # a projection of one's own can raise anything
-        failure = f"{row.name}: {type(error).__name__}: {error}"
+        failure = f"{row.name}: {_said(error)}"
     for number in range(len(values)):
-        with contextlib.suppress(Exception):
+        try:
             values[number] = _computed(row, [column[number : number + 1] for column in columns])[0]
-    return values, failure
+        except Exception as error:
+            failed[number] = _said(error)
+    return Computed(values, failure, failed)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_FAILURE]
 
 
 class _WrongShapeError(ValueError):

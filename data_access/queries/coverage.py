@@ -1,10 +1,8 @@
-"""How much there is: served, flagged, unscored, quarantined, and what can be chosen from."""
+"""How much there is: served, flagged, unscored, and what can be chosen from."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-
-import pandas as pd
 
 from data_access.queries.answers import as_moment, row_of
 from data_access.selection import Selection, source
@@ -113,16 +111,6 @@ def _unscored(warehouse: Warehouse) -> str:
     return " or ".join(f"({wait})" for wait in waits) or "false"
 
 
-def unscored_by_projection(warehouse: Warehouse) -> dict[str, int]:
-    """For each projection, the records that have its input and no value."""
-    counted = ", ".join(
-        f"count({quoted(row.source)}) filter ({quoted(row.name)} is null) as {quoted(row.name)}"
-        for row in warehouse.projections.rows
-    )
-    counts = row_of(warehouse, f"select {counted} from records")
-    return {name: int(count) for name, count in counts.items()}
-
-
 def choices(warehouse: Warehouse, column: Literal["environment", "version"]) -> list[str]:
     """The values of a column, the most frequent first."""
     asked = f"select {column} from records where {column} is not null group by 1"
@@ -136,28 +124,4 @@ def flags(warehouse: Warehouse) -> list[str]:
             'select flag from (select unnest("feedback.flags") as flag from records) '
             "group by flag order by count(*) desc, flag"
         )["flag"]
-    )
-
-
-def quarantine(warehouse: Warehouse, limit: int = 500) -> pd.DataFrame:
-    """What in the log is not a record: columns object_key, line, reason, excerpt."""
-    return warehouse.query(
-        "select object_key, line, reason, excerpt from quarantine order by 1, 2 limit ?", [limit]
-    )
-
-
-def objects_by_day(warehouse: Warehouse) -> pd.DataFrame:
-    """What the log holds: columns day (as its keys name it), kind, objects, events, bytes."""
-    return warehouse.query(
-        """
-        select
-            coalesce(nullif(regexp_extract(key, 'date=([0-9-]+)', 1), ''), 'no date') as day,
-            split_part(key, '/', 1) as kind,
-            count(*) as objects,
-            sum(events)::bigint as events,
-            sum(size)::bigint as bytes
-        from objects
-        group by 1, 2
-        order by 1 desc, 2
-        """
     )
