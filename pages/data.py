@@ -1,69 +1,65 @@
-"""Data: what does the log hold, and what in it could not be read?"""
+"""Data: what does the log hold, how fresh is it, and what in it could not be read or scored?"""
 
 import streamlit as st
 
 from data_access import queries
-from data_access.export import safe_csv
-from pages.parts import controls, frame, words
+from data_access.export import quarantine_csv
+from pages.parts import controls, frame, freshness, holdings, words
+
+SPLITS: dict[queries.Origin, str] = {
+    "environment": "environment",
+    "application": "application",
+    "object": "kind of object",
+}
 
 log = frame.enter()
 warehouse = log.warehouse
 status = queries.status(warehouse)
 
 st.header("What the log holds")
-newest = words.moment(status.newest, controls.viewer_zone()) if status.newest else "never"
 st.markdown(
     f"`{log.settings.log}` holds **{status.served:,}** records, **{status.flagged:,}** of them "
-    f"flagged; the newest is of {newest}. **{status.quarantined:,}** lines are no records, "
-    f"**{status.waiting:,}** pieces of feedback wait for their prediction."
+    f"flagged. **{status.quarantined:,}** lines are no records, **{status.waiting:,}** pieces of "
+    f"feedback wait for their prediction, **{status.unscored:,}** records wait to be measured."
 )
-
-st.subheader("Quarantine")
-quarantine = queries.quarantine(warehouse)
-if quarantine.empty:
-    st.caption("Everything in the log could be read as a record.")
-else:
-    if len(quarantine) < status.quarantined:
-        st.caption(f"The first {len(quarantine):,} of {status.quarantined:,}.")
-    st.dataframe(
-        quarantine,
-        hide_index=True,
-        column_config={
-            "object_key": st.column_config.TextColumn("object", width="medium"),
-            "line": st.column_config.NumberColumn("line", format="%d", width="small"),
-            "reason": st.column_config.TextColumn("why", width="medium"),
-            "excerpt": st.column_config.TextColumn("begins with", width="large"),
-        },
-    )
-    st.download_button(
-        "Download as CSV", safe_csv(quarantine), "quarantine.csv", "text/csv",
-        icon=":material/download:",
-    )  # fmt: skip
+freshness.panel(log, warehouse.version)
 
 st.subheader("By day")
-st.dataframe(
-    queries.objects_by_day(warehouse),
-    hide_index=True,
-    column_config={
-        "day": "day (UTC)",
-        "kind": "what",
-        "bytes": st.column_config.NumberColumn("size", format="bytes"),
-    },
-)
+split: queries.Origin = controls.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
+held = queries.held_by_day(warehouse, split)
+if held.empty:
+    st.info("Nothing was read from this log yet.")
+else:
+    holdings.by_day(held)
+    with st.expander("Objects by day"):
+        holdings.objects(queries.objects_by_day(warehouse))
 
-st.subheader("Projections")
-unscored = queries.unscored_by_projection(warehouse)
-st.dataframe(
-    [
-        {
-            "projection": row.name,
-            "unit": row.unit,
-            "version": row.version.partition("+")[0],
-            "without a value": unscored[row.name],
-            "means": row.explanation,
-        }
-        for row in warehouse.projections.rows
-    ],
-    hide_index=True,
-    column_config={"means": st.column_config.TextColumn(width="large")},
-)
+st.subheader("Quarantine")
+if not status.quarantined:
+    st.caption("Everything in the log could be read as a record.")
+else:
+    st.caption("Lines that are no records, by reason. They are kept and counted, never dropped.")
+    holdings.reasons(queries.quarantine_reasons(warehouse))
+    filtered, download = st.columns([3, 2], vertical_alignment="bottom")
+    within = filtered.text_input(
+        "Lines of objects whose key contains", placeholder="such as date=2026-07", key="within"
+    )
+    with download:
+        st.download_button(
+            f"Download all {words.count(status.quarantined, 'line')} as CSV",
+            lambda: quarantine_csv(warehouse),
+            "quarantine.csv",
+            "text/csv",
+            icon=":material/download:",
+        )
+    holdings.quarantine(
+        queries.quarantine(warehouse, within=within), queries.quarantined(warehouse, within)
+    )
+
+st.subheader("Scores")
+st.caption("What is computed of each record, by which version, and why it is missing.")
+holdings.scores(queries.scored(warehouse), status.served, warehouse.score_sources())
+failures = queries.failures(warehouse)
+if len(failures):
+    st.markdown("**What failed**", help="Tried again once the projection has another version.")
+    holdings.failures(failures)

@@ -296,9 +296,68 @@ def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:
 
 def test_quarantine_is_shown_with_its_reasons(dashboard: Dashboard) -> None:
     app = dashboard("data", SAMPLE)
-    shown = app.dataframe[0].value
+    shown = next(table.value for table in app.dataframe if "excerpt" in table.value)
     assert list(shown["line"]) == [9, 9]
     assert any("record_key" in reason for reason in shown["reason"])
+    app.text_input(key="within").set_value("date=2026-08-05").run()
+    shown = next(table.value for table in app.dataframe if "excerpt" in table.value)
+    assert len(shown) == 1
+    app.text_input(key="within").set_value("nowhere").run()
+    assert "No line of such an object" in text(app)
+    stands(app)
+
+
+@pytest.mark.parametrize("split", ["environment", "application", "object"])
+def test_the_log_by_day_and_source(dashboard: Dashboard, split: str) -> None:
+    app = dashboard("data", SAMPLE, f"by={split}")
+    stands(app)
+    assert len(app.get("vega_lite_chart")) == 2, "records and feedback"
+    objects = next(table.value for table in app.dataframe if "merged" in table.value)
+    assert objects["objects"].sum() == len(list(SAMPLE.glob("predictions/*/*"))) + len(
+        list(SAMPLE.glob("feedback/*/*"))
+    )
+
+
+def test_a_sync_asked_for_on_the_data_page(dashboard: Dashboard, small_log: str) -> None:
+    app = dashboard("data", small_log)
+    wait_for_sync()
+    assert "found nothing new" in text(app.run())
+    write(Log.open(small_log), "predictions/b.jsonl", prediction("two"), prediction("", "broken"))
+    app.button(key="sync-now").click().run()
+    wait_for_sync()
+    app.run()
+    stands(app)
+    assert "read 1 object" in text(app) and "1 prediction" in text(app)
+    assert "**2** of 2 records" in text(app)
+
+
+def wait_for_sync() -> None:
+    deadline = time.monotonic() + 60
+    while store.syncing().busy and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_what_a_projection_of_ones_own_failed_with_is_kept(
+    dashboard: Dashboard, small_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "failing.py"
+    source.write_text(
+        "from data_access.projections import projection\n"
+        "@projection('outputs.output_text', unit='', explanation='Fails.')\n"
+        "def failing(texts):\n"
+        "    raise ValueError('a *bold* excuse')\n"
+    )
+    monkeypatch.setenv("MISREAD_PROJECTIONS", str(source))
+    for _ in range(2):  # the second dashboard's sync has nothing left to score
+        app = dashboard("data", small_log, sync=False)
+        wait_for_sync()
+        app.run()
+        stands(app)
+        assert r"a \*bold\* excuse" in text(app) and "for 1 record" in text(app)
+        scores = next(table.value for table in app.dataframe if "covers" in table.value)
+        assert "1 failed" in list(scores["why"])
+        _forget_open_logs()
+        store._open.clear()
 
 
 def test_hostile_texts_are_shown_as_what_they_are(dashboard: Dashboard, folder_log: Log) -> None:

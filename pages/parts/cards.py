@@ -69,7 +69,7 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
 
 def _share(change: ShareChange, label: str, explanation: str) -> None:
     said = words.points(change.change, change.low, change.high)
-    _number(
+    fact(
         label,
         words.share(change.share),
         said if change.significant or not change.before_served else f"{said}, no clear change",
@@ -80,10 +80,11 @@ def _share(change: ShareChange, label: str, explanation: str) -> None:
 
 
 def _count(label: str, number: int, note: str, explanation: str) -> None:
-    _number(label, words.count(number), note, f"{number:,}. {explanation}")
+    fact(label, words.count(number), note, f"{number:,}. {explanation}")
 
 
-def _number(label: str, value: str, note: str, explanation: str) -> None:
+def fact(label: str, value: str, note: str, explanation: str) -> None:
+    """One number of a page, with a word on it."""
     with st.container(border=True, gap="xxsmall"):
         st.metric(label, value, help=explanation)
         st.caption(note)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data_access.bins import Bins
-from data_access.queries import Bucket, HistogramPair, Place
+from data_access.queries import NO_PREDICTION, OTHERS, Bucket, HistogramPair, Place
 from data_access.selection import Range
 
 Spec = dict[str, Any]
@@ -22,6 +22,9 @@ BASELINE = "#9aa0a6"
 # three that colour-blind people can tell apart, in every order and on light and dark
 FLAGS = {"incorrect": "#e69f00", "offensive": "#c2477f", "other": "#44aa99"}
 MORE_FLAGS = ("#8c6bb1", "#88ccee", "#999933", "#bbbbbb")
+# where events come from; production and the test set look as they do elsewhere
+SOURCES = {"prod": PRODUCTION, "test": BASELINE, OTHERS: "#cfd2d6", NO_PREDICTION: "#d9b38c"}
+MORE_SOURCES = ("#8c6bb1", "#44aa99", "#88ccee", "#999933", "#b07aa1", "#5b6b8c", "#d4a6c8")
 BARS = alt.NamedData(name="bars")  # stands in for the data of a specification
 TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
@@ -113,6 +116,62 @@ def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
             limit=90, align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE
         ).encode(where, alt.Y(value=10), alt.Text("version:N"), tooltip=says),
     ]
+
+
+def source_colours(sources: Sequence[str]) -> dict[str, str]:
+    """A colour for each of a few sources, the most frequent first."""
+    free = iter(MORE_SOURCES if SOURCES.keys() & set(sources) else (PRODUCTION, *MORE_SOURCES))
+    return {source: SOURCES.get(source) or next(free) for source in sources}
+
+
+def held_by_day(
+    days: pd.DataFrame, colours: dict[str, str], noun: str, span: tuple[datetime, datetime]
+) -> Chart:
+    """What was logged each day of a span, stacked by source; columns day, source and events."""
+    start = pd.to_datetime(days["day"])
+    data = days.assign(
+        day=start.dt.tz_localize("UTC"),
+        end=(start + LENGTHS["day"] * 0.92).dt.tz_localize("UTC"),
+        rank=days["source"].map({source: rank for rank, source in enumerate(colours)}),
+    ).sort_values(["day", "rank"])
+    data["top"] = data.groupby("day")["events"].cumsum()
+    data["bottom"] = data["top"] - data["events"]
+    first, after = span[0], span[1] + timedelta(days=1)
+    domain = [
+        alt.DateTime(year=d.year, month=d.month, date=d.day, utc=True) for d in (first, after)
+    ]
+    long = after - first > timedelta(days=300)
+    axis = alt.Axis(
+        format="%b %Y" if long else "%d %b",
+        labelOverlap=True,
+        tickCount={"interval": "month", "step": 1} if long else {"interval": "week", "step": 1},
+    )
+    chart: alt.Chart = (
+        alt.Chart(data)
+        .mark_bar()
+        .encode(
+            alt.X("day:T", scale=alt.Scale(type="utc", domain=domain), title=None, axis=axis),
+            alt.X2("end:T"),
+            alt.Y(
+                "bottom:Q",
+                title=f"{noun} a day",
+                axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s", minExtent=32),
+            ),
+            alt.Y2("top:Q"),
+            alt.Color(
+                "source:N",
+                scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
+                alt.Tooltip("source:N", title="from"),
+                alt.Tooltip("events:Q", title=noun, format=","),
+            ],
+        )
+        .properties(height=170 if noun == "records" else 110, padding=TIGHT)
+    )
+    return chart
 
 
 def histogram_pair(pair: HistogramPair, baseline_label: str, held: Range | None) -> Spec:

@@ -5,7 +5,11 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from data_access import OpenLog, queries
-from pages.parts import controls, store, words
+from data_access.sync import SyncReport
+from pages.parts import cards, controls, store, words
+
+MOST_FAILURES = 10
+MORE = "The Data page says what else the last sync did."
 
 
 @st.fragment(run_every=4.0)
@@ -37,10 +41,103 @@ def foot(log: OpenLog) -> None:
     )
 
 
+@st.fragment(run_every=2.0)
+def panel(log: OpenLog, version: int) -> None:
+    """How fresh the warehouse is, a sync at the press of a button, and what the last one did.
+
+    version: of the warehouse that the page around it shows; it is run again for a later one.
+    """
+    background = store.syncing()
+    busy = background.busy
+    if not busy and log.warehouse.version != version:
+        st.rerun(scope="app")
+    _facts(log)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Sync now",
+            key="sync-now",
+            on_click=background.ask,
+            icon=":material/sync:",
+            disabled=busy,
+            help="Read what is new in the log, and score it.",
+        )
+        if busy:
+            done, total = background.done, max(background.total, background.done)
+            st.progress(
+                done / total if total else 0.0,
+                f"{background.stage or 'Starting'} …"
+                + (f" {done:,} of {total:,}" if total else ""),
+            )
+        elif background.report is not None:
+            st.markdown(words.plain(did(background.report)))
+        elif background.problem is not None:
+            st.markdown(f"The last sync did not succeed: {words.plain(background.problem)}")
+    if not busy and background.report is not None:
+        _failures(background.report)
+
+
+def _facts(log: OpenLog) -> None:
+    status = queries.status(log.warehouse)
+    background = store.syncing()
+    zone, now = controls.viewer_zone(), datetime.now(UTC)
+    objects = queries.objects_by_day(log.warehouse)
+    last = background.finished or status.synced
+    with st.grid(4, min_column_width=190):
+        for label, moment, explanation in (
+            ("Synced", last, "When the last sync that succeeded ended."),
+            ("Newest record", status.newest, "Time of the newest prediction that was read."),
+            ("Oldest record", status.oldest, "Time of the oldest prediction that was read."),
+        ):
+            cards.fact(
+                label,
+                words.ago(moment, now) if moment else "never",
+                words.moment(moment, zone) if moment else "nothing yet",
+                explanation + (f" {moment:%Y-%m-%d %H:%M:%S} UTC." if moment else ""),
+            )
+        count, size = int(objects["objects"].sum()), int(objects["bytes"].sum())
+        cards.fact(
+            "Objects read",
+            words.count(count),
+            words.size(size),
+            f"{count:,} objects of {size:,} bytes below predictions/ and feedback/.",
+        )
+
+
+def did(report: SyncReport) -> str:
+    """What a sync did, in a sentence."""
+    if report == SyncReport(failures=report.failures):
+        return "The last sync found nothing new."
+    read = [
+        words.count(report.predictions, "prediction"),
+        f"{words.count(report.feedback)} feedback",
+        f"{words.count(report.quarantined)} quarantined",
+    ]
+    said = [f"read {words.count(report.objects, 'object')} ({', '.join(read)})"]
+    if report.removed:
+        said.append(f"forgot {report.removed:,} that are gone")
+    if report.scored_texts or report.scored_images:
+        texts = words.count(report.scored_texts, "text")
+        said.append(f"scored {texts} and {words.count(report.scored_images, 'image')}")
+    return f"The last sync {', '.join(said)}."
+
+
+def _failures(report: SyncReport) -> None:
+    if report.failures:
+        lines = [
+            f"- {words.plain(sentence)}" + (f" ({number:,} times)" if number > 1 else "")
+            for sentence, number in list(report.failures.items())[:MOST_FAILURES]
+        ]
+        more = len(report.failures) - MOST_FAILURES
+        lines += [f"- and {more:,} more"] if more > 0 else []
+        st.markdown("What it could not do:\n\n" + "\n".join(lines))
+
+
 def banner(log: OpenLog) -> None:
     """What went wrong with the last sync, and what still works."""
     background = store.syncing()
     if background.problem:
-        st.warning(f"{words.plain(background.problem)} The pages show what was read before.")
+        told = words.sentence(words.plain(background.problem))
+        rest = "The pages show what was read before." if background.report is None else MORE
+        st.warning(f"{told} {rest}")
     if background.running and queries.status(log.warehouse).served == 0:
         st.info("The log is being read for the first time; numbers appear as it comes in.")

@@ -17,12 +17,25 @@ def count(number: int, noun: str = "") -> str:
     return f"{short} {noun}" if number == 1 else f"{short} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """A text that ends as a sentence does."""
+    return text if text.endswith((".", "!", "?", ")")) else f"{text}."
+
+
 def _short(number: int) -> str:
     for size, letter in ((10**9, "B"), (10**6, "M"), (10**4, "k")):
         if abs(number) >= size:
             scaled = number / (1000 if letter == "k" else size)
             return f"{scaled:.3g}{letter}" if scaled < 1000 else f"{scaled:.0f}{letter}"
     return f"{number:,}"
+
+
+def size(number: int) -> str:
+    """Bytes as `12.3 MB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:,} bytes"
 
 
 def share(value: float) -> str:
