@@ -26,6 +26,7 @@ format: $(VENV)/.installed-dev ## mend what a tool can mend
 bench: $(VENV)/.installed-dev ## what users wait for, on 1,000,000 synthetic records
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.ingest
 
 clean: ## the environment and the demo's data; never your log
 	rm -rf $(VENV) .misread

@@ -130,9 +130,9 @@ from timed
 """
 
 PREDICTIONS = """
-insert into predictions by name
 select
     'predictions/date=' || strftime(timestamp, '%Y-%m-%d') || '/synthetic.jsonl' as object_key,
+    object_key as origin,
     i + 1 as line,
     record_key,
     'handwriting-reader' as application,
@@ -171,6 +171,7 @@ with events as (
 )
 select
     'feedback/date=' || strftime(timestamp, '%Y-%m-%d') || '/synthetic.jsonl' as object_key,
+    object_key as origin,
     i + 1 as line,
     record_key || '-' || number as feedback_key,
     record_key,
@@ -202,7 +203,7 @@ def open_synthetic(records: int = RECORDS) -> OpenLog:
 
 
 def settings_of(records: int) -> Settings:
-    folder = CACHE / f"{records}-{_fingerprint()}"
+    folder = CACHE / f"{records}-{fingerprint()}"
     return Settings.from_environment(
         {
             "MISREAD_LOG": str(folder / "log"),
@@ -220,7 +221,7 @@ def place_pictures(log: OpenLog, names: Iterable[str]) -> None:
             log.log.put(name, pictures[number % len(pictures)].read_bytes())
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Changes with whatever the warehouse on disk was made by."""
     settings = Settings.from_environment({"MISREAD_LOG": "any"})
     projections = load_projections(settings.projections, settings.alphabet)
@@ -245,11 +246,10 @@ def _fill(warehouse: Warehouse, records: int) -> None:
         cursor.execute(IMAGES.format(**sizes))
         cursor.execute(TEXTS.format(**sizes), {"words": WORDS.split(), "loops": list(LOOPS)})
         cursor.execute(PREDICTED.format(**sizes))
-        cursor.execute(PREDICTIONS.format())
         cursor.execute(FEEDBACK)
         _insert_scores(cursor, "text", "record_key", TEXT_SCORES, TEXT_SCORES_FROM)
         _insert_scores(cursor, "image", IMAGE_SCORES_KEY, IMAGE_SCORES, "image_of")
-        cursor.execute("insert into touched select record_key from predicted")
+        warehouse.insert_predictions(cursor, cursor.sql(PREDICTIONS.format()).to_arrow_table())
     warehouse.refresh(changed=True)
 
 
