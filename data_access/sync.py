@@ -36,8 +36,8 @@ FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
 ROWS_AT_ONCE = 500_000  # of one transaction: DuckDB writes fewer twice, to its journal first
-ASKED_FOR = 32  # objects that a listing left out
 STORE_SECONDS = 2.0  # or as many as were read in this time
+ASKED_FOR = 32  # of the objects that a listing leaves out
 DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
@@ -235,7 +235,7 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
-    """Objects of one transaction: as many as fit in memory together."""
+    """Objects that are fetched and parsed together: as many as fit in memory."""
     batch: list[LogObject] = []
     size = 0
     for found in objects:
@@ -252,10 +252,10 @@ def _fetch(log: Log, found: LogObject) -> tuple[LogObject, bytes | LogError]:
     if not found.size or _refusal(found):  # without bytes: the folders that S3's console makes
         return found, b""
     try:
-        body, e_tag = log.get_tagged(found.key)
+        body = log.get(found.key)
     except LogError as error:
         return found, error
-    if (e_tag, len(body)) != (found.e_tag, found.size):
+    if len(body) != found.size:  # another one of that size has another e-tag in the next listing
         return found, ChangedObjectError(f"{log.uri}/{found.key} came otherwise than listed.")
     return found, body
 
