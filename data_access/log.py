@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import boto3
 import botocore.exceptions
 import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import (
     AlreadyExistsError,
@@ -34,6 +36,14 @@ DENIED = re.compile(r"\b403\b|Forbidden|AccessDenied|SignatureDoesNotMatch|Inval
 ANSWERED = re.compile(r"non-2xx status code: (\d+)")
 LASTING = re.compile(r"\b400\b")  # such as a key that is too long
 NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+LISTING = pa.schema(
+    [
+        ("key", pa.string()),
+        ("e_tag", pa.string()),
+        ("size", pa.int64()),
+        ("last_modified", pa.timestamp("us")),
+    ]
+)
 MISSING_IMAGE = "the image is missing from the log"
 DAMAGED_IMAGE = "what came is not the image that its name says, and cannot be read"
 
@@ -44,7 +54,7 @@ class LogObject(NamedTuple):
     key: str
     e_tag: str
     size: int
-    last_modified: datetime
+    last_modified: datetime  # UTC, without a zone
 
 
 class Log:
@@ -66,31 +76,37 @@ class Log:
         """
         return cls(uri, _store(uri), image_roots)
 
-    def list(self, prefix: str) -> Iterator[LogObject]:
+    def list(self, prefix: str) -> list[LogObject]:
         """Every object below a prefix such as `predictions/`, in no particular order.
 
         Raises LogError where the bucket or the folder is gone or does not answer.
         """
+        columns = [column.to_pylist() for column in self.listing(prefix).columns]
+        return [LogObject(*row) for row in zip(*columns, strict=True)]
+
+    def listing(self, prefix: str) -> pa.Table:
+        """The same as a table of LISTING's columns, for when there are many.
+
+        Raises as `list` does.
+        """
         if not self.uri.startswith("s3://") and not Path(self.uri).is_dir():
             raise LogError(f"There is no folder {self.uri}.")
         try:
-            for chunk in obstore.list(self._store, prefix, chunk_size=1000):
-                for meta in chunk:
-                    yield _log_object(meta["path"], meta)
+            chunks = obstore.list(self._store, prefix, return_arrow=True)
+            return _listing_table(pa.record_batch(chunk) for chunk in chunks)
         except FileNotFoundError:
-            return
+            return LISTING.empty_table()
         except InvalidPathError:  # which of them it is, it does not say
-            yield from self._list_any(prefix)
+            return self._list_any(prefix)
         except (BaseError, OSError, ValueError) as error:
             raise LogError(_sentence(self.uri, error)) from error
 
-    def _list_any(self, prefix: str) -> Iterator[LogObject]:
+    def _list_any(self, prefix: str) -> pa.Table:
         """A listing in which keys may be anything, slower: for where obstore refuses one."""
         try:
-            if self.uri.startswith("s3://"):
-                yield from self._list_bucket(prefix)
-            else:
-                yield from self._list_folder(prefix)
+            in_bucket = self.uri.startswith("s3://")
+            found = self._list_bucket(prefix) if in_bucket else self._list_folder(prefix)
+            return pa.Table.from_pylist([one._asdict() for one in found], LISTING)
         except (
             botocore.exceptions.BotoCoreError,
             botocore.exceptions.ClientError,
@@ -111,7 +127,7 @@ class Log:
                     found["Key"].removeprefix(root),
                     found["ETag"],
                     found["Size"],
-                    found["LastModified"],
+                    found["LastModified"].astimezone(UTC).replace(tzinfo=None),
                 )
 
     def _list_folder(self, prefix: str) -> Iterator[LogObject]:
@@ -124,7 +140,7 @@ class Log:
                     with contextlib.suppress(FileNotFoundError):
                         yield _log_object(key, obstore.head(self._store, key))
                 else:
-                    yield LogObject(key, "", 0, datetime.now(UTC))
+                    yield LogObject(key, "", 0, datetime.now(UTC).replace(tzinfo=None))
 
     def get(self, key: str) -> bytes:
         """Raises ChangedObjectError where the object is gone, LogError where it cannot be had."""
@@ -138,7 +154,7 @@ class Log:
         try:
             result = obstore.get(self._store, key)
             body = result.bytes().to_bytes()
-            return body, result.meta["e_tag"] or result.meta["last_modified"].isoformat()
+            return body, _log_object(key, result.meta).e_tag
         except FileNotFoundError as error:
             raise ChangedObjectError(_sentence(f"{self.uri}/{key}", error)) from error
         except (BaseError, OSError, ValueError) as error:
@@ -236,9 +252,23 @@ def is_plain(key: str) -> bool:
 
 
 def _log_object(key: str, meta: Any) -> LogObject:
-    """From what obstore tells of an object."""
-    moment = meta["last_modified"]
-    return LogObject(key, meta["e_tag"] or moment.isoformat(), meta["size"], moment)
+    """From what obstore tells of an object; one without an e-tag has its second as one."""
+    moment = meta["last_modified"].astimezone(UTC)
+    tag = meta["e_tag"] or str(int(moment.timestamp()))
+    return LogObject(key, tag, meta["size"], moment.replace(tzinfo=None))
+
+
+def _listing_table(chunks: Iterable[pa.RecordBatch]) -> pa.Table:
+    """The same of many, with LISTING's columns."""
+    batches = list(chunks)
+    if not batches:
+        return LISTING.empty_table()
+    found = pa.Table.from_batches(batches)
+    moments = found["last_modified"].cast(pa.timestamp("us"))
+    seconds = moments.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    tags = pc.coalesce(found["e_tag"], seconds.cast(pa.string()))
+    columns = [found["path"], tags, found["size"], moments]
+    return pa.table(dict(zip(LISTING.names, columns, strict=True))).cast(LISTING)
 
 
 class UnreachableLog(Log):
@@ -248,7 +278,7 @@ class UnreachableLog(Log):
         super().__init__(uri, None)
         self._sentence = sentence
 
-    def list(self, prefix: str) -> Iterator[LogObject]:
+    def listing(self, prefix: str) -> pa.Table:
         raise LogError(self._sentence)
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:

@@ -124,16 +124,15 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
     Objects that others gave way to may have to be read again once those are gone.
     """
     progress("Listing the log", 0, 0)
-    known = _known(warehouse)
     listed = _listed(log)
-    if known.keys() - listed.keys():
+    if _gone(warehouse, listed):
         listed = _listed(log)
     failed: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(FETCHERS) as pool:
         while True:
-            new = [o for o in _new(warehouse, known, listed) if (o.key, o.e_tag) not in failed]
+            new = [o for o in _new(warehouse, listed) if (o.key, o.e_tag) not in failed]
             compacted = [found for found in new if is_compacted(found.key)]
-            gone = [] if compacted else [key for key in known if key not in listed]
+            gone = [] if compacted else _gone(warehouse, listed)
             if gone:
                 _make_sure(log, gone)
                 with warehouse.transaction() as cursor:
@@ -143,11 +142,11 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
                 changed = _read(log, warehouse, compacted or new, pool, progress, report, failed)
                 if changed:
                     listed = _listed(log)
-                    tried = {(o.key, o.e_tag) for o in listed.values()} & failed
-                    report.fail(*(changed[key] for key, _ in sorted(tried) if key in changed))
+                    tags = zip(*listed.select(["key", "e_tag"]).to_pydict().values(), strict=True)
+                    tried = sorted(failed.intersection(tags))
+                    report.fail(*(changed[key] for key, _ in tried if key in changed))
             else:
                 break
-            known = _known(warehouse)
 
 
 def _make_sure(log: Log, gone: Sequence[str]) -> None:
@@ -160,28 +159,26 @@ def _make_sure(log: Log, gone: Sequence[str]) -> None:
             raise LogError(f"The listing of {log.uri} leaves out {key}, which is there.")
 
 
-def _listed(log: Log) -> dict[str, LogObject]:
-    return {found.key: found for prefix in PREFIXES for found in log.list(prefix)}
+def _listed(log: Log) -> pa.Table:
+    return pa.concat_tables([log.listing(prefix) for prefix in PREFIXES])
 
 
-def _known(warehouse: Warehouse) -> dict[str, tuple[str, int]]:
-    """E-tag and size, by key, of the objects that were read."""
-    rows = warehouse.rows("select key, e_tag, size from objects")
-    return {key: (e_tag, size) for key, e_tag, size in rows}
+def _gone(warehouse: Warehouse, listed: pa.Table) -> list[str]:
+    """Keys of the objects that were read and are not listed."""
+    gone = "select key from objects anti join listed using (key)"
+    return [key for (key,) in warehouse.rows(gone, listed=listed)]
 
 
-def _new(
-    warehouse: Warehouse, known: Mapping[str, tuple[str, int]], listed: Mapping[str, LogObject]
-) -> list[LogObject]:
+def _new(warehouse: Warehouse, listed: pa.Table) -> list[LogObject]:
     """Objects that are to be read, in the order of their keys."""
-    covered = set(warehouse.rows("select source, e_tag from covered"))
-    new = [
-        found
-        for found in listed.values()
-        if known.get(found.key) != (found.e_tag, found.size)
-        and (found.key, found.e_tag) not in covered
-    ]
-    return sorted(new, key=lambda found: found.key)
+    new = """
+        select key, e_tag, size, last_modified
+        from listed
+        anti join objects using (key, e_tag, size)
+        anti join covered on key = source and listed.e_tag = covered.e_tag
+        order by key
+    """
+    return [LogObject(*row) for row in warehouse.rows(new, listed=listed)]
 
 
 def _read(

@@ -326,9 +326,14 @@ class Warehouse:
         """All rows as Arrow columns, for statistics; never cached. Faster than `stream`."""
         return self._connection.cursor().sql(sql, params=list(params)).to_arrow_table()
 
-    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """A few plain rows, never cached."""
-        return self._connection.cursor().execute(sql, list(params)).fetchall()
+    def rows(
+        self, sql: str, params: Sequence[Any] = (), **tables: pa.Table
+    ) -> list[tuple[Any, ...]]:
+        """A few plain rows, never cached. `tables` may be named in the query."""
+        cursor = self._connection.cursor()
+        for name, table in tables.items():
+            cursor.register(name, table)
+        return cursor.execute(sql, list(params)).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -229,9 +230,10 @@ def during(log: Log, moment: int, act: Callable[[], object]) -> Log:
     requests = 0
 
     class Interrupted(Log):
-        def list(self, prefix: str) -> Any:
-            yield from super().list(prefix)
+        def listing(self, prefix: str) -> pa.Table:
+            held = super().listing(prefix)
             self._count()
+            return held
 
         def get_tagged(self, key: str) -> tuple[bytes, str]:
             self._count()

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from data_access import queries
-from data_access.log import Log, LogObject
+from data_access.log import LISTING, Log, LogObject
 from data_access.projections import IMAGE, TEXT, Projection, Table, load_projections
 from data_access.scores import folder, scores_object
 from data_access.selection import Range, Selection
@@ -489,10 +490,12 @@ def test_an_object_that_cannot_be_fetched_is_told_and_tried_again(
     class Hasty(Log):
         """Lists an object that is gone when it is fetched: no real store does so on demand."""
 
-        def list(self, prefix: str) -> Any:
-            yield from super().list(prefix)
+        def listing(self, prefix: str) -> pa.Table:
+            gone = LogObject("predictions/gone.json", "etag", 1, datetime.now())
+            held = super().listing(prefix)
             if prefix == "predictions/":
-                yield LogObject("predictions/gone.json", "etag", 1, datetime.now())
+                return pa.concat_tables([held, pa.Table.from_pylist([gone._asdict()], LISTING)])
+            return held
 
     warehouse = open_warehouse(folder_log)
     hasty = Hasty(folder_log.uri, folder_log._store)
