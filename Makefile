@@ -2,13 +2,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check format bench clean
+.PHONY: help run capture sample test check format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/  /'
 
 run: $(VENV)/.installed ## everything needed, then the dashboard on the sample log (or on MISREAD_LOG)
 	$(BIN)/python launch.py
+
+capture: $(VENV)/.installed-capture ## the same, and an app to try the recognizer in; or that app alone beside `make run`
+	$(BIN)/python launch.py --capture
+
+sample: $(VENV)/.installed ## draw, read and flag the sample log anew (fonts come from npm and Debian packages)
+	$(BIN)/python -m recognizer.fonts .misread/fonts
+	$(BIN)/python -m sample.make_sample --fonts .misread/fonts
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser
@@ -36,6 +43,10 @@ $(VENV)/.installed: requirements.txt
 		{ echo "Misread needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12 run"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-capture: requirements-capture.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-capture.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

@@ -1,7 +1,10 @@
 """What `make run` starts: an S3 server with the sample log (unless MISREAD_LOG names one), a sync,
-and the dashboard. Ctrl-C stops all of it."""
+and the dashboard. With `--capture`, the capture app beside it; or that alone, on the log of the
+dashboard that runs already. Ctrl-C stops all of it."""
 
+import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -9,8 +12,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +31,8 @@ HERE = Path(__file__).parent
 SAMPLE = HERE / "sample" / "log"
 STATE = Path(os.environ.get("MISREAD_STATE", HERE / ".misread"))
 PORT = int(os.environ.get("MISREAD_PORT", "8501"))
+CAPTURE_PORT = int(os.environ.get("MISREAD_CAPTURE_PORT", "7860"))
+SERVED = STATE / "served.json"
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 
 
@@ -35,12 +42,20 @@ def main() -> int:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _stop)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--capture", action="store_true", help="the capture app, too")
+    capture = parser.parse_args().capture
     try:
-        _require_port(PORT)
+        if capture:
+            _require_port(CAPTURE_PORT, "MISREAD_CAPTURE_PORT")
+            if environ := _environment_of_another():
+                os.environ.update(environ)
+                return _serve([_capture_app()])
+        _require_port(PORT, "MISREAD_PORT")
         with _log_environment() as environ:
             os.environ.update(environ)
             _sync()
-            return _dashboard()
+            return _serve([_dashboard(), *([_capture_app()] if capture else [])])
     except MisreadError as error:
         print(error, file=sys.stderr)
         return 2
@@ -48,13 +63,13 @@ def main() -> int:
         return 0
 
 
-def _require_port(port: int) -> None:
+def _require_port(port: int, variable: str) -> None:
     """Raises MisreadError where something listens there already, such as another dashboard."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise MisreadError(
                 f"Something answers at http://127.0.0.1:{port} already: stop it, "
-                "or choose another port with MISREAD_PORT."
+                f"or choose another port with {variable}."
             )
 
 
@@ -75,6 +90,28 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _told_to_others(environ: dict[str, str]) -> Iterator[None]:
+    """Meanwhile, these variables are in a file that only this user can read."""
+    SERVED.touch(mode=0o600)
+    SERVED.write_text(json.dumps(environ))
+    try:
+        yield
+    finally:
+        SERVED.unlink(missing_ok=True)
+
+
+def _environment_of_another() -> dict[str, str] | None:
+    """The variables that name the demo's log while another `make run` serves it."""
+    if os.environ.get("MISREAD_LOG"):
+        return None
+    try:
+        environ: dict[str, str] = json.loads(SERVED.read_text())
+    except (OSError, ValueError):
+        return None
+    return environ if _answers(environ["AWS_ENDPOINT_URL_S3"]) else None
+
+
 def _stop(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -91,7 +128,8 @@ def _log_environment() -> Iterator[dict[str, str]]:
             os.environ.update(server.environ)
             create_bucket(DEMO_LOG)
             _upload_sample(Log.open(DEMO_LOG))
-            yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(STATE / "demo.duckdb")}
+            with _told_to_others({"MISREAD_LOG": DEMO_LOG, **server.environ}):
+                yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(STATE / "demo.duckdb")}
     else:
         print("The sample log, in a folder (there is no embedded S3 server for this machine).")
         shutil.copytree(SAMPLE, STATE / "log", dirs_exist_ok=True)
@@ -126,22 +164,53 @@ def _sync() -> None:
         log.close()
 
 
-def _dashboard() -> int:
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "streamlit", "run", str(HERE / "streamlit_app.py"),
-            "--server.address", "127.0.0.1", "--server.port", str(PORT),
-        ],
-        cwd=HERE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        while process.poll() is None and not _answers(f"http://127.0.0.1:{PORT}/_stcore/health"):
+@dataclass(frozen=True)
+class _Server:
+    """One program to run, and where it answers once it is there."""
+
+    name: str
+    command: list[str]
+    address: str
+    health: str
+
+
+def _dashboard() -> _Server:
+    address = f"http://127.0.0.1:{PORT}"
+    command = [
+        sys.executable, "-m", "streamlit", "run", str(HERE / "streamlit_app.py"),
+        "--server.address", "127.0.0.1", "--server.port", str(PORT),
+    ]  # fmt: skip
+    return _Server("Misread", command, address, f"{address}/_stcore/health")
+
+
+def _capture_app() -> _Server:
+    address = f"http://127.0.0.1:{CAPTURE_PORT}"
+    return _Server(
+        "The capture app", [sys.executable, str(HERE / "capture_app.py")], address, address
+    )
+
+
+def _serve(servers: Sequence[_Server]) -> int:
+    """Run them until one of them ends or Ctrl-C; returns that one's exit code."""
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(_running(server)) for server in servers]
+        for server, process in zip(servers, processes, strict=True):
+            while process.poll() is None and not _answers(server.health):
+                time.sleep(0.2)
+            if process.poll() is None:
+                print(f"\n  {server.name} is at {server.address}  (Ctrl-C stops it)\n", flush=True)
+        while all(process.poll() is None for process in processes):
             time.sleep(0.2)
-        if process.poll() is None:
-            print(f"\n  Misread is at http://127.0.0.1:{PORT}  (Ctrl-C stops it)\n", flush=True)
-        return process.wait()
+        return next(process.returncode for process in processes if process.poll() is not None)
+
+
+@contextlib.contextmanager
+def _running(server: _Server) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        server.command, cwd=HERE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield process
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -152,6 +221,8 @@ def _dashboard() -> int:
 def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=1).close()
+    except urllib.error.HTTPError:
+        return True
     except OSError:
         return False
     return True

@@ -14,7 +14,7 @@ from tests.samples import ROOT
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "sample" / "README.md"])
 CODE = [
     path for folder in ("data_access", "pages", "tests") for path in (ROOT / folder).rglob("*.py")
-] + [ROOT / "launch.py", ROOT / "streamlit_app.py"]
+] + [*ROOT.glob("*.py")]
 
 
 def test_every_projection_has_its_paragraph() -> None:
@@ -58,7 +58,9 @@ def test_every_filter_is_in_the_help_of_export() -> None:
     assert all(re.search(rf"\b{row.key}\b", helped) for row in FILTERS)
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements.txt", "requirements-capture.txt", "requirements-dev.txt"]
+)
 def test_every_dependency_is_pinned_and_has_its_reason(file: str) -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
     for line in (ROOT / file).read_text().splitlines():

@@ -14,7 +14,7 @@ import pytest
 from data_access.api import open as open_api
 from data_access.embedded import embedded_server, is_available
 from data_access.log import Log
-from tests.samples import ROOT, prediction, write
+from tests.samples import OBJECTS, RECORDS, ROOT, prediction, write
 
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 needs_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
@@ -30,16 +30,18 @@ def free_port() -> int:
 class Launched:
     """`python launch.py`, as `make run` starts it."""
 
-    def __init__(self, state: Path, **environ: str) -> None:
+    def __init__(self, state: Path, *arguments: str, **environ: str) -> None:
         self.port = free_port()
+        self.capture_port = free_port()
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "launch.py"],
+            [sys.executable, "launch.py", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,
                 "MISREAD_STATE": str(state),
                 "MISREAD_PORT": str(self.port),
+                "MISREAD_CAPTURE_PORT": str(self.capture_port),
                 "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
                 **environ,
             },
@@ -106,6 +108,14 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
     first = Launched(state)
     first.wait_until_healthy()
     assert len(first.descendants) >= 2  # the S3 server and the dashboard
+
+    beside = Launched(state, "--capture")
+    assert beside.process.stdout is not None
+    while "The capture app is at" not in (line := beside.process.stdout.readline()):
+        assert "S3 server" not in line, "it uses the one that runs"
+    assert str(beside.capture_port) in line
+    beside.stop()
+    assert beside.process.returncode == 0
     printed = first.stop()
     assert f"Misread is at http://127.0.0.1:{first.port}  (Ctrl-C stops it)" in printed
     assert first.process.returncode == 0
@@ -116,7 +126,7 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
         for name, value in server.environ.items():
             patch.setenv(name, value)
         log = Log.open(DEMO_LOG)
-        assert len(list(log.list(""))) == 637
+        assert len(list(log.list(""))) == OBJECTS
         write(log, "predictions/date=2026-08-31/added.json", prediction("added"))
 
     second = Launched(state)
@@ -129,7 +139,7 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     held = open_api(DEMO_LOG)
-    assert len(held.records()) == 451
+    assert len(held.records()) == RECORDS + 1
     held.close()
 
 

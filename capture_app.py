@@ -1,0 +1,244 @@
+"""A Gradio app to try the recognizer: a picture in, its text out, and three buttons to flag it.
+
+`python capture_app.py` logs every answer and flag to MISREAD_LOG (see `serving.Service`). Another
+Gradio app logs to it in one line, with `flagging_callback=capture_app.LogFlags("its name")`.
+"""
+
+import functools
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from PIL import Image
+
+from data_access import api
+from data_access.errors import LogError, MisreadError
+from data_access.log import MAX_IMAGE_BYTES
+from data_access.projections.image import UnreadableImageError, on_white, open_image
+from data_access.records import Feedback, Prediction
+from data_access.writer import Writer
+from serving import ENVIRONMENT, Service
+
+HOST = os.environ.get("MISREAD_CAPTURE_HOST", "127.0.0.1")
+PORT = int(os.environ.get("MISREAD_CAPTURE_PORT", "7860"))
+EXAMPLES = Path(__file__).parent / "sample" / "examples"
+FLAGS = ("incorrect", "offensive", "other")
+SHEETS = {"Paper": ("#202020", "#f4f1e8"), "Blackboard": ("#f0f0f0", "#1d2522")}  # ink and ground
+CANVAS = (760, 320)
+READ = "Read it"
+INTRODUCTION = """# Read a picture of text
+What it reads is kept with the picture, and what you flag is looked into."""
+
+
+def main() -> int:
+    """Returns the exit code: 2 where the app could not start."""
+    try:
+        service = Service.from_environment(seconds=5.0)
+    except (MisreadError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    try:
+        build(service).launch(
+            server_name=HOST,
+            server_port=PORT,
+            theme=gr.themes.Default(**fonts),
+            footer_links=[],
+            max_file_size=MAX_IMAGE_BYTES,
+            quiet=True,
+        )
+    except OSError as error:  # the port is taken
+        print(f"{error} (MISREAD_CAPTURE_PORT chooses another port.)", file=sys.stderr)
+        return 2
+    finally:
+        service.close()
+    return 0
+
+
+def build(service: Service) -> gr.Blocks:
+    """The page; nothing is served yet."""
+    app: gr.Blocks
+    with gr.Blocks(title="Read a picture of text", analytics_enabled=False) as app:
+        gr.Markdown(INTRODUCTION)
+        record_key = gr.State(None)
+        with gr.Row():
+            with gr.Column():
+                with gr.Tab("Picture"):
+                    picture = gr.Image(
+                        type="filepath",
+                        sources=["upload", "webcam", "clipboard"],
+                        show_label=False,
+                        height=CANVAS[1],
+                    )
+                    reading: list[tuple[gr.Button, Callable[[Any], bytes], Component]] = [
+                        (gr.Button(READ, variant="primary"), _read_picture, picture)
+                    ]
+                    if EXAMPLES.is_dir():
+                        gr.Examples([f"{path}" for path in sorted(EXAMPLES.iterdir())], picture)
+                for name, (ink, ground) in SHEETS.items():
+                    with gr.Tab(name):
+                        drawing = _sketchpad(ink, ground)
+                        button = gr.Button(READ, variant="primary")
+                        reading.append((button, functools.partial(_read_drawing, ground), drawing))
+            with gr.Column():
+                gr.Markdown("**What the recognizer was given**")
+                given = gr.Image(
+                    show_label=False,
+                    format="png",
+                    interactive=False,
+                    height=CANVAS[1] // 2,
+                    buttons=[],
+                )
+                text = gr.Textbox(label="What it read", lines=4, interactive=False)
+                note = gr.Markdown()
+                with gr.Group():
+                    correction = gr.Textbox(label="What it should say (optional)", lines=2)
+                    comment = gr.Textbox(label="Comment (optional)")
+                with gr.Row():
+                    buttons = [gr.Button(f"Flag as {flag}", interactive=False) for flag in FLAGS]
+
+        answer = [record_key, given, text, note, correction, comment, *buttons]
+        for button, read, source in reading:
+            button.click(functools.partial(_answer, service, read), source, answer)
+        for flag, button in zip(FLAGS, buttons, strict=True):
+            button.click(
+                functools.partial(_flag, service, flag),
+                [record_key, correction, comment],
+                [note, button],
+            )
+    return app
+
+
+def _sketchpad(ink: str, ground: str) -> gr.Sketchpad:
+    sheet: Any = {
+        "background": Image.new("RGB", CANVAS, ground), "layers": [], "composite": None
+    }  # fmt: skip
+    return gr.Sketchpad(
+        sheet,
+        type="pil",
+        show_label=False,
+        brush=gr.Brush(default_size=4, colors=[ink], default_color=ink, color_mode="fixed"),
+        layers=False,
+        canvas_size=CANVAS,
+        fixed_canvas=True,
+    )
+
+
+def _read_picture(path: str | None) -> bytes:
+    if path is None:
+        raise gr.Error("Choose a picture first.", print_exception=False)
+    return Path(path).read_bytes()
+
+
+def _read_drawing(ground: str, drawn: dict[str, Any] | None) -> bytes:
+    composite = drawn and drawn["composite"]
+    if not composite:
+        raise gr.Error("Write something first.", print_exception=False)
+    sheet = Image.new("RGBA", composite.size, ground)
+    body = io.BytesIO()
+    Image.alpha_composite(sheet, composite.convert("RGBA")).convert("L").save(body, "PNG")
+    return body.getvalue()
+
+
+def _answer(service: Service, read: Callable[[Any], bytes], source: Any) -> list[Any]:
+    """Values for the whole right-hand side; the picture that is read is the one that is shown."""
+    body = read(source)
+    try:
+        served = service.read(body, "capture")
+    except UnreadableImageError as error:
+        raise gr.Error(f"This cannot be read: {error}.", print_exception=False) from error
+    said = [f"Read by {service.version} in {served.seconds * 1000:,.0f} ms"]
+    if served.confidence is not None:
+        said.append(f"confidence {served.confidence:.0%}")
+    if served.record_key is None:
+        said.append("it could not be logged, so it cannot be flagged")
+    flags = [
+        gr.Button(f"Flag as {flag}", interactive=served.record_key is not None) for flag in FLAGS
+    ]
+    shown = on_white(open_image(body))
+    return [served.record_key, shown, served.text, ", ".join(said) + ".", "", "", *flags]
+
+
+def _flag(service: Service, flag: str, record_key: str, correction: str, comment: str) -> list[Any]:
+    try:
+        service.flag(record_key, flag, correction.strip(), comment.strip())
+    except (LogError, ValueError) as error:
+        raise gr.Error(f"The flag could not be kept: {error}", print_exception=False) from error
+    return [f"Flagged as {flag}. Thank you.", gr.Button(f"Flagged as {flag}", interactive=False)]
+
+
+class LogFlags(gr.FlaggingCallback):
+    """Logs what users of any Gradio interface flag: its first image, its last text, the flag.
+
+    With `flagging_mode="auto"` it logs every answer. Answers that are alike on one day are one
+    record, so that two flags of one answer meet.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        version: str | None = None,
+        environment: str = ENVIRONMENT,
+        writer: Writer | None = None,
+    ) -> None:
+        """writer: by default one that writes to MISREAD_LOG."""
+        self._labels: dict[str, Any] = {
+            "application": application, "version": version, "environment": environment
+        }  # fmt: skip
+        self._writer = writer
+        self._flagged = 0
+
+    def setup(self, components: Sequence[Component], flagging_dir: str) -> None:
+        """Raises SettingsError or LogError where there is no log to write to."""
+        self._components = components
+        if self._writer is None:
+            self._writer = api.open_writer(seconds=5.0)
+
+    def flag(
+        self, flag_data: list[Any], flag_option: str | None = None, username: str | None = None
+    ) -> int:
+        """Returns how many were flagged since the start. Raises LogError where neither the log
+        nor the spool takes it."""
+        assert self._writer is not None
+        now = datetime.now(UTC)
+        image = _first_image(self._components, flag_data)
+        text = next((value for value in reversed(flag_data) if isinstance(value, str)), None)
+        parts = (*self._labels.values(), now.date(), text, hashlib.sha256(image or b"").hexdigest())
+        key = hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:32]
+        self._writer.write_prediction(
+            Prediction(record_key=key, timestamp=now, output_text=text, **self._labels), image
+        )
+        if flag_option:
+            said = hashlib.sha256(f"{key} {flag_option} {username} {now}".encode()).hexdigest()
+            self._writer.write_feedback(
+                Feedback(
+                    feedback_key=said[:32],
+                    record_key=key,
+                    timestamp=now,
+                    flag=flag_option,
+                    user=username,
+                )
+            )
+        self._flagged += 1
+        return self._flagged
+
+
+def _first_image(components: Sequence[Component], values: Sequence[Any]) -> bytes | None:
+    """Bytes of the first image among the values: only of a file that Gradio itself has stored."""
+    for component, value in zip(components, values, strict=False):
+        if isinstance(component, gr.Image) and isinstance(value, dict) and value.get("path"):
+            path = Path(value["path"]).resolve()
+            if path.is_relative_to(Path(component.GRADIO_CACHE).resolve()):
+                return path.read_bytes()
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
