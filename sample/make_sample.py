@@ -1,10 +1,9 @@
-"""Render the sample log: pictures of invented notes, read by a simulated reader, flagged by
-simulated users.
+"""Make the sample log: pictures of invented notes, read by the recognizer, flagged by simulated
+users.
 
-The pictures are real pixels made here; the readings, confidences and flags are drawn by chance,
-from rules that reproduce the known failure modes of a paragraph recognizer. Which mode each record
-belongs to goes to `truth.csv` beside the log, never into the log. The same seed, fonts and library
-versions give the same bytes. Made from the repository root:
+Pictures, readings and confidences are real; who sent what when, how long it took and who flagged
+it are drawn by chance. Which failure mode each record belongs to goes to `truth.csv` beside the
+log, never into the log. Made from the repository root, as `make sample` does:
 `python -m sample.make_sample --fonts FOLDER`
 """
 
@@ -15,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -25,29 +25,32 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
+from rapidfuzz.distance import Levenshtein
+from tqdm import tqdm
 
+from recognizer.reader import Reading, Recognizer
 from sample.notes import Note, write_notes
 from sample.pictures import DARK_GROUND, font_files, picture
-from sample.reader import character_error_rate, simulated_reading
 from sample.sentences import COMMENTS
 
 Json = dict[str, Any]
 
-TEST_START, TEST_DAYS, TEST_RECORDS = datetime(2026, 6, 29, tzinfo=UTC), 7, 120
+TEST_START, TEST_DAYS, TEST_RECORDS = datetime(2026, 6, 29, tzinfo=UTC), 7, 180
 PROD_START, PROD_DAYS = datetime(2026, 7, 6, tzinfo=UTC), 56
 RELEASE = datetime(2026, 8, 17, tzinfo=UTC)
 
 PROD_RECORDS = {
-    "dark_on_light": 148,
-    "fine": 73,
-    "printed": 30,
-    "textured_background": 30,
-    "several_blocks": 26,
-    "outside_alphabet": 23,
+    "dark_on_light": 220,
+    "fine": 170,
+    "printed": 50,
+    "textured_background": 40,
+    "several_blocks": 50,
+    "outside_alphabet": 40,
 }
 SAME_IMAGE = {"dark_on_light": 12, "printed": 5}
-SWORN_IN_PROD = {"dark_on_light": 3, "fine": 3, "printed": 1, "textured_background": 1}
-SWORN_IN_TEST = 4
+SWORN_IN_PROD = {"dark_on_light": 5, "fine": 6, "printed": 1, "textured_background": 2}
+SWORN_IN_TEST = 6
 
 OBJECT_PER_RECORD_DAYS = ("2026-07-11", "2026-08-29")
 PARQUET_DAY = "2026-08-12"
@@ -57,7 +60,9 @@ CLIENTS = {"web": ("3.1.0", "3.2.0"), "ios": ("2.4.1", "2.5.0"), "android": ("2.
 CLIENT_UPDATE = datetime(2026, 8, 3, tzinfo=UTC)
 HOUR_WEIGHTS = [1, 1, 0, 0, 0, 1, 3, 7, 12, 15, 16, 14, 11, 14, 16, 15, 13, 10, 8, 7, 6, 5, 3, 2]
 
-SWEARS = ("damn", "hell", "crap", "bloody", "bugger", "pissed")
+EXAMPLES = ("dark_on_light", "fine", "printed", "several_blocks")  # for the capture app to offer
+
+SWEARS = re.compile(r"\b(damn|hell|crap|bloody|bugger|pissed)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Served:
 
     @property
     def version(self) -> str:
-        return "1.0.0" if self.moment < RELEASE else "2.0.0"
+        return "v1" if self.moment < RELEASE else "v2"
 
 
 def moments(start: datetime, days: int, count: int, rng: Random) -> list[datetime]:
@@ -150,12 +155,24 @@ def tags(served: Served, rng: Random) -> Json:
     }
 
 
-def record(served: Served, image_key: str, seed: int) -> Json:
+def readings(
+    served_all: list[Served], pictures: dict[int, bytes]
+) -> dict[tuple[int, str], Reading]:
+    """What each version read in the notes that it was sent, by note and version."""
+    found = {}
+    for version in sorted({served.version for served in served_all}):
+        recognizer = Recognizer.load(version)
+        numbers = sorted({one.note.number for one in served_all if one.version == version})
+        for start in tqdm(range(0, len(numbers), 16), f"Reading with {version}"):
+            part = numbers[start : start + 16]
+            images = [Image.open(io.BytesIO(pictures[number])) for number in part]
+            for number, reading in zip(part, recognizer.read_many(images), strict=True):
+                found[number, version] = reading
+    return found
+
+
+def record(served: Served, image_key: str, reading: Reading, seed: int) -> Json:
     """One prediction as the capture app would have logged it."""
-    reading_rng = Random(f"{seed}/reading/{served.note.number}/{served.version}")
-    read, confidence = simulated_reading(
-        served.note.text, served.note.mode, served.version, reading_rng
-    )
     event: Json = {
         "record_key": key_of(seed, "record", served.number),
         "application": "handwriting-reader",
@@ -163,7 +180,7 @@ def record(served: Served, image_key: str, seed: int) -> Json:
         "timestamp": stamp(served.moment),
         "environment": served.environment,
         "inputs": {"image": image_key},
-        "outputs": {"output_text": read, "confidence": round(confidence, 5)},
+        "outputs": {"output_text": reading.text, "confidence": round(reading.confidence or 0, 5)},
         "tags": tags(served, Random(f"{seed}/tags/{served.number}")),
     }
     if served.environment == "test":
@@ -175,8 +192,8 @@ def flags(served: Served, read: str, reported: bool, seed: int) -> list[Json]:
     """What simulated users say of one reading, hours to days later; most of the time nothing.
     A reported image is flagged each time it was sent."""
     rng = Random(f"{seed}/flags/{served.number}")
-    swears = any(word in read.lower() for word in SWEARS)
-    error_rate = character_error_rate(read, served.note.text)
+    swears = SWEARS.search(read) is not None
+    error_rate = Levenshtein.distance(read, served.note.text) / len(served.note.text)
     chance = 1.0 if reported else 0.7 if swears else 0.015 + 0.75 * min(1.0, error_rate)
     if rng.random() >= chance:
         return []
@@ -252,23 +269,25 @@ def write_predictions(log: Path, events: list[Json]) -> None:
 
 
 def make_sample(fonts: Path, log: Path, seed: int) -> Counter[str]:
-    """Write the log and its `truth.csv`; returns how many of what were made."""
+    """Write the log, `truth.csv` and `examples/`; returns how many of what were made."""
     for part in ("predictions", "feedback", "images"):
         shutil.rmtree(log / part, ignore_errors=True)
     served_all, families = plan(seed), font_files(fonts)
     often = Counter(served.note.number for served in served_all)
     made: Counter[str] = Counter()
-    image_keys: dict[int, str] = {}
+    pictures = {
+        served.note.number: picture(served.note, families, seed)
+        for served in tqdm(served_all, "Drawing")
+    }
+    read_in = readings(served_all, pictures)
     records: list[Json] = []
     truth: list[tuple[str, str, str]] = []
     for served in served_all:
         note = served.note
-        if note.number not in image_keys:
-            png = picture(note, families, seed)
-            digest = hashlib.sha256(png).hexdigest()
-            image_keys[note.number] = f"images/{digest[:2]}/{digest}.png"
-            write(log / image_keys[note.number], png)
-        event = record(served, image_keys[note.number], seed)
+        digest = hashlib.sha256(pictures[note.number]).hexdigest()
+        image_key = f"images/{digest[:2]}/{digest}.png"
+        write(log / image_key, pictures[note.number])
+        event = record(served, image_key, read_in[note.number, served.version], seed)
         records.append(event)
         truth.append((event["record_key"], note.mode, note.text))
         made[f"{served.environment} {note.mode} {served.version}"] += 1
@@ -280,6 +299,9 @@ def make_sample(fonts: Path, log: Path, seed: int) -> Counter[str]:
                 write(path, json_line(said).encode())
                 made[f"flag {said['flag']}"] += 1
     write_predictions(log, records)
+    for mode in EXAMPLES:
+        one = next(s for s in served_all if s.environment == "prod" and s.note.mode == mode)
+        write(log.parent / "examples" / f"{mode}.png", pictures[one.note.number])
     with (log.parent / "truth.csv").open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("record_key", "mode", "text"))
@@ -291,7 +313,7 @@ def make_sample(fonts: Path, log: Path, seed: int) -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the sample log.")
     parser.add_argument(
-        "--fonts", type=Path, required=True, help="a folder with handwriting/ and print/ fonts"
+        "--fonts", type=Path, required=True, help="a folder that recognizer.fonts has filled"
     )
     parser.add_argument("--out", type=Path, default=Path("sample/log"))
     parser.add_argument("--seed", type=int, default=7)

@@ -47,8 +47,9 @@ def write_notes(modes: list[str], sworn: set[int], rng: Random) -> list[Note]:
         if mode == "several_blocks":
             blocks = (wrapped(text, 15, 4), wrapped(next(decks["notes"]), 15, 4))
         else:
-            if deck is decks["notes"] and rng.random() < 0.25:
-                text += f"{'' if text[-1] in '.!?' else '.'} {next(decks['notes'])}"
-            blocks = (wrapped(text, rng.randint(20, 32), 4),)
+            more = decks["printed" if mode == "printed" else "notes"]
+            for _ in range(rng.choices([1, 2, 3], [35, 45, 20])[0]):
+                text += f"{'' if text[-1] in '.!?' else '.'} {next(more)}"
+            blocks = (wrapped(text, rng.randint(24, 36), 8),)
         notes.append(Note(number, mode, blocks))
     return notes

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from recognizer.fonts import faces
 from sample.notes import Note
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float64]]  # (height, width), 0 black to 255 white
@@ -25,11 +26,10 @@ STROKES: dict[str, list[tuple[float, float]]] = {
 
 
 def font_files(folder: Path) -> dict[str, list[Path]]:
-    """Font files by sub-folder, in order of name."""
+    """Fonts that write small letters as such, by kind, in order of name."""
+    usable = [face for face in faces(folder) if not face.unicase]
     found = {
-        kind: sorted(
-            path for path in (folder / kind).iterdir() if path.suffix in (".ttf", ".otf", ".woff2")
-        )
+        kind: [face.path for face in usable if face.kind == kind]
         for kind in ("handwriting", "print")
     }
     if not all(found.values()):

@@ -4,6 +4,7 @@ Where there is no Chromium these tests are left out with a word, but not in CI, 
 browser is a failure; see `install_browser`.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -22,7 +23,8 @@ from data_access import queries
 from data_access.api import OpenLog
 from data_access.selection import Selection, parse_selection
 from tests.install_browser import find_browser
-from tests.samples import ROOT
+from tests.samples import FLAGGED, RECORDS, ROOT, SERVED
+from tests.test_serving import LETTER
 
 FLAGS = [
     "--no-sandbox",
@@ -41,21 +43,38 @@ expect.set_options(timeout=WAIT)
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard on the sample log, started as `make run` starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    state = tmp_path_factory.mktemp("state")
+    with launched(tmp_path_factory.mktemp("state")) as (address, _):
+        yield address
+
+
+@contextlib.contextmanager
+def launched(state: Path, *arguments: str, **environ: str) -> Iterator[tuple[str, str]]:
+    """`launch.py` in a process of its own: addresses of the dashboard and of the capture app."""
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        port, capture_port = one.getsockname()[1], other.getsockname()[1]
     output = (state / "output").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "launch.py"],
+        [sys.executable, "launch.py", *arguments],
         cwd=ROOT,
-        env=os.environ | {"MISREAD_STATE": str(state), "MISREAD_PORT": str(port)},
+        env=os.environ
+        | {
+            "MISREAD_STATE": str(state),
+            "MISREAD_SPOOL": str(state / "spool"),
+            "MISREAD_PORT": str(port),
+            "MISREAD_CAPTURE_PORT": str(capture_port),
+        }
+        | environ,
         stdout=output,
         stderr=subprocess.STDOUT,
     )
+    addresses = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{capture_port}"
     try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, state / "output")
-        yield f"http://127.0.0.1:{port}"
+        _wait_for(f"{addresses[0]}/_stcore/health", process, state / "output")
+        if arguments:
+            _wait_for(addresses[1], process, state / "output")
+        yield addresses
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
@@ -117,9 +136,9 @@ def held(page: Page) -> int:
 def test_a_first_deep_link_is_framed(page: Page, address: str) -> None:
     """Must run first: it is about the first session of a server."""
     page.goto(f"{address}/cases?environment=prod&page=2")
-    heading(page, "330 cases")
-    expect(page.get_by_text("25 to 48 of 330")).to_be_visible()
-    assert held(page) == 330
+    heading(page, f"{SERVED} cases")
+    expect(page.get_by_text(f"25 to 48 of {SERVED}")).to_be_visible()
+    assert held(page) == SERVED
 
 
 def test_from_the_overview_to_one_misread_image(
@@ -136,7 +155,7 @@ def test_from_the_overview_to_one_misread_image(
     expect(chip).to_be_visible()
     wanted = parse_selection(page.url, sample_log.warehouse.projections)
     expected = in_brushed_bars(sample_log, wanted)
-    assert 0 < expected < 330
+    assert 0 < expected < SERVED
     page.get_by_role("link", name="Show the").click()
 
     heading(page, f"{expected} cases")
@@ -206,15 +225,15 @@ def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser:
 
 def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     page.goto(f"{address}/cases")
-    heading(page, "330 cases")
+    heading(page, f"{SERVED} cases")
     page.get_by_role("button", name="dark on light").click()
     expect(page.get_by_role("button", name="polarity at least 0")).to_be_visible()
     dark = held(page)
-    assert 0 < dark < 330
+    assert 0 < dark < SERVED
     page.get_by_role("button", name="polarity at least 0").click()
-    heading(page, "330 cases")
+    heading(page, f"{SERVED} cases")
     page.get_by_role("button", name="Show all").click()
-    heading(page, "450 cases")
+    heading(page, f"{RECORDS} cases")
 
 
 def test_the_tools_of_a_case(page: Page, address: str) -> None:
@@ -245,3 +264,25 @@ def test_every_page_fits_a_narrow_window(
         assert not narrow.get_by_test_id("stException").count()
         wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
         assert narrow.evaluate(wide), "nothing may stick out at the side"
+
+
+def test_what_is_flagged_in_the_capture_app_is_on_the_overview(page: Page, tmp_path: Path) -> None:
+    with launched(tmp_path, "--capture", MISREAD_SYNC_SECONDS="1") as (dashboard, capture):
+        page.goto(capture)
+        page.locator("input[type=file]").first.set_input_files(LETTER)
+        page.get_by_role("button", name="Read it").first.click()
+        expect(page.get_by_label("What it read")).not_to_have_value("")
+        read = page.get_by_label("What it read").input_value()
+        page.get_by_label("Comment (optional)").fill("seen in <b>bold</b>")
+        page.get_by_role("button", name="Flag as incorrect").click()
+        expect(page.get_by_role("button", name="Flagged as incorrect")).to_be_disabled()
+
+        page.goto(dashboard)
+        link = page.get_by_role("link", name=f"All {FLAGGED + 1} flagged records")
+        for _ in range(20):  # a flag pressed there is here at the next sync
+            with contextlib.suppress(AssertionError):
+                expect(link).to_be_visible(timeout=3_000)
+                break
+            page.reload()
+        expect(link).to_be_visible()
+        expect(page.get_by_text(read.split("\n")[0]).first).to_be_visible()

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from data_access.__main__ import main
 from data_access.log import Log
 from data_access.projections import PROJECTIONS
 from tests.samples import (
+    FLAGGED,
+    IMAGES,
+    RECORDS,
     ROOT,
     SAMPLE,
     feedback,
@@ -79,16 +83,16 @@ def test_sync_status_and_export_in_processes_of_their_own(tmp_path: Path) -> Non
 
     synced = process("sync")
     assert (synced.returncode, synced.stderr) == (0, "")
-    assert synced.stdout.startswith("202 objects read, 0 removed: 450 predictions, ")
-    assert "2 quarantined. 450 texts and 435 images scored.\n" in synced.stdout
+    assert re.match(rf"\d+ objects read, 0 removed: {RECORDS} predictions, ", synced.stdout)
+    assert f"2 quarantined. {RECORDS} texts and {IMAGES} images scored.\n" in synced.stdout
     told = json.loads(process("status", "--json").stdout)
-    assert (told["served"], told["flagged"], told["quarantined"]) == (450, 112, 2)
+    assert (told["served"], told["flagged"], told["quarantined"]) == (RECORDS, FLAGGED, 2)
     assert told["log"] == str(SAMPLE)
     file = tmp_path / "flagged.parquet"
     exported = process("export", "environment=prod&flag=*", str(file))
-    assert exported.stdout == f"112 records written to {file}.\n"
+    assert exported.stdout == f"{FLAGGED} records written to {file}.\n"
     frame = pd.read_parquet(file)
-    assert len(frame) == 112
+    assert len(frame) == FLAGGED
     assert set(frame["environment"]) == {"prod"}
 
 

@@ -21,7 +21,16 @@ from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES
 from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
-from tests.samples import SAMPLE, feedback, picture, prediction, table_of, write, write_picture
+from tests.samples import (
+    RECORDS,
+    SAMPLE,
+    feedback,
+    picture,
+    prediction,
+    table_of,
+    write,
+    write_picture,
+)
 
 OBSCENE = "detoxify.obscene(outputs.output_text)"
 
@@ -56,7 +65,7 @@ def test_quarantine_is_grouped_by_reason_and_filtered_by_object(
 def test_what_is_held_by_day_adds_up(warehouse: Warehouse, source: queries.Origin) -> None:
     held = queries.held_by_day(warehouse, source)
     records = held[held["kind"] == "records"]
-    assert records["events"].sum() == 450
+    assert records["events"].sum() == RECORDS
     days = {path.parent.name for path in (SAMPLE / "predictions").rglob("*.*")}
     assert {f"date={day:%Y-%m-%d}" for day in records["day"]} == days
     [(feedback,)] = warehouse.rows(

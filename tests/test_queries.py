@@ -19,7 +19,11 @@ from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
+    FLAGGED,
+    IMAGES,
+    RECORDS,
     SAMPLE,
+    SERVED,
     Event,
     feedback,
     lines,
@@ -76,7 +80,7 @@ def test_the_sample_holds_every_event_that_was_logged(sample_frame: pd.DataFrame
 
 def test_status_counts_everything(warehouse: Warehouse, sample_frame: pd.DataFrame) -> None:
     status = queries.status(warehouse)
-    assert (status.served, status.flagged, status.quarantined) == (450, 112, 2)
+    assert (status.served, status.flagged, status.quarantined) == (RECORDS, FLAGGED, 2)
     assert (status.unscored, status.waiting) == (0, 0)
     assert status.oldest == sample_frame["timestamp"].min().to_pydatetime()
     assert status.newest == sample_frame["timestamp"].max().to_pydatetime()
@@ -87,7 +91,7 @@ def test_status_counts_everything(warehouse: Warehouse, sample_frame: pd.DataFra
 def test_coverage_counts_a_selection(warehouse: Warehouse, sample_frame: pd.DataFrame) -> None:
     prod = sample_frame[sample_frame["environment"] == "prod"]
     coverage = queries.coverage(warehouse, PROD)
-    assert (coverage.served, coverage.flagged) == (330, 112)
+    assert (coverage.served, coverage.flagged) == (SERVED, FLAGGED)
     assert coverage.images == prod["inputs.image"].nunique()
     assert (coverage.without_image, coverage.unreadable_images, coverage.unscored) == (0, 0, 0)
     assert queries.coverage(warehouse, NOWHERE) == queries.Coverage(0, 0, 0, 0, 0, 0)
@@ -104,7 +108,7 @@ def test_unscored_by_projection_counts_inputs_without_a_value(
 
 def test_choices_are_the_most_frequent_first(warehouse: Warehouse) -> None:
     assert queries.choices(warehouse, "environment") == ["prod", "test"]
-    assert queries.choices(warehouse, "version") == ["1.0.0", "2.0.0"]
+    assert queries.choices(warehouse, "version") == ["v1", "v2"]
     assert queries.flags(warehouse) == ["incorrect", "offensive", "other"]
 
 
@@ -121,7 +125,7 @@ def test_objects_by_day_add_up_to_the_log(warehouse: Warehouse) -> None:
     files = [path for kind in ("predictions", "feedback") for path in (SAMPLE / kind).rglob("*.*")]
     assert held["objects"].sum() == len(files)
     assert held["bytes"].sum() == sum(path.stat().st_size for path in files)
-    assert held.loc[held["kind"] == "predictions", "events"].sum() >= 450
+    assert held.loc[held["kind"] == "predictions", "events"].sum() >= RECORDS
 
 
 @pytest.mark.parametrize(("bucket", "rule"), [("hour", "h"), ("day", "D"), ("week", "W-SUN")])
@@ -293,16 +297,16 @@ def test_pages_hold_every_case_once_in_order(
 ) -> None:
     prod = sample_frame[sample_frame["environment"] == "prod"]
     shown: list[str] = []
-    for number in range(7):
+    for number in range(-(-SERVED // 50)):
         page = queries.cases_page(warehouse, PROD, sort, descending, number, size=50)
-        assert (page.total, page.first) == (330, number * 50)
+        assert (page.total, page.first) == (SERVED, number * 50)
         shown += list(page.rows["record_key"])
     assert shown == ordered(prod, sort, descending)
 
 
 def test_a_page_past_the_end_is_the_last_one(warehouse: Warehouse) -> None:
     page = queries.cases_page(warehouse, PROD, page=99, size=50)
-    assert (page.first, len(page.rows)) == (300, 30)
+    assert (page.first, len(page.rows)) == (550, 20)
     assert queries.cases_page(warehouse, PROD, page=-5, size=50).first == 0
     nothing = queries.cases_page(warehouse, NOWHERE)
     assert (nothing.total, nothing.first, len(nothing.rows)) == (0, 0, 0)
@@ -321,10 +325,10 @@ def test_a_case_says_how_many_records_show_its_image(
     warehouse: Warehouse, sample_frame: pd.DataFrame
 ) -> None:
     reports = sample_frame["inputs.image"].value_counts()
-    rows = queries.cases_page(warehouse, Selection(), size=450).rows
+    rows = queries.cases_page(warehouse, Selection(), size=RECORDS).rows
     assert list(rows["same_image"]) == list(reports[rows["inputs.image"]])
-    once = queries.cases_page(warehouse, Selection(images="once"), size=450)
-    assert (once.total, once.rows["same_image"].max()) == (435, 12)
+    once = queries.cases_page(warehouse, Selection(images="once"), size=RECORDS)
+    assert (once.total, once.rows["same_image"].max()) == (IMAGES, 12)
     key = rows.loc[rows["same_image"] == 12, "record_key"].iloc[0]
     case = queries.case(warehouse, key)
     assert case is not None
@@ -352,7 +356,9 @@ def test_walking_from_case_to_case_is_the_order_of_the_pages(
     warehouse: Warehouse, sort: str, descending: bool
 ) -> None:
     some = Selection(environment=("prod",), flag=("*",))
-    keys = list(queries.cases_page(warehouse, some, sort, descending, size=450).rows["record_key"])
+    keys = list(
+        queries.cases_page(warehouse, some, sort, descending, size=RECORDS).rows["record_key"]
+    )
     for place, key in enumerate(keys):
         found = queries.neighbours(warehouse, some, sort, descending, key)
         assert found == queries.Neighbours(
@@ -548,9 +554,9 @@ def test_a_filter_by_flag_leaves_rates_of_all_that_was_served(warehouse: Warehou
     flagged = Selection(environment=("prod",), flag=("offensive",))
     trend = queries.flag_trend(warehouse, flagged, "week")
     assert set(trend["flag"]) == {"offensive"}
-    assert trend.groupby("bucket")["served"].first().sum() == 330
+    assert trend.groupby("bucket")["served"].first().sum() == SERVED
     (first, *_) = queries.share_changes(warehouse, flagged, flagged, TEST)
-    assert (first.name, first.served) == ("flagged", 330)
+    assert (first.name, first.served) == ("flagged", SERVED)
 
 
 def test_one_wrong_clock_does_not_make_a_million_bars(
@@ -574,7 +580,7 @@ def test_the_window_before_all_times_is_their_older_half(warehouse: Warehouse) -
     found = queries.baseline(warehouse, PROD, queries.BEFORE)
     older = queries.coverage(warehouse, found.selection).served
     newer = queries.coverage(warehouse, found.compared).served
-    assert (older, newer) == (142, 188)
+    assert (older, newer) == (241, 329)
 
 
 def test_rare_values_have_bars_of_their_own(folder_log: Log, open_warehouse: OpenWarehouse) -> None:

@@ -25,6 +25,7 @@ from data_access.selection import (
     source,
     write_selection,
 )
+from tests.samples import IMAGES, RECORDS
 
 TABLE = load_projections()
 ENTROPY = "entropy(outputs.output_text)"
@@ -71,7 +72,7 @@ def test_whatever_a_url_says_there_is_a_selection_that_can_be_asked(
     selection, problems = read_selection(pairs, TABLE)
     assert all(problem.endswith(".") for problem in problems)
     sentences(selection, TABLE)
-    assert 0 <= queries.coverage(sample_log.warehouse, selection).served <= 450
+    assert 0 <= queries.coverage(sample_log.warehouse, selection).served <= RECORDS
 
 
 def test_what_a_selection_says_in_english() -> None:
@@ -170,9 +171,9 @@ def test_hostile_text_is_only_looked_for(sample_log: OpenLog, text: str) -> None
     warehouse = sample_log.warehouse
     hostile = Selection(environment=(text,), version=(text,), flag=(text,), text=text)
     assert queries.coverage(warehouse, hostile).served == 0
-    found = queries.cases_page(warehouse, Selection(text=text), size=450).rows
+    found = queries.cases_page(warehouse, Selection(text=text), size=RECORDS).rows
     assert all(text in output for output in found["outputs.output_text"])
-    assert queries.status(warehouse).served == 450
+    assert queries.status(warehouse).served == RECORDS
 
 
 def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
@@ -219,7 +220,7 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     [
         Selection(),
         Selection(environment=("prod",)),
-        Selection(environment=("prod", "test"), version=("2.0.0",)),
+        Selection(environment=("prod", "test"), version=("v2",)),
         Selection(environment=("nowhere",)),
         Selection(since=datetime(2026, 7, 20, 12, 30, tzinfo=UTC)),
         Selection(since=JULY, until=AUGUST),
@@ -254,7 +255,7 @@ def test_each_image_once_keeps_its_first_report(
     sample_log: OpenLog, sample_frame: pd.DataFrame
 ) -> None:
     once = sample_log.records(Selection(images="once"))
-    assert len(once) == 435
+    assert len(once) == IMAGES
     assert once["inputs.image"].is_unique
     first = sample_frame.groupby("inputs.image")["timestamp"].min()
     assert np.all(first[once["inputs.image"]].to_numpy() == once["timestamp"].to_numpy())

@@ -16,7 +16,7 @@ from data_access.selection import Selection, source
 from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
-from tests.samples import ROOT, prediction, write
+from tests.samples import ROOT, SERVED, prediction, write
 
 ANOTHER_PROCESS = """
 import sys
@@ -161,7 +161,7 @@ def test_eight_threads_get_right_answers(sample_log: OpenLog) -> None:
         return int(warehouse.rows(f"select count(*) from {sql}", params)[0][0])
 
     expected = [count(day) for day in range(32)]
-    assert sum(expected) == 330
+    assert sum(expected) == SERVED
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(count, list(range(32)) * 8)) == expected * 8
 
