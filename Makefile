@@ -16,6 +16,7 @@ capture: $(VENV)/.installed-capture ## the same, and an app to try the recognize
 sample: $(VENV)/.installed ## draw, read and flag the sample log anew (fonts come from npm and Debian packages)
 	$(BIN)/python -m recognizer.fonts .misread/fonts
 	$(BIN)/python -m sample.make_sample --fonts .misread/fonts
+	MISREAD_LOG=sample/log MISREAD_WAREHOUSE=.misread/sample.duckdb $(BIN)/python -m data_access score --model bundled
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser
@@ -49,6 +50,6 @@ $(VENV)/.installed-capture: requirements-capture.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-capture.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt requirements-capture.txt requirements-ray.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@

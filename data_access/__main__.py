@@ -1,10 +1,10 @@
-"""The command line: `python -m data_access sync | status | compact | export | import-…`."""
+"""The command line: `python -m data_access sync | score | status | compact | export | import-…`."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -26,6 +26,12 @@ cached in a DuckDB file (MISREAD_WAREHOUSE), which can be deleted at any time.
 
 exit codes: 0 done; 1 done, but part of the log could not be read (said on standard error);
 2 not done, and why.
+"""
+SCORE_EPILOG = """
+MODEL is bundled; one that Detoxify publishes (original, original-small, unbiased, unbiased-small,
+multilingual), whose weights are downloaded once into TORCH_HOME; or the path of a checkpoint. The
+scores of two models are never mixed: the pages show those of MISREAD_TOXICITY once it has as many
+as any other, and name the model.
 """
 IMPORT_EPILOG = """
 Importing the same thing again adds nothing, so an import can be stopped and run again. Rows that
@@ -83,6 +89,30 @@ def _parser() -> argparse.ArgumentParser:
         "the scores that are missing. Can be stopped at any moment and run again.",
     )
     command.set_defaults(run=_sync)
+
+    command = commands.add_parser(
+        "score",
+        parents=[common],
+        help="score outputs and truths with Detoxify, into the log",
+        description="Give every output and every truth that has none yet the six scores of a "
+        "Detoxify model, and write them into the log, where every reader finds them. Can be "
+        "stopped at any moment and run again; no text is scored twice.",
+        epilog=SCORE_EPILOG,
+        formatter_class=plain,
+    )
+    command.add_argument(
+        "--model", metavar="MODEL", help="default: MISREAD_TOXICITY, or else bundled"
+    )
+    command.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="ray: on a cluster, or on this machine's processors (needs requirements-ray.txt)",
+    )
+    command.add_argument(
+        "--address", metavar="ADDRESS", help="of a Ray cluster (default: start one here)"
+    )
+    command.set_defaults(run=_score)
 
     command = commands.add_parser(
         "status",
@@ -202,6 +232,22 @@ def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
+def _score(log: api.OpenLog, asked: argparse.Namespace) -> int:
+    if asked.model:
+        log.settings = replace(log.settings, toxicity=asked.model)
+    with SyncBars() as bars:
+        report = log.score(bars.show, ray=asked.engine == "ray", address=asked.address)
+    if report.rows:
+        print(
+            f"{_number(report.rows, 'output or truth', 'outputs and truths')} scored by "
+            f"{report.model} ({_number(report.texts, 'different text')}), in "
+            f"{_number(report.objects, 'object')}."
+        )
+    else:
+        print(f"Nothing to score: every text has its scores by {report.model}.")
+    return 0
+
+
 def _bring_up_a_copy(log: api.OpenLog) -> None:
     """A copy of the warehouse may be old: read what is new before answering from it."""
     if log.warehouse.path != log.settings.warehouse:
@@ -300,8 +346,8 @@ def _imported(report: ImportReport) -> int:
     return 1 if refused else 0
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 if __name__ == "__main__":

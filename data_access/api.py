@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_access import queries
-from data_access.errors import LogError, WarehouseError
+from data_access.errors import LogError, ModelError, WarehouseError
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
 from data_access.projections import load_projections
 from data_access.projections.image import open_image
+from data_access.scoring import ScoringReport, score
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings
 from data_access.sync import SyncReport, sync
+from data_access.toxicity import Toxicity, model_name
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer, spool_folder
 
@@ -34,6 +36,30 @@ class OpenLog:
     def sync(self, progress: Progress = silent) -> SyncReport:
         """Bring the warehouse up to the log. Raises LogError where the log cannot be listed."""
         return sync(self.log, self.warehouse, progress)
+
+    def score(
+        self, progress: Progress = silent, ray: bool = False, address: str | None = None
+    ) -> ScoringReport:
+        """Score the outputs and truths that the model of MISREAD_TOXICITY has not scored yet.
+
+        The scores go into the log and are read from it. ray: on the cluster at `address`, or on
+        one started for this. Raises ModelError where the model cannot be had, LogError where the
+        log cannot be read or takes no scores.
+        """
+        self.sync(progress)
+        name = model_name(self.settings.toxicity)
+        if not queries.unscored_text_count(self.warehouse, name):
+            return ScoringReport(name)
+        setting = self.settings.toxicity
+        if ray:
+            from data_access.cluster import score_on_ray
+
+            report = score_on_ray(self.log, self.warehouse, setting, name, address, progress)
+        else:
+            model = Toxicity.load(setting)
+            report = score(self.log, self.warehouse, name, model.scores, progress)
+        self.sync(progress)
+        return report
 
     def records(self, selection: Selection | str = "") -> pd.DataFrame:
         """The selected records, oldest first, with dotted column names; times are UTC.
@@ -104,7 +130,11 @@ def open(uri: str | os.PathLike[str] | None = None) -> OpenLog:
 
 
 def _warehouse(settings: Settings) -> Warehouse:
-    projections = load_projections(settings.projections, settings.alphabet)
+    try:
+        scorer = model_name(settings.toxicity)
+    except ModelError:  # said when something is to be scored
+        scorer = None
+    projections = load_projections(settings.projections, settings.alphabet, scorer)
     return Warehouse.open(settings.warehouse, settings.log, projections)
 
 

@@ -33,3 +33,7 @@ class WarehouseError(MisreadError):
 
 class SelectionError(MisreadError):
     """A selection written as text cannot be understood."""
+
+
+class ModelError(MisreadError):
+    """A model that scores texts is not there, not whole, or cannot be run."""

@@ -1,11 +1,12 @@
 """Scores kept in the log: `projections/NAME@SOURCE/….parquet`, one row a record.
 
 NAME is a projection's, SOURCE whoever computed it: the scores of two sources are never mixed.
+A score may name its input by the MD5 of the text; it counts as long as the record has that text.
 """
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ SCORES_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("record_key", pa.string()),
         ("value", pa.float64()),
+        ("input", pa.string()),
     ]
 )
 FOLDER = re.compile(rf"{PREFIX}((?:[A-Za-z0-9._()-]|![0-9A-F]{{2}})+)@([^/@]+)/[^/]+")
@@ -45,14 +47,18 @@ def _escaped(sign: str) -> str:
     return "".join(f"!{byte:02X}" for byte in sign.encode(errors="surrogatepass"))
 
 
-def scores_object(values: Mapping[str, float]) -> bytes:
-    """Scores by record key as an object of the log: Parquet with the columns record_key, value."""
-    table = pa.table(
-        {
-            "record_key": pa.array(list(values), pa.string()),
-            "value": pa.array(list(values.values()), pa.float64()),
-        }
-    )
+def scores_object(values: Mapping[str, float], inputs: Sequence[str] | None = None) -> bytes:
+    """Scores by record key as an object of the log: Parquet with the columns record_key, value.
+
+    inputs: of each record, for a column input.
+    """
+    columns = {
+        "record_key": pa.array(list(values), pa.string()),
+        "value": pa.array(list(values.values()), pa.float64()),
+    }
+    if inputs is not None:
+        columns["input"] = pa.array(inputs, pa.string())
+    table = pa.table(columns)
     body = io.BytesIO()
     pq.write_table(table, body)
     return body.getvalue()
@@ -68,16 +74,17 @@ def read_scores(key: str, body: bytes) -> pa.Table:
         raise ValueError("not below projections/NAME@SOURCE/")
     if not body.startswith(b"PAR1"):
         raise ValueError("scores are kept as Parquet, and this is none")
-    held = open_parquet(body).read(columns=["record_key", "value"])
-    if held.column_names != ["record_key", "value"]:
+    held = open_parquet(body).read(columns=["record_key", "value", "input"])
+    if not {"record_key", "value"} <= set(held.column_names):
         raise ValueError("it has no columns record_key and value")
     keys, values = held["record_key"].cast(pa.string()), held["value"].cast(pa.float64())
-    there = pa.table({"record_key": keys, "value": values}).filter(
-        pc.and_(pc.is_finite(values), pc.is_valid(keys))
-    )
+    inputs = held["input"] if "input" in held.column_names else pa.nulls(len(held), pa.string())
+    there = pa.table(
+        {"record_key": keys, "value": values, "input": inputs.cast(pa.string())}
+    ).filter(pc.and_(pc.is_finite(values), pc.is_valid(keys)))
     names = {"object_key": key, "projection": _projection(named[1]), "source": named[2]}
     columns = {name: pa.repeat(value, len(there)) for name, value in names.items()}
-    return pa.table(columns | {name: there[name] for name in ("record_key", "value")}).cast(
+    return pa.table(columns | {name: there[name] for name in there.column_names}).cast(
         SCORES_SCHEMA
     )
 

@@ -19,6 +19,8 @@ class Settings:
     image_roots: `s3://bucket/prefix` places outside the log whose images may be fetched.
     alphabet: the characters that the recognizer can write; None for printable ASCII.
     sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
+    toxicity: the model that scores texts: `bundled`, one that Detoxify publishes, or a path.
+    score_new: whether a dashboard scores new texts by itself.
     """
 
     log: str
@@ -27,6 +29,8 @@ class Settings:
     image_roots: tuple[str, ...] = ()
     alphabet: str | None = None
     sync_seconds: float = 60.0
+    toxicity: str = "bundled"
+    score_new: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -51,6 +55,8 @@ class Settings:
             image_roots=_names(environ.get("MISREAD_IMAGE_ROOTS", "")),
             alphabet=environ.get("MISREAD_ALPHABET") or None,
             sync_seconds=_seconds(environ.get("MISREAD_SYNC_SECONDS", "60")),
+            toxicity=_model(environ.get("MISREAD_TOXICITY", "").strip() or "bundled"),
+            score_new=environ.get("MISREAD_SCORE_NEW", "").strip() not in ("", "0"),
         )
 
 
@@ -60,6 +66,13 @@ def _warehouse_path(environ: Mapping[str, str], log: str) -> Path:
         return Path(named).expanduser().absolute()
     cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "misread" / f"{hashlib.sha256(log.encode()).hexdigest()[:16]}.duckdb"
+
+
+def _model(named: str) -> str:
+    """A name as it is, a path made absolute: another process may look for it."""
+    if any(sign in named for sign in "/\\.~"):
+        return str(Path(named).expanduser().absolute())
+    return named
 
 
 def _names(text: str) -> tuple[str, ...]:

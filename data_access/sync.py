@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -597,7 +597,14 @@ class BackgroundSync:
     `report` says what the last sync did; None before the first, or where it did not succeed.
     """
 
-    def __init__(self, log: Log, warehouse: Warehouse, seconds: float) -> None:
+    def __init__(
+        self,
+        log: Log,
+        warehouse: Warehouse,
+        seconds: float,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        """after: called in the thread when a sync has succeeded."""
         self.stage = ""
         self.done = 0
         self.total = 0
@@ -608,6 +615,7 @@ class BackgroundSync:
         self._log = log
         self._warehouse = warehouse
         self._seconds = seconds
+        self._after = after
         self._asked = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="misread-sync", daemon=True)
@@ -646,6 +654,7 @@ class BackgroundSync:
             report = sync(self._log, self._warehouse, self._progress)
             self.problem = _told(report)
             self.finished = datetime.now(UTC)
+            self._after()
         except MisreadError as error:
             self.problem = str(error)
         except _StoppedError:

@@ -29,7 +29,7 @@ from data_access.errors import WarehouseError
 from data_access.projections import Table
 from data_access.sql import literal, quoted
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -87,7 +87,8 @@ create table if not exists scores (
     projection varchar,
     source varchar,
     record_key varchar,
-    value double
+    value double,
+    input varchar
 );
 create table if not exists touched (
     record_key varchar
@@ -181,8 +182,19 @@ LOGGED_SCORES = """
 left join (
     select
         record_key{columns}
-    from scores
-    semi join {predictions} using (record_key)
+    from (
+        select
+            scores.*,
+            input is null or input = case
+                when ends_with(projection, '(feedback.ground_truth_string)')
+                then md5(feedback_of.ground_truth_string)
+                else md5("outputs.output_text")
+            end as current
+        from scores
+        join {predictions} as scored using (record_key)
+        left join feedback_of using (record_key)
+    )
+    where current
     group by record_key
 ) as logged_scores using (record_key)
 """
@@ -387,7 +399,7 @@ class Warehouse:
         changed: whether other tables were written, which readers are to see in any case.
         """
         with self.transaction() as cursor:
-            sources = repr(_score_sources(cursor))
+            sources = repr(self._score_sources(cursor))
             if [(sources,)] != cursor.execute(SHOWN_SOURCES).fetchall():
                 cursor.execute("insert into touched select record_key from records")
                 cursor.execute("delete from meta where name = 'score sources'")
@@ -415,11 +427,19 @@ class Warehouse:
 
         That is the one with the most scores; those of two sources are never mixed.
         """
-        return _score_sources(self._connection.cursor())
+        return self._score_sources(self._connection.cursor())
+
+    def _score_sources(self, cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        found = cursor.execute(
+            "select projection, source from scores group by projection, source "
+            "order by projection, count(*), source = ?, source desc",
+            [self.projections.scorer or ""],
+        ).fetchall()
+        return dict(found)
 
     def _records(self, predictions: str, cursor: duckdb.DuckDBPyConnection) -> str:
         """The rows of `records` for a table of predictions, no two of which have one key."""
-        sources = _score_sources(cursor)
+        sources = self._score_sources(cursor)
         columns, logged, join = "", "", ""
         for row in self.projections.rows:
             if row.name == "outputs.confidence":
@@ -517,14 +537,6 @@ class Warehouse:
         columns = "".join(f", {quoted(row.name)} double" for row in rows)
         cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
         cursor.execute("delete from failures where kind = ?", [kind])
-
-
-def _score_sources(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    found = cursor.execute(
-        "select projection, source from scores group by all "
-        "order by projection, count(*), source desc"
-    ).fetchall()
-    return dict(found)
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:

@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from data_access import queries
-from pages.parts import cards, charts, controls, frame, pictures, words
+from pages.parts import cards, charts, controls, frame, pictures, toxicity, words
 
 log = frame.enter()
 selection = controls.selection()
@@ -59,13 +59,16 @@ with right:
     st.caption("What users said")
     cards.thread(case.feedback)
 
+toxicity.side_by_side(record, warehouse.score_sources())
 st.subheader(f"Against {words.plain(baseline.label)}")
 with st.grid(4, min_column_width=200):
     for place in queries.places(warehouse, baseline.selection, record):
         with st.container():
             cards.place(place, baseline.label)
 unscored = [
-    row.label for row in warehouse.projections.rows if record[row.name] is None and not row.compute
+    row.label
+    for row in warehouse.projections.rows
+    if record[row.name] is None and record[row.source] is not None and not row.compute
 ]
 if unscored:
     st.caption(f"Not scored yet: {', '.join(unscored)}.")

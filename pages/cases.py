@@ -8,7 +8,7 @@ from data_access import queries
 from data_access.export import safe_csv
 from data_access.projections import ENTROPY
 from data_access.selection import query_string
-from pages.parts import cards, controls, frame, words
+from pages.parts import cards, controls, frame, toxicity, words
 
 SIZE = 24
 MOST_DOWNLOADED = 50_000
@@ -59,6 +59,7 @@ if view == "gallery":
     cards.gallery(log, page.rows, [projections[name] for name in dict.fromkeys(names)])
 else:
     cards.table(page.rows, projections)
+toxicity.caption(log.warehouse.score_sources())
 
 with st.expander("Take these records elsewhere"):
     if held.served <= MOST_DOWNLOADED:

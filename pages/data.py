@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import quarantine_csv
-from pages.parts import controls, frame, freshness, holdings, words
+from pages.parts import controls, frame, freshness, holdings, toxicity, words
 
 SPLITS: dict[queries.Origin, str] = {
     "environment": "environment",
@@ -57,6 +57,7 @@ else:
     )
 
 st.subheader("Scores")
+toxicity.panel(log)
 st.caption("What is computed of each record, by which version, and why it is missing.")
 holdings.scores(queries.scored(warehouse), status.served, warehouse.score_sources())
 failures = queries.failures(warehouse)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import cards, controls, frame, words
+from pages.parts import cards, controls, frame, toxicity, words
 
 FIRST = 2  # entropy and image mean come first, then what differs most
 
@@ -63,6 +63,7 @@ st.caption(
     "p: of KS, corrected for the number of projections (Benjamini–Hochberg)."
 )
 cards.drift_table(table, warehouse.projections)
+toxicity.caption(warehouse.score_sources())
 st.download_button(
     "Download as CSV", safe_csv(table), "drift.csv", "text/csv", icon=":material/download:"
 )

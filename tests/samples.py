@@ -19,7 +19,7 @@ from data_access.warehouse import Warehouse
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample" / "log"
 # what the sample log holds
-RECORDS, SERVED, FLAGGED, IMAGES, OBJECTS = 750, 570, 200, 735, 1_038
+RECORDS, SERVED, FLAGGED, IMAGES, OBJECTS = 750, 570, 200, 735, 1_050
 NOON = "2026-07-06T12:00:00Z"
 
 Event = dict[str, Any]

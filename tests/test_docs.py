@@ -59,7 +59,14 @@ def test_every_filter_is_in_the_help_of_export() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["requirements.txt", "requirements-capture.txt", "requirements-dev.txt"]
+    "file",
+    [
+        "requirements.txt",
+        "requirements-capture.txt",
+        "requirements-ray.txt",
+        "requirements-dev.txt",
+        "toxicity_model/requirements.txt",
+    ],
 )
 def test_every_dependency_is_pinned_and_has_its_reason(file: str) -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = (
-    "pages", "data_access", "recognizer", "sample",
+    "pages", "data_access", "recognizer", "sample", "toxicity_model",
     "streamlit_app", "launch", "serving", "capture_app",
 )  # fmt: skip
 # who may import an outside library that has one home; paths are prefixes
@@ -25,9 +25,12 @@ HOMES = {
     "gradio_client": (),
     "altair": ("pages/parts/charts.py",),
     "streamlit": ("pages/", "streamlit_app.py"),
-    "torch": ("recognizer/",),
+    "torch": ("recognizer/", "toxicity_model/"),
     "rapidocr": ("recognizer/evaluate.py",),
     "safetensors": ("recognizer/checkpoint.py",),
+    "transformers": ("toxicity_model/",),
+    "ray": ("data_access/cluster.py",),
+    "sklearn": ("toxicity_model/",),
     "detoxify": ("data_access/toxicity.py",),
 }
 # a folder or file, and which of ours it may import
@@ -41,11 +44,14 @@ ARROWS = {
     "launch.py": ("data_access",),
     "serving.py": ("data_access", "recognizer"),
     "capture_app.py": ("data_access", "serving"),
+    "toxicity_model/": ("toxicity_model", "data_access"),
 }
 
 
 def sources() -> list[Path]:
-    folders = [ROOT / name for name in ("pages", "data_access", "recognizer", "sample")]
+    folders = [
+        ROOT / name for name in ("pages", "data_access", "recognizer", "sample", "toxicity_model")
+    ]
     files = [path for folder in folders for path in folder.rglob("*.py")]
     alone = ("streamlit_app", "launch", "serving", "capture_app")
     return sorted([*files, *(ROOT / f"{name}.py" for name in alone)])
@@ -116,7 +122,7 @@ def test_importers_and_the_writer_need_no_warehouse() -> None:
 
 def test_the_dashboard_starts_without_anything_heavy(tmp_path: Path) -> None:
     """Stand-ins on the path leave a mark when they are imported, installed or not."""
-    for name in ("torch", "transformers", "detoxify", "spacy", "thinc", "gradio"):
+    for name in ("torch", "transformers", "detoxify", "ray", "spacy", "thinc", "gradio"):
         mark = tmp_path / f"{name}.imported"
         (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     code = "import data_access, pages.parts.cards, pages.parts.controls, pages.parts.store"

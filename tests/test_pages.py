@@ -65,11 +65,12 @@ def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashb
 def _forget_open_logs() -> None:
     """Stop the sync that a page started, and let the next test open its own log."""
     try:
-        log, background = store._open()
+        log, background, scorer = store._open()
     except Exception:
         pass
     else:
         background.stop()
+        scorer.stop()
         log.close()
     store._open.clear()
     gc.collect()

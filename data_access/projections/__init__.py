@@ -24,6 +24,7 @@ TRUTH = "feedback.ground_truth_string"
 IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
 ENTROPY = f"entropy({TEXT})"
+TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 MAX_FAILURE = 300  # characters of what a function of one's own said when it failed
 
 
@@ -68,16 +69,35 @@ def _each(function: Callable[[np.ndarray], float]) -> Compute:
     return lambda images: [function(one) for one in images]
 
 
-def _toxicity(score: str, meaning: str) -> Projection:
-    return Projection(
-        name=f"detoxify.{score}({TEXT})",
-        label=score.replace("_", " "),
-        unit="probability",
-        inputs=(TEXT,),
-        explanation=f"Detoxify's probability that readers would call the output {meaning}.",
-        scale="log",
-        bounds=(0.0, 1.0),
+def toxicity_name(score: str, column: str) -> str:
+    """The projection of one of TOXICITY, of TEXT or of TRUTH."""
+    return f"detoxify.{score}({column})"
+
+
+def _toxicity(score: str, meaning: str) -> tuple[Projection, Projection]:
+    """Of the output and of the truth: whether the model wrote it, or the user."""
+    both = (
+        (TEXT, "", f"Detoxify's probability that readers would call the output {meaning}."),
+        (
+            TRUTH,
+            " (truth)",
+            f"Detoxify's probability that readers would call the ground truth {meaning}: where "
+            "it is as high as the output's, the words are the user's.",
+        ),
     )
+    output, truth = (
+        Projection(
+            name=toxicity_name(score, column),
+            label=score.replace("_", " ") + which,
+            unit="probability",
+            inputs=(column,),
+            explanation=explanation,
+            scale="log",
+            bounds=(0.0, 1.0),
+        )
+        for column, which, explanation in both
+    )
+    return output, truth
 
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -239,12 +259,12 @@ PROJECTIONS: tuple[Projection, ...] = (
         scale="log",
         bounds=(0.0, None),
     ),
-    _toxicity("toxicity", "rude or disrespectful"),
-    _toxicity("severe_toxicity", "very hateful"),
-    _toxicity("obscene", "obscene"),
-    _toxicity("threat", "a threat"),
-    _toxicity("insult", "an insult"),
-    _toxicity("identity_attack", "an attack on a group of people"),
+    *_toxicity("toxicity", "rude or disrespectful"),
+    *_toxicity("severe_toxicity", "very hateful"),
+    *_toxicity("obscene", "obscene"),
+    *_toxicity("threat", "a threat"),
+    *_toxicity("insult", "an insult"),
+    *_toxicity("identity_attack", "an attack on a group of people"),
 )
 
 _own: dict[str, Projection] = {}
@@ -287,9 +307,12 @@ def projection(
     return register
 
 
-def load_projections(modules: Sequence[str] = (), alphabet: str | None = None) -> "Table":
+def load_projections(
+    modules: Sequence[str] = (), alphabet: str | None = None, scorer: str | None = None
+) -> "Table":
     """The built-in rows, with the given alphabet, and those of the named modules or files.
 
+    scorer: as in Table.
     Raises SettingsError where a module cannot be imported or adds nothing.
     """
     rows = {row.name: row for row in PROJECTIONS}
@@ -314,7 +337,7 @@ def load_projections(modules: Sequence[str] = (), alphabet: str | None = None) -
         if not mine:
             raise SettingsError(f"{module} (MISREAD_PROJECTIONS) has no @projection in it.")
         rows |= mine
-    return Table(tuple(rows.values()))
+    return Table(tuple(rows.values()), scorer)
 
 
 def _import(module: str) -> str:
@@ -338,9 +361,13 @@ def _import(module: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """The projections of one warehouse, by name, in the order pages show them."""
+    """The projections of one warehouse, by name, in the order pages show them.
+
+    scorer: whose scores of the log are shown where others made as many.
+    """
 
     rows: tuple[Projection, ...]
+    scorer: str | None = None
 
     def __getitem__(self, name: str) -> Projection:
         """Raises KeyError."""

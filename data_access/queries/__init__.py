@@ -44,6 +44,7 @@ from data_access.queries.holdings import (
     scored,
     unscored_by_projection,
 )
+from data_access.queries.scoring import known_scores, unscored_text_count, unscored_texts
 from data_access.queries.trends import (
     BEFORE,
     Baseline,
@@ -100,6 +101,7 @@ __all__ = [
     "high_range",
     "histogram_pair",
     "histogram_pairs",
+    "known_scores",
     "low_range",
     "moves",
     "neighbours",
@@ -121,6 +123,8 @@ __all__ = [
     "status",
     "time_span",
     "unscored_by_projection",
+    "unscored_text_count",
+    "unscored_texts",
     "usual_baseline",
     "window",
     "window_before",

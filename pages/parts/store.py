@@ -6,6 +6,7 @@ import streamlit as st
 
 import data_access
 from data_access.errors import MisreadError
+from data_access.scoring import BackgroundScoring
 from data_access.sync import BackgroundSync
 
 FIRST_RUN = """
@@ -20,12 +21,16 @@ The README tells what a log looks like and which permissions reading one needs.
 
 
 @st.cache_resource(show_spinner="Opening the log …")
-def _open() -> tuple[data_access.OpenLog, BackgroundSync]:
+def _open() -> tuple[data_access.OpenLog, BackgroundSync, BackgroundScoring]:
     log = data_access.open()
-    background = BackgroundSync(log.log, log.warehouse, log.settings.sync_seconds)
+    settings = log.settings
+    scorer = BackgroundScoring(log.log, log.warehouse, settings.toxicity, lambda: background.ask())
+    after = scorer.ask if settings.score_new else lambda: None
+    background = BackgroundSync(log.log, log.warehouse, settings.sync_seconds, after)
     background.start()
     atexit.register(background.stop)
-    return log, background
+    atexit.register(scorer.stop)
+    return log, background, scorer
 
 
 def opened() -> data_access.OpenLog:
@@ -41,3 +46,7 @@ def opened() -> data_access.OpenLog:
 
 def syncing() -> BackgroundSync:
     return _open()[1]
+
+
+def scoring() -> BackgroundScoring:
+    return _open()[2]

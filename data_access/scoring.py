@@ -1,0 +1,272 @@
+"""Scoring: what has no score of the chosen model yet gets one, written into the log.
+
+Scores are objects of their own below projections/, so a run can be killed at any moment: the next
+one goes on, and no text is scored twice. How a text is scored is left to `toxicity`.
+"""
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_access import queries
+from data_access.errors import MisreadError, ModelError
+from data_access.log import Log
+from data_access.progress import Progress, silent
+from data_access.projections import TOXICITY, toxicity_name
+from data_access.scores import folder, scores_object
+from data_access.toxicity import model_name
+from data_access.warehouse import Warehouse
+
+ROWS_AT_ONCE = 2_000  # of one object; as many are lost where a run is killed
+STAGE = "Scoring texts"
+ROOT = Path(__file__).parent.parent
+SERVE = "import sys; from data_access.toxicity import serve; serve(sys.argv[1])"
+
+Score = Callable[[Sequence[str]], np.ndarray]
+"""From texts to probabilities (n, 6) in the order of TOXICITY."""
+
+
+@dataclass
+class ScoringReport:
+    """What one run did. texts: scored by the model. rows: outputs and truths that got scores."""
+
+    model: str
+    texts: int = 0
+    rows: int = 0
+    objects: int = 0
+
+    def add(self, other: "ScoringReport") -> None:
+        self.texts += other.texts
+        self.rows += other.rows
+        self.objects += other.objects
+
+
+def score(
+    log: Log,
+    warehouse: Warehouse,
+    model: str,
+    scores: Score,
+    progress: Progress = silent,
+    rows_at_once: int = ROWS_AT_ONCE,
+) -> ScoringReport:
+    """Score what the warehouse knows to lack scores of `model`, and add them to the log.
+
+    The next sync reads them. Raises LogError where the log takes no scores; those added before
+    stay.
+    """
+    total = queries.unscored_text_count(warehouse, model)
+    report = ScoringReport(model)
+    progress(STAGE, 0, total)
+    for chunk in unscored_chunks(warehouse, model, rows_at_once):
+        report.add(score_chunk(log, model, chunk, scores))
+        progress(STAGE, report.rows, total)
+    return report
+
+
+def unscored_chunks(
+    warehouse: Warehouse, model: str, rows_at_once: int = ROWS_AT_ONCE
+) -> Iterator[pa.Table]:
+    """What is to be scored, in pieces that need no warehouse.
+
+    Columns as in `queries.unscored_texts`, and known: the scores that any record with this text
+    has already, of length 6, or null.
+    """
+    for chunk in chunks(queries.unscored_texts(warehouse, model), rows_at_once):
+        inputs = chunk["input"].to_pylist()
+        found = queries.known_scores(warehouse, model, list(dict.fromkeys(inputs)))
+        known = [
+            [found[key][name] for name in TOXICITY]
+            if key in found and len(found[key]) == len(TOXICITY)
+            else None
+            for key in inputs
+        ]
+        yield chunk.append_column("known", pa.array(known, pa.list_(pa.float64())))
+
+
+def score_chunk(log: Log, model: str, chunk: pa.Table, scores: Score) -> ScoringReport:
+    """Score the texts of a chunk, each once, and add the scores to the log."""
+    rows = chunk.to_pylist()
+    values = {row["input"]: row["known"] for row in rows}
+    new = {row["input"]: row["text"] for row in rows if row["known"] is None}
+    values |= zip(new, scores(list(new.values())).tolist(), strict=True)
+    return ScoringReport(model, len(new), len(rows), _put_scores(log, model, rows, values))
+
+
+def chunks(missing: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """Pieces of about so many rows; a text that is there often is in one of them."""
+    inputs = missing["input"].combine_chunks()
+    first = np.flatnonzero(
+        np.concatenate([[True], pc.not_equal(inputs[1:], inputs[:-1]).to_numpy(False)])
+        if len(inputs)
+        else []
+    )
+    start = 0
+    while start < len(missing):
+        later = first[first >= start + rows]
+        end = int(later[0]) if len(later) else len(missing)
+        yield missing.slice(start, end - start)
+        start = end
+
+
+def _put_scores(
+    log: Log, model: str, rows: Sequence[Mapping[str, Any]], values: Mapping[str, Sequence[float]]
+) -> int:
+    """Add the scores of these rows to the log, but those it has already; returns how many objects.
+
+    values: by input. An object is named by what it is the scores of, so that two that score at
+    once write the same one.
+    """
+    objects = 0
+    for column in dict.fromkeys(row["input_column"] for row in rows):
+        for number, name in enumerate(TOXICITY):
+            lacking = [
+                row for row in rows if row["input_column"] == column and name not in row["held"]
+            ]
+            if not lacking:
+                continue
+            told = "\n".join(f"{row['record_key']} {row['input']}" for row in lacking)
+            key = hashlib.sha256(told.encode()).hexdigest()[:26]
+            body = scores_object(
+                {row["record_key"]: values[row["input"]][number] for row in lacking},
+                [row["input"] for row in lacking],
+            )
+            objects += log.put(f"{folder(toxicity_name(name, column), model)}{key}.parquet", body)
+    return objects
+
+
+class BackgroundScoring:
+    """Scores what lacks scores from a thread of its own, when asked.
+
+    The model is in a process of its own, so that pages do not wait for it; the process ends with
+    the work. `stage`, `done` and `total` tell how far it is, `problem` why it stopped.
+    """
+
+    def __init__(
+        self, log: Log, warehouse: Warehouse, setting: str, finished: Callable[[], object]
+    ) -> None:
+        """setting: as in MISREAD_TOXICITY. finished: told when scores were added to the log."""
+        self.setting = setting
+        self.running = False
+        self.done = 0
+        self.total = 0
+        self.problem: str | None = None
+        self.report: ScoringReport | None = None
+        self._log = log
+        self._warehouse = warehouse
+        self._finished = finished
+        self._stopped = False
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ask(self) -> None:
+        """Score now, unless that is being done."""
+        with self._starting:
+            if not self.running and not self._stopped:
+                self.running = True
+                self.done = self.total = 0
+                self._thread = threading.Thread(
+                    target=self._run, name="misread-scoring", daemon=True
+                )
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; what was written so far is kept."""
+        self._stopped = True
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        try:
+            model = model_name(self.setting)
+            if queries.unscored_text_count(self._warehouse, model):
+                self.report = self._score(model)
+                if self.report.objects:
+                    self._finished()
+            self.problem = None
+        except MisreadError as error:
+            self.problem = str(error)
+        except _StoppedError:
+            pass
+        except Exception as error:  # the thread must tell whatever it runs into
+            self.problem = f"Scoring failed: {type(error).__name__}: {error}"
+        finally:
+            self.running = False
+
+    def _score(self, model: str) -> ScoringReport:
+        with ModelProcess(self.setting, model) as process:
+            return score(self._log, self._warehouse, model, process.scores, self._progress)
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        if self._stopped:
+            raise _StoppedError
+        self.done, self.total = done, total
+
+
+class _StoppedError(Exception):
+    """Ends scoring from within, between two chunks."""
+
+
+class ModelProcess:
+    """A model in a process of its own, which ends with this one.
+
+    Not one of multiprocessing's: those begin by running what __main__ is, which in a dashboard
+    is the page.
+    """
+
+    def __init__(self, setting: str, model: str) -> None:
+        """Raises ModelError where the model cannot be had, or is not the one of that name."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, setting],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if self._answer()["name"] != model:
+                raise ModelError(f"The model at {setting} has changed since; score again.")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """As `Toxicity.scores`. Raises ModelError where the process has ended."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(json.dumps(list(texts)) + "\n")
+            self._process.stdin.flush()
+        return np.array(self._answer()["scores"]).reshape(-1, len(TOXICITY))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ModelError(
+                "The process that scores texts was ended, for want of memory perhaps. What was "
+                "scored so far is kept."
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "problem" in answer:
+            raise ModelError(answer["problem"])
+        return answer

@@ -1,0 +1,108 @@
+"""Is it offensive, and who wrote it: Detoxify's scores of a case, and how many there are yet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from data_access import OpenLog, queries
+from data_access.projections import TEXT, TOXICITY, TRUTH, toxicity_name
+from pages.parts import store, words
+
+OFFENSIVE = 0.5  # from here on a score is called high
+
+
+@st.fragment(run_every=2.0)
+def panel(log: OpenLog) -> None:
+    """Which model's scores the pages show, what it has not scored yet, and a button for that."""
+    scoring = store.scoring()
+    model = log.warehouse.projections.scorer
+    st.markdown(shown(log.warehouse.score_sources()))
+    if scoring.running:
+        st.progress(
+            scoring.done / max(scoring.total, 1),
+            f"Scoring texts … {scoring.done:,} of {scoring.total:,}"
+            if scoring.total
+            else "Loading the model …",
+        )
+    elif model is not None:
+        waiting = queries.unscored_text_count(log.warehouse, model)
+        st.button(
+            f"Score {words.count(waiting, 'text')}" if waiting else "Every text is scored",
+            on_click=scoring.ask,
+            disabled=not waiting,
+            icon=":material/gavel:",
+            help=f"Outputs and truths that {model} has not scored, in the background. The scores "
+            "go into the log.",
+        )
+    if scoring.problem:
+        st.warning(words.plain(scoring.problem))
+
+
+def caption(sources: Mapping[str, str]) -> None:
+    """Which model made the toxicity scores on a page; nothing where there are none."""
+    if _models(sources):
+        st.caption(shown(sources))
+
+
+def _models(sources: Mapping[str, str]) -> list[str]:
+    names = {toxicity_name(score, column) for score in TOXICITY for column in (TEXT, TRUTH)}
+    return sorted({source for name, source in sources.items() if name in names})
+
+
+def shown(sources: Mapping[str, str]) -> str:
+    """Which model made the toxicity scores that the pages show."""
+    found = _models(sources)
+    if not found:
+        return "No toxicity was scored in this log yet."
+    return f"Toxicity as scored by **{words.plain(' and '.join(found))}**."
+
+
+def side_by_side(record: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """The six scores of the output beside those of the truth; nothing where there are none."""
+    output, truth = (
+        [record[toxicity_name(score, column)] for score in TOXICITY] for column in (TEXT, TRUTH)
+    )
+    if {*output, *truth} == {None}:
+        return
+    st.subheader("Is it offensive, and who wrote it?")
+    st.markdown(verdict(output, truth))
+    share = st.column_config.ProgressColumn
+    st.dataframe(
+        {
+            "score": [score.replace("_", " ") for score in TOXICITY],
+            "output": output,
+            "truth": truth,
+        },
+        hide_index=True,
+        width=560,
+        column_config={
+            "score": st.column_config.TextColumn(" "),
+            "output": share("the output", format="%.3f", min_value=0.0, max_value=1.0),
+            "truth": share("the truth", format="%.3f", min_value=0.0, max_value=1.0),
+        },
+    )
+    st.caption(shown(sources))
+
+
+def verdict(output: list[float | None], truth: list[float | None]) -> str:
+    """The model, or the user? From scores in the order of TOXICITY."""
+    high = [(score or 0.0) >= OFFENSIVE for score in output]
+    meant = [(score or 0.0) >= OFFENSIVE for score in truth]
+    names = [
+        name.replace("_", " ")
+        for name, is_high, is_meant in zip(TOXICITY, high, meant, strict=True)
+        if is_high or is_meant
+    ]
+    if not names:
+        return "No score is high: readers would hardly be offended."
+    said = ", ".join(names)
+    if None in truth:
+        return f"High: {said}. No truth is scored, so who wrote it cannot be told."
+    if any(high) and any(meant):
+        return f"High: {said}. **The user wrote it**: the truth is offensive too."
+    if any(high):
+        return f"High: {said}. **The model wrote it**: the truth is not offensive."
+    return (
+        f"High: {said}, in the truth alone: **the user wrote it**, and the model did not read it."
+    )

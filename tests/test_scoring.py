@@ -1,0 +1,358 @@
+"""Scores into the log: each text once, whatever is killed, by a model that says its name."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data_access import queries
+from data_access.__main__ import main
+from data_access.errors import ModelError
+from data_access.log import Log
+from data_access.projections import TEXT, TOXICITY, TRUTH, load_projections, toxicity_name
+from data_access.scores import read_scores
+from data_access.scoring import BackgroundScoring, ModelProcess, ScoringReport, chunks, score
+from data_access.sync import BackgroundSync, sync
+from data_access.toxicity import Toxicity, model_name
+from data_access.warehouse import Warehouse
+from pages.parts import toxicity, words
+from tests.checkpoints import write_checkpoint
+from tests.conftest import OpenWarehouse
+from tests.killing import Running, run_command
+from tests.samples import feedback, open_log, prediction, remove_object, write
+from tests.test_pages import Dashboard, _forget_open_logs, dashboard, stands, text
+
+__all__ = ["dashboard"]
+
+OBSCENE = toxicity_name("obscene", TEXT)
+OBSCENE_TRUTH = toxicity_name("obscene", TRUTH)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_checkpoint(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: str) -> Toxicity:
+    return Toxicity.load(checkpoint)
+
+
+def rows_in(log: Log) -> Counter[tuple[str, str, str, str]]:
+    """How often each score is in the log, by projection, source, record and input."""
+    tables = [read_scores(held.key, log.get(held.key)) for held in log.list("projections/")]
+    columns = ["projection", "source", "record_key", "input"]
+    return Counter(tuple(row.values()) for t in tables for row in t.select(columns).to_pylist())
+
+
+def values(warehouse: Warehouse, name: str) -> dict[str, float | None]:
+    return dict(warehouse.rows(f'select record_key, "{name}" from records'))
+
+
+def score_all(
+    log: Log, warehouse: Warehouse, model: Toxicity, seen: list[str] | None = None, **more: Any
+) -> ScoringReport:
+    """Sync, score, sync; the texts that the model is asked for are added to `seen`."""
+
+    def scores(texts: Sequence[str]) -> np.ndarray:
+        if seen is not None:
+            seen.extend(texts)
+        return model.scores(texts)
+
+    sync(log, warehouse)
+    waiting = queries.unscored_text_count(warehouse, model.name)
+    assert waiting == len(queries.unscored_texts(warehouse, model.name))
+    report = score(log, warehouse, model.name, scores, **more)
+    assert report.rows == waiting
+    sync(log, warehouse)
+    return report
+
+
+def test_outputs_and_truths_are_scored_and_new_ones_when_they_come(
+    log: Log, open_warehouse: OpenWarehouse, model: Toxicity
+) -> None:
+    write(log, "predictions/1.jsonl", *(prediction(key, f"text {key}") for key in "abc"))
+    write(log, "predictions/2.json", prediction("none", None))
+    write(log, "feedback/1.json", feedback("a", ground_truth_string="the shit"))
+    write(log, "feedback/2.json", feedback("b", ground_truth_string="text a"))
+    warehouse = open_warehouse(log)
+    seen: list[str] = []
+    report = score_all(log, warehouse, model, seen)
+    assert (report.texts, report.rows, report.objects) == (4, 5, 12)
+    expected = model.scores(["text a", "the shit"])
+    place = TOXICITY.index("obscene")
+    assert values(warehouse, OBSCENE)["a"] == pytest.approx(expected[0, place])
+    assert values(warehouse, OBSCENE)["none"] is None
+    assert values(warehouse, OBSCENE_TRUTH) == {
+        "a": pytest.approx(expected[1, place]),
+        "b": pytest.approx(expected[0, place]),
+        "c": None,
+        "none": None,
+    }
+    assert set(warehouse.score_sources().values()) == {model.name}
+
+    assert score_all(log, warehouse, model, seen).rows == 0
+    write(log, "predictions/3.jsonl", prediction("d", "text a"), prediction("e", "new"))
+    report = score_all(log, warehouse, model, seen)
+    assert (report.texts, report.rows, report.objects) == (1, 2, 6)
+    assert sorted(seen) == ["new", "text a", "text b", "text c", "the shit"]
+    assert set(rows_in(log).values()) == {1}
+
+    fresh = open_warehouse(log, name="fresh.duckdb")
+    sync(log, fresh)
+    assert values(fresh, OBSCENE) == values(warehouse, OBSCENE)
+    assert score_all(log, fresh, model, seen).rows == 0
+
+
+def test_a_corrected_truth_is_scored_anew(
+    folder_log: Log, open_warehouse: OpenWarehouse, model: Toxicity
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    write(folder_log, "feedback/1.json", feedback("a", ground_truth_string="first"))
+    warehouse = open_warehouse(folder_log)
+    score_all(folder_log, warehouse, model)
+    later = feedback("a", ground_truth_string="second", timestamp="2026-07-08T12:00:00Z")
+    write(folder_log, "feedback/2.json", later)
+    sync(folder_log, warehouse)
+    assert values(warehouse, OBSCENE_TRUTH) == {"a": None}
+    score_all(folder_log, warehouse, model)
+    expected = model.scores(["second"])[0, TOXICITY.index("obscene")]
+    assert values(warehouse, OBSCENE_TRUTH) == {"a": pytest.approx(expected)}
+    remove_object(folder_log, "feedback/2.json")
+    sync(folder_log, warehouse)
+    expected = model.scores(["first"])[0, TOXICITY.index("obscene")]
+    assert values(warehouse, OBSCENE_TRUTH) == {"a": pytest.approx(expected)}
+
+
+def test_what_a_killed_run_left_is_completed(
+    folder_log: Log, open_warehouse: OpenWarehouse, model: Toxicity
+) -> None:
+    texts = [f"text {number % 70}" for number in range(100)]
+    events = [prediction(f"r{number}", text) for number, text in enumerate(texts)]
+    write(folder_log, "predictions/1.jsonl", *events)
+    warehouse = open_warehouse(folder_log)
+    score_all(folder_log, warehouse, model, rows_at_once=20)
+    whole = {held.key: folder_log.get(held.key) for held in folder_log.list("projections/")}
+    assert len(whole) == 30
+    for key in list(whole)[::3]:
+        remove_object(folder_log, key)
+    seen: list[str] = []
+    score_all(folder_log, warehouse, model, seen, rows_at_once=20)
+    assert set(rows_in(folder_log).values()) == {1}
+    assert len(rows_in(folder_log)) == 600
+    assert None not in values(warehouse, OBSCENE).values()
+
+
+def test_pieces_keep_a_text_together() -> None:
+    inputs = [f"{number:03}" for number in range(40) for _ in range(1 + number % 5)]
+    found = [piece["input"].to_pylist() for piece in chunks(pa.table({"input": inputs}), 16)]
+    assert list(chain(*found)) == inputs
+    for before, after in pairwise(found):
+        assert len(before) >= 16
+        assert before[-1] != after[0]
+    assert not list(chunks(pa.table({"input": pa.array([], pa.string())}), 16))
+
+
+def test_two_models_are_never_mixed(
+    folder_log: Log, open_warehouse: OpenWarehouse, model: Toxicity, tmp_path: Path
+) -> None:
+    other = Toxicity.load(str(write_checkpoint(tmp_path / "other", seed=2)))
+    write(folder_log, "predictions/1.jsonl", prediction("a", "one"), prediction("b", "two"))
+    projections = load_projections(scorer=other.name)
+    warehouse = open_warehouse(folder_log, projections)
+    score_all(folder_log, warehouse, model)
+    assert set(warehouse.score_sources().values()) == {model.name}
+    score_all(folder_log, warehouse, other)
+    assert set(warehouse.score_sources().values()) == {other.name}
+    expected = other.scores(["one", "two"])[:, TOXICITY.index("obscene")]
+    assert list(values(warehouse, OBSCENE).values()) == pytest.approx(list(expected), abs=1e-5)
+    write(folder_log, "predictions/2.json", prediction("c", "three"))
+    score_all(folder_log, warehouse, model)
+    assert set(warehouse.score_sources().values()) == {model.name}
+    assert None not in values(warehouse, OBSCENE).values()
+
+
+@pytest.fixture
+def environ(
+    log_uri: str, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    named = {
+        "MISREAD_LOG": log_uri,
+        "MISREAD_WAREHOUSE": str(tmp_path / "command.duckdb"),
+        "MISREAD_TOXICITY": checkpoint,
+    }
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    return {**os.environ, **named}
+
+
+def test_the_command_says_what_it_did(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log = Log.open(environ["MISREAD_LOG"])
+    write(log, "predictions/1.jsonl", prediction("a", "one"), prediction("b", "one"))
+    assert main(["score"]) == 0
+    name = model_name(environ["MISREAD_TOXICITY"])
+    said = f"2 outputs and truths scored by {name} (1 different text), in 6 objects.\n"
+    assert capsys.readouterr().out == said
+    assert main(["score"]) == 0
+    assert capsys.readouterr().out == f"Nothing to score: every text has its scores by {name}.\n"
+    assert main(["score", "--model", str(tmp_path / "nowhere")]) == 2
+    assert "There is no model at" in capsys.readouterr().err
+
+
+def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) -> None:
+    log = Log.open(environ["MISREAD_LOG"])
+    count = 9_000
+    write(
+        log,
+        "predictions/1.jsonl",
+        *(prediction(f"r{n}", f"text {n % 6000} " + "the shit " * (n % 9)) for n in range(count)),
+    )
+    killed = 0
+    for _ in range(5):
+        running = Running(environ, run_command, ["score"])
+        before = len(log.list("projections/"))
+        until = time.monotonic() + 60
+        while len(log.list("projections/")) < before + 4 and time.monotonic() < until:
+            if not running._process.is_alive():
+                break
+            time.sleep(0.01)
+        killed += running.end(0.0).code == -9
+    assert killed >= 3
+    assert Running(environ, run_command, ["score"]).end().code == 0
+    found = rows_in(log)
+    assert len(found) == count * len(TOXICITY)
+    assert set(found.values()) == {1}
+
+
+def wait_for(scoring: BackgroundScoring) -> None:
+    until = time.monotonic() + 120
+    while scoring.running and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not scoring.running
+
+
+def test_the_dashboard_scores_in_a_process_of_its_own(
+    folder_log: Log, open_warehouse: OpenWarehouse, checkpoint: str, model: Toxicity
+) -> None:
+    write(folder_log, "predictions/1.jsonl", prediction("a", "one"), prediction("b", "two"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    finished: list[str] = []
+    scoring = BackgroundScoring(folder_log, warehouse, checkpoint, lambda: finished.append("once"))
+    scoring.ask()
+    scoring.ask()
+    wait_for(scoring)
+    assert (scoring.problem, finished) == (None, ["once"])
+    assert scoring.report is not None and scoring.report.rows == 2
+    sync(folder_log, warehouse)
+    expected = model.scores(["one", "two"])[:, TOXICITY.index("obscene")]
+    assert list(values(warehouse, OBSCENE).values()) == pytest.approx(list(expected), abs=1e-4)
+    scoring.ask()
+    wait_for(scoring)
+    assert finished == ["once"]
+    scoring.stop()
+
+
+def test_a_model_that_is_not_there_is_told_and_no_end(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    write(folder_log, "predictions/1.jsonl", prediction("a", "one"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    scoring = BackgroundScoring(folder_log, warehouse, str(tmp_path / "no.ckpt"), lambda: None)
+    scoring.ask()
+    wait_for(scoring)
+    assert scoring.problem is not None and "There is no model at" in scoring.problem
+
+
+def test_the_pages_name_the_model_and_show_both_sides(
+    dashboard: Dashboard, folder_log: Log, checkpoint: str, model: Toxicity,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MISREAD_TOXICITY", checkpoint)
+    write(folder_log, "predictions/1.json", prediction("a", "the shit"))
+    write(folder_log, "feedback/1.json", feedback("a", ground_truth_string="the ship"))
+    app = dashboard("data", folder_log.uri)
+    stands(app)
+    assert "No toxicity was scored in this log yet." in text(app)
+    assert "Score 2 texts" in [button.label for button in app.button]
+    opened = open_log(folder_log.uri, tmp_path / "beside.duckdb")
+    score_all(opened.log, opened.warehouse, model)
+    opened.close()
+    _forget_open_logs()
+    app = dashboard("case", folder_log.uri, "record=a")
+    stands(app)
+    assert f"Toxicity as scored by **{words.plain(model.name)}**" in text(app)
+    table = next(table.value for table in app.dataframe if "truth" in table.value)
+    assert list(table["score"]) == [name.replace("_", " ") for name in TOXICITY]
+    expected = model.scores(["the shit", "the ship"])
+    assert list(table["output"]) == pytest.approx(list(expected[0]), abs=1e-4)
+    assert list(table["truth"]) == pytest.approx(list(expected[1]), abs=1e-4)
+    for page in ("cases", "distributions"):
+        app.switch_page(f"pages/{page}.py").run()
+        stands(app)
+        assert words.plain(model.name) in text(app)
+
+
+@pytest.mark.parametrize(
+    ("output", "truth", "said"),
+    [
+        ((0.9, 0.9), (0.8, 0.8), "The user wrote it**: the truth is offensive too"),
+        ((0.9, 0.1), (0.1, 0.1), "The model wrote it"),
+        ((0.1, 0.1), (0.9, 0.1), "and the model did not read it"),
+        ((0.9, 0.1), (None, None), "who wrote it cannot be told"),
+        ((0.1, 0.1), (None, None), "No score is high"),
+    ],
+)
+def test_who_wrote_it_is_told_where_it_can_be(
+    output: tuple[float, float], truth: tuple[float | None, float | None], said: str
+) -> None:
+    low = None if None in truth else 0.0
+    assert said in toxicity.verdict([*output, 0, 0, 0, 0], [*truth, *[low] * 4])
+
+
+def test_a_model_whose_process_is_killed_is_told(checkpoint: str, model: Toxicity) -> None:
+    with ModelProcess(checkpoint, model.name) as process:
+        found = process.scores(["one", "half a character: \ud83d", "one"])
+        assert found == pytest.approx(model.scores(["one", "half a character: ?", "one"]), abs=1e-6)
+        assert process.scores([]).shape == (0, 6)
+        process._process.kill()
+        with pytest.raises(ModelError, match="was ended"):
+            process.scores(["two"])
+    with pytest.raises(ModelError, match="has changed since"):
+        ModelProcess(checkpoint, "another")
+    with pytest.raises(ModelError, match="There is no model at"):
+        ModelProcess("nowhere", "another")
+
+
+def test_new_records_are_scored_when_they_come(
+    folder_log: Log, open_warehouse: OpenWarehouse, checkpoint: str
+) -> None:
+    """As a dashboard with MISREAD_SCORE_NEW does it: sync, score, sync."""
+    write(folder_log, "predictions/1.json", prediction("a", "one"))
+    warehouse = open_warehouse(folder_log)
+    scoring = BackgroundScoring(folder_log, warehouse, checkpoint, lambda: background.ask())
+    background = BackgroundSync(folder_log, warehouse, 0.0, scoring.ask)
+    background.start()
+    try:
+        for number, key in enumerate("ab"):
+            if number:
+                write(folder_log, "predictions/2.json", prediction(key, "two"))
+                background.ask()
+            until = time.monotonic() + 120
+            while values(warehouse, OBSCENE).get(key) is None and time.monotonic() < until:
+                time.sleep(0.05)
+            assert values(warehouse, OBSCENE)[key] is not None
+    finally:
+        background.stop()
+        scoring.stop()
+    assert set(rows_in(folder_log).values()) == {1}
