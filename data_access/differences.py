@@ -17,6 +17,11 @@ class Piece:
     truth: str
 
 
+def likeness(output: str, truth: str) -> float:
+    """How much two texts have in common, 0 to 1: 1 minus the edits over the longer length."""
+    return float(Levenshtein.normalized_similarity(output[:LONGEST], truth[:LONGEST]))
+
+
 def differences(output: str, truth: str) -> list[Piece]:
     """The fewest edits from the truth to the output, as runs in reading order."""
     kinds: dict[str, Literal["equal", "wrong", "missing", "extra"]] = {

@@ -36,4 +36,4 @@ class SelectionError(MisreadError):
 
 
 class ModelError(MisreadError):
-    """A model that scores texts is not there, not whole, or cannot be run."""
+    """A model that scores texts or reads images is not there, not whole, or cannot be run."""

@@ -19,7 +19,10 @@ ANY_FLAG = "*"
 NO_FLAG = "-"  # no words: an application may have a flag of any name
 MISSING = "none"
 # of the dashboard's address, beside filters
-PAGE_PARAMETERS = ("baseline", "record", "sort", "order", "page", "view", "bucket", "measure")
+PAGE_PARAMETERS = (
+    "baseline", "record", "sort", "order", "page", "view", "bucket", "measure",
+    "of", "reader", "take", "tried", "kind", "sheet",
+)  # fmt: skip
 DAY = timedelta(days=1)
 FOLDED = ("When", "Where")  # groups of filters that choose among the reports of an image
 

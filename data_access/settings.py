@@ -21,6 +21,7 @@ class Settings:
     sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
     toxicity: the model that scores texts: `bundled`, one that Detoxify publishes, or a path.
     score_new: whether a dashboard scores new texts by itself.
+    recognizer: what replays ask, as `replay.recognizers` reads it; "" for each record's version.
     """
 
     log: str
@@ -31,6 +32,7 @@ class Settings:
     sync_seconds: float = 60.0
     toxicity: str = "bundled"
     score_new: bool = False
+    recognizer: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -57,6 +59,7 @@ class Settings:
             sync_seconds=_seconds(environ.get("MISREAD_SYNC_SECONDS", "60")),
             toxicity=_model(environ.get("MISREAD_TOXICITY", "").strip() or "bundled"),
             score_new=environ.get("MISREAD_SCORE_NEW", "").strip() not in ("", "0"),
+            recognizer=environ.get("MISREAD_RECOGNIZER", "").strip(),
         )
 
 

@@ -49,6 +49,9 @@ with left:
         st.image(
             picture.encoded, width=pictures.width(picture) * 2 if zoomed else "content", alt=alt
         )
+    controls.page_link(
+        "replay", "Replay this case", selection, record=record["record_key"], of="case"
+    )
     counts = pictures.levels(log, name) if name and picture.encoded else None
     if counts is not None:
         with st.expander("Pixel histogram"):

@@ -28,6 +28,8 @@ st.markdown(
     + (f", {held.unreadable_images:,} with an unreadable one" if held.unreadable_images else "")
     + "."
 )
+these = f"Replay these {words.count(held.served)}" if held.served > 1 else "Replay this one"
+controls.page_link("replay", these, selection, of="selection")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     sort = controls.menu(

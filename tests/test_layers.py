@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = (
-    "pages", "data_access", "recognizer", "sample", "toxicity_model",
+    "pages", "data_access", "recognizer", "sample", "toxicity_model", "replay",
     "streamlit_app", "launch", "serving", "capture_app",
 )  # fmt: skip
 # who may import an outside library that has one home; paths are prefixes
@@ -25,7 +25,7 @@ HOMES = {
     "gradio_client": (),
     "altair": ("pages/parts/charts.py",),
     "streamlit": ("pages/", "streamlit_app.py"),
-    "torch": ("recognizer/", "toxicity_model/"),
+    "torch": ("recognizer/", "toxicity_model/", "replay/recognizers.py"),
     "rapidocr": ("recognizer/evaluate.py",),
     "safetensors": ("recognizer/checkpoint.py",),
     "transformers": ("toxicity_model/",),
@@ -36,8 +36,10 @@ HOMES = {
 # a folder or file, and which of ours it may import
 ARROWS = {
     "streamlit_app.py": ("pages",),
-    "pages/parts/": ("pages", "data_access"),
-    "pages/": ("pages", "data_access"),
+    "pages/parts/": ("pages", "data_access", "replay"),
+    "pages/": ("pages", "data_access", "replay"),
+    "replay/recognizers.py": ("replay", "data_access", "recognizer"),
+    "replay/": ("replay", "data_access"),
     "data_access/": ("data_access",),
     "recognizer/": ("recognizer",),
     "sample/": ("sample", "data_access", "recognizer"),
@@ -49,9 +51,8 @@ ARROWS = {
 
 
 def sources() -> list[Path]:
-    folders = [
-        ROOT / name for name in ("pages", "data_access", "recognizer", "sample", "toxicity_model")
-    ]
+    named = ("pages", "data_access", "recognizer", "sample", "toxicity_model", "replay")
+    folders = [ROOT / name for name in named]
     files = [path for folder in folders for path in folder.rglob("*.py")]
     alone = ("streamlit_app", "launch", "serving", "capture_app")
     return sorted([*files, *(ROOT / f"{name}.py" for name in alone)])
@@ -125,7 +126,7 @@ def test_the_dashboard_starts_without_anything_heavy(tmp_path: Path) -> None:
     for name in ("torch", "transformers", "detoxify", "ray", "spacy", "thinc", "gradio"):
         mark = tmp_path / f"{name}.imported"
         (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
-    code = "import data_access, pages.parts.cards, pages.parts.controls, pages.parts.store"
+    code = "import data_access, pages.parts.cards, pages.parts.store, pages.parts.replays"
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

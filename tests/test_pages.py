@@ -31,7 +31,7 @@ from tests.samples import (
     write_picture,
 )
 
-PAGES = ("overview", "distributions", "cases", "case", "data")
+PAGES = ("overview", "distributions", "cases", "case", "replay", "data")
 LOW = "entropy(outputs.output_text)=..1.6"
 
 Dashboard = Callable[..., AppTest]

@@ -69,6 +69,19 @@ def greyscale(image: Image.Image) -> np.ndarray:
         raise UnreadableImageError(f"an image in {image.mode} has no grey levels") from error
 
 
+def displayable(image: Image.Image) -> Image.Image:
+    """The image in mode L or RGB, as people see it: what PNG, browsers and Pillow's tools take.
+
+    Raises UnreadableImageError.
+    """
+    image = on_white(image)
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode in ("P", "CMYK", "YCbCr", "HSV"):
+        return image.convert("RGB")
+    return Image.fromarray(greyscale(image))
+
+
 def mean(image: np.ndarray) -> float:
     """Mean grey level, equal to PIL.ImageStat's of the image in mode L."""
     counts = _counts(image)
@@ -92,13 +105,13 @@ def height(image: np.ndarray) -> float:
 
 def polarity(image: np.ndarray) -> float:
     """Mean of the commoner side of Otsu's threshold minus that of the rarer, over 255."""
-    dark, light, share = _two_sides(image)
+    dark, light, share = two_sides(image)
     return (light - dark) / 255 * (1 if share <= 0.5 else -1)
 
 
 def ink_share(image: np.ndarray) -> float:
     """Share of pixels on the rarer side of Otsu's threshold; NaN for one grey level."""
-    share = _two_sides(image)[2]
+    share = two_sides(image)[2]
     return min(share, 1 - share)
 
 
@@ -145,7 +158,7 @@ def _counts(image: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _two_sides(image: np.ndarray) -> tuple[float, float, float]:
+def two_sides(image: np.ndarray) -> tuple[float, float, float]:
     """Mean of the dark side, mean of the light side, share of dark pixels; NaN for one level.
 
     Source of the threshold: Otsu, A threshold selection method from gray-level histograms, 1979.

@@ -44,6 +44,7 @@ from data_access.queries.holdings import (
     scored,
     unscored_by_projection,
 )
+from data_access.queries.replays import Replayable, replay_cases, replay_images, replayable
 from data_access.queries.scoring import known_scores, unscored_text_count, unscored_texts
 from data_access.queries.trends import (
     BEFORE,
@@ -82,6 +83,7 @@ __all__ = [
     "Origin",
     "Place",
     "Preset",
+    "Replayable",
     "Scored",
     "ShareChange",
     "Status",
@@ -117,6 +119,9 @@ __all__ = [
     "recent_window",
     "record_batches",
     "releases",
+    "replay_cases",
+    "replay_images",
+    "replayable",
     "scored",
     "share_changes",
     "sort_names",

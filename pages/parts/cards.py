@@ -146,19 +146,25 @@ def output(text: str | None, truth: str | None) -> str:
     if truth is None:
         shown = words.escaped(text) or "<em>empty</em>"
         return f'<div class="misread-text">{shown}</div>'
+    said, meant = marked(text, truth)
+    if text == truth:
+        return (
+            f'<div class="misread-text">{said}<div class="misread-truth">✓ as the truth</div></div>'
+        )
+    return f'<div class="misread-text">{said}<div class="misread-truth">truth: {meant}</div></div>'
+
+
+def marked(text: str, other: str) -> tuple[str, str]:
+    """Two texts as HTML: what only the first has struck out, what only the other has underlined."""
     said, meant = "", ""
-    for piece in differences(text, truth):
+    for piece in differences(text, other):
         wrong, right = words.escaped(piece.output), words.escaped(piece.truth)
         if piece.kind == "equal":
             said, meant = said + wrong, meant + right
         else:
             said += f"<del>{wrong}</del>" if wrong else ""
             meant += f"<ins>{right}</ins>" if right else ""
-    if text == truth:
-        return (
-            f'<div class="misread-text">{said}<div class="misread-truth">✓ as the truth</div></div>'
-        )
-    return f'<div class="misread-text">{said}<div class="misread-truth">truth: {meant}</div></div>'
+    return said, meant
 
 
 def flags(names: Sequence[str]) -> str:

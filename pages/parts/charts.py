@@ -276,6 +276,46 @@ def sparkline(days: pd.DataFrame, since: datetime | None, label: str) -> Chart:
     )
 
 
+def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
+    """What each intervention fixes, with its interval; the rows in the order in which they come.
+
+    Columns: label, kind (`tried` or `control`), share, low, high, fixed, outside, changed, broken.
+    """
+    base = alt.Chart(outcomes)
+    labels = alt.Axis(labelLimit=300, title=None, ticks=False, domain=False, labelPadding=10)
+    y = alt.Y("label:N", sort=list(outcomes["label"]), axis=labels)
+    title = "fixed, % (line: 95% interval)"
+    x = alt.X(
+        "share:Q",
+        title=title,
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    colour = alt.Color(
+        "kind:N",
+        scale=alt.Scale(domain=["tried", "control"], range=[PRODUCTION, BASELINE]),
+        legend=None,
+    )
+    tooltip = [
+        alt.Tooltip("label:N", title="what was done"),
+        alt.Tooltip("fixed:Q", title="fixed", format=","),
+        alt.Tooltip("outside:Q", title="of", format=","),
+        alt.Tooltip("low:Q", title="95% from", format=".0%"),
+        alt.Tooltip("high:Q", title="95% to", format=".0%"),
+        alt.Tooltip("changed:Q", title="texts that changed", format=","),
+        alt.Tooltip("broken:Q", title="made worse", format=","),
+    ]
+    lines = base.mark_rule(strokeWidth=3, opacity=0.45).encode(
+        alt.X("low:Q", title=title), alt.X2("high:Q"), y, colour, tooltip=tooltip
+    )
+    points = base.mark_point(filled=True, size=110, opacity=1).encode(
+        x, y, colour, alt.Shape("kind:N", legend=None, scale=alt.Scale(
+            domain=["tried", "control"], range=["circle", "diamond"]
+        )), tooltip=tooltip
+    )  # fmt: skip
+    return alt.layer(lines, points).properties(height=alt.Step(26), padding=TIGHT)
+
+
 def grey_levels(counts: np.ndarray) -> Chart:
     """How many pixels of an image have each grey level; counts has shape (256,)."""
     data = pd.DataFrame({"level": np.arange(256), "next": np.arange(1, 257), "pixels": counts})

@@ -454,18 +454,21 @@ def menu(
     return chosen
 
 
-def page_number(pages: int) -> int:
-    """Which page of cases, from 0; in the URL; the first again when the selection changes."""
-    of = (selection(), st.session_state.get("sort"), st.session_state.get("order"))
-    if st.session_state.get("paged", of) != of:
-        st.session_state["page"] = "1"
-        st.query_params.pop("page", None)
-    st.session_state["paged"] = of
-    asked = st.query_params.get("page") or st.session_state.get("page") or "1"
+def page_number(pages: int, name: str = "page", *also_of: object) -> int:
+    """Which page of cases, from 0; in the URL; the first again when the selection changes.
+
+    also_of: what else it is a page of.
+    """
+    of = (selection(), st.session_state.get("sort"), st.session_state.get("order"), *also_of)
+    if st.session_state.get(f"{name}d", of) != of:
+        st.session_state[name] = "1"
+        st.query_params.pop(name, None)
+    st.session_state[f"{name}d"] = of
+    asked = st.query_params.get(name) or st.session_state.get(name) or "1"
     number = min(max(int(asked) if asked.isdecimal() else 1, 1), pages)
-    chosen = _chosen("page", ["1", str(number)])
-    key = f"widget.page|{chosen}"
-    st.pagination(pages, default=int(chosen), key=key, on_change=_choose, args=("page", key))
+    chosen = _chosen(name, ["1", str(number)])
+    key = f"widget.{name}|{chosen}"
+    st.pagination(pages, default=int(chosen), key=key, on_change=_choose, args=(name, key))
     return int(chosen) - 1
 
 
@@ -499,6 +502,11 @@ def record_key(log: OpenLog) -> str | None:
         st.query_params["record"] = asked
     state["record"] = asked
     return asked
+
+
+def is_of_one_case() -> bool:
+    """Whether a page that can be of a selection or of one record is asked for the record."""
+    return st.query_params.get("of") == "case"
 
 
 def open_case(key: str) -> None:

@@ -15,6 +15,7 @@ def navigation() -> StreamlitPage:
             st.Page("pages/distributions.py", title="Distributions"),
             st.Page("pages/cases.py", title="Cases"),
             st.Page("pages/case.py", title="Case"),
+            st.Page("pages/replay.py", title="Replay"),
             st.Page("pages/data.py", title="Data"),
         ],
         position="top",

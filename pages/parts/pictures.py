@@ -14,10 +14,11 @@ from data_access import OpenLog
 from data_access.errors import LogError
 from data_access.projections.image import (
     UnreadableImageError,
+    displayable,
     greyscale,
-    on_white,
     open_image,
 )
+from replay.interventions import intervention
 
 FETCHERS = 12
 DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
@@ -61,6 +62,14 @@ def large(log: OpenLog, name: str | None, *, inverted: bool, stretched: bool) ->
         return Picture(None, f"No image: {error}")
 
 
+def altered(log: OpenLog, name: str, intervention_name: str) -> Picture:
+    """The image as an intervention of a replay makes it, small."""
+    try:
+        return Picture(_altered(log, name, intervention_name))
+    except (LogError, UnreadableImageError, ValueError) as error:
+        return Picture(None, f"No image: {error}")
+
+
 def width(picture: Picture) -> int:
     """Pixels across; 0 of none."""
     return Image.open(io.BytesIO(picture.encoded)).width if picture.encoded else 0
@@ -82,7 +91,7 @@ def _scaled(log: OpenLog, name: str, box: tuple[int, int]) -> bytes:
     """At most `box` pixels, as PNG. Raises LogError or UnreadableImageError, which are not kept."""
     body = log.log.image(name)
     with _decoding:
-        image = _shown(open_image(body))
+        image = displayable(open_image(body))
         image.thumbnail(box)
         smallest = (max(image.width, SMALLEST), max(image.height, SMALLEST))
         if smallest != image.size:  # a line of one pixel would be scaled away altogether
@@ -102,14 +111,14 @@ def _worked(log: OpenLog, name: str, inverted: bool, stretched: bool) -> bytes:
     return _encoded(ImageOps.invert(image) if inverted else image)
 
 
-def _shown(image: Image.Image) -> Image.Image:
-    """The image in a mode that PNG and browsers have, as the recognizer's users saw it."""
-    image = on_white(image)
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode in ("P", "CMYK", "YCbCr", "HSV"):
-        return image.convert("RGB")
-    return Image.fromarray(greyscale(image))
+@functools.lru_cache(maxsize=200)
+def _altered(log: OpenLog, name: str, intervention_name: str) -> bytes:
+    """As `_scaled`; raises ValueError too, where it cannot be altered."""
+    body = log.log.image(name)
+    with _decoding:
+        image = displayable(intervention(intervention_name).apply(open_image(body)))
+        image.thumbnail(SMALL)
+        return _encoded(image)
 
 
 def _encoded(image: Image.Image) -> bytes:

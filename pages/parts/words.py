@@ -109,6 +109,16 @@ def ago(then: datetime, now: datetime) -> str:
     return "just now"
 
 
+def duration(seconds: float) -> str:
+    """`about 2 minutes`: how long something will take, no more exact than it can be known."""
+    if seconds < 60:
+        return "less than a minute"
+    number, noun = (round(seconds / 60), "minute")
+    if number >= 90:
+        number, noun = (round(seconds / 3_600), "hour")
+    return f"about {number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def escaped(text: str) -> str:
     """A text of the log as HTML that shows it as it is, line breaks too."""
     return html.escape(text).replace("\n", "<br>")

@@ -1,0 +1,104 @@
+"""Replay: which alteration of the images fixes these cases?"""
+
+import math
+
+import streamlit as st
+
+from data_access import queries
+from data_access.export import safe_csv
+from data_access.selection import query_string
+from pages.parts import cards, controls, frame, replays, words
+from replay.engine import Question
+
+TAKES = {"100": "100 images", "500": "500", "10000": "all, up to 10,000"}
+
+log = frame.enter()
+selection = controls.selection()
+baseline = controls.baseline(log)
+one_case = controls.is_of_one_case()
+key = controls.record_key(log) if one_case else None
+
+held = queries.replayable(log.warehouse, selection, key)
+st.header("What fixes this case?" if one_case else "What fixes these cases?")
+if not held.cases:
+    cards.empty(
+        "The image of this case cannot be read again."
+        if one_case
+        else "No record in this selection has an image that can be read again.",
+        selection,
+    )
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    readers = replays.readers(log)
+    reader = controls.menu("reader", "Read again by", list(readers), readers.__getitem__)
+    take = "100"
+    if held.images > 100:
+        take = controls.choice("take", "How many of them", list(TAKES), TAKES.__getitem__)
+    if one_case:
+        controls.page_link("case", "Back to the case", selection, record=key or "")
+        controls.page_link("replay", "Replay the selection", selection, of="selection")
+
+question = Question(selection, reader, int(take), key)
+found = replays.look(log, question, baseline)
+replays.unread(found)
+if found.trials.empty:
+    st.markdown(
+        "Change one thing about the images, have the recognizer read them again, and see whether "
+        "the outputs come right: that tells a cause from a coincidence. Nothing of "
+        + ("this case" if one_case else f"these {words.count(held.cases, 'case')}")
+        + " was replayed yet."
+    )
+    replays.panel(log, found)
+    with st.expander("What will be tried", expanded=not found.planned.unknown):
+        replays.explanations()
+    st.stop()
+
+if one_case:
+    st.markdown(replays.verdict_of_one(found, baseline))
+    replays.panel(log, found)
+    replays.meaning(log, found, baseline, one_case=True)
+    replays.one_by_one(log, replays.of_one_case(found))
+    st.stop()
+
+st.markdown(replays.verdict(found, baseline))
+replays.panel(log, found)
+replays.chart(found.outcomes)
+replays.meaning(log, found, baseline)
+if held.images > found.planned.images:
+    st.caption(
+        f"{found.planned.images:,} of {held.images:,} distinct images, drawn by their content: "
+        "the same ones for everybody."
+    )
+with st.expander("All numbers"):
+    replays.table(found.outcomes)
+
+st.subheader("Side by side")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    tried = controls.menu("tried", "Altered by", replays.tried(found), replays.label)
+    kind = controls.choice("kind", "Cases", list(replays.KINDS), replays.KINDS.__getitem__)
+rows = replays.chosen(found, tried, kind)
+if rows.empty:
+    st.info("No such case.")
+else:
+    pages = math.ceil(len(rows) / replays.CARDS)
+    first = controls.page_number(pages, "sheet", tried, kind) * replays.CARDS
+    st.caption(
+        f"{first + 1:,} to {min(first + replays.CARDS, len(rows)):,} of "
+        f"{words.count(len(rows), 'case')}. Struck out: what only the logged text has; underlined: "
+        "what only the new one has."
+    )
+    replays.side_by_side(log, rows.iloc[first : first + replays.CARDS])
+
+with st.expander("Take these results elsewhere"):
+    st.download_button(
+        "Download as CSV",
+        lambda: safe_csv(found.trials),
+        "replay.csv",
+        "text/csv",
+        icon=":material/download:",
+    )
+    st.caption("The same from a terminal in which `MISREAD_LOG` names this log:")
+    st.code(
+        f'python -m replay "{query_string(selection)}" --reader {reader} --images {take}',
+        language="bash",
+    )

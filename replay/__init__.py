@@ -1,0 +1,1 @@
+"""Replay: the recognizer run again on altered images, and what that proves."""

@@ -1,0 +1,279 @@
+"""Replaying: images of records, altered and read again; each reading goes into the log once.
+
+What was read is kept at once, so a run can be stopped or killed at any moment, and the next one
+reads what is missing, whoever starts it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import pandas as pd
+from PIL import Image
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.errors import LogError
+from data_access.log import Log
+from data_access.progress import Progress, silent
+from data_access.projections import ENTROPY
+from data_access.projections.image import UnreadableImageError, open_image
+from data_access.selection import Selection
+from replay.interventions import INTERVENTIONS, Intervention
+from replay.judgement import Limits, trials
+from replay.readings import Altered, Reading, Readings, missing, put_readings
+from replay.recognizers import NoAnswerError, Recognizer, Source, own_models, source
+
+STAGE = "Reading images again"
+BY_VERSION = "record"  # as a reader: each record's own version
+IMAGES_AT_ONCE = 8  # of one object
+READINGS_AT_ONCE = 32  # of one call to the recognizer,
+PIXELS_AT_ONCE = 8_000_000  # or as many as have so many pixels
+MOST_IMAGES = 10_000  # of one replay
+CONFIDENCE = "outputs.confidence"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is replayed: the records of a selection or one of them, by which reader.
+
+    reader: `record` for the own model of each record's version, or a recognizer's setting.
+    images: at most so many distinct ones; which, is drawn by their content, always the same.
+    """
+
+    selection: Selection
+    reader: str = BY_VERSION
+    images: int = 100
+    record_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image that one recognizer is to read, altered in these ways (by their keys)."""
+
+    setting: str
+    sha256: str
+    image: str
+    interventions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a question needs: the readers by record version, and what has not been read yet.
+
+    images: how many the answer is about; unknown: versions that no reader is known for, and how
+    many images of theirs there are.
+    """
+
+    readers: Mapping[str | None, Source]
+    images: int
+    jobs: tuple[Job, ...]
+    unknown: Mapping[str, int]
+
+    @property
+    def recognizers(self) -> dict[str | None, str]:
+        """The key of the recognizer that reads a version's records."""
+        return {version: reader.key for version, reader in self.readers.items()}
+
+    @property
+    def waiting(self) -> int:
+        """How many readings are missing."""
+        return sum(len(job.interventions) for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why an image was not read; intervention: its key, None where no alteration was tried."""
+
+    image: str
+    intervention: str | None
+    sentence: str
+
+
+@dataclass
+class Report:
+    """What one run did: readings made, objects added to the log, and what could not be read."""
+
+    readings: int = 0
+    objects: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def counted(self) -> dict[str, int]:
+        """How often each problem came, the most frequent first."""
+        counts: dict[str, int] = {}
+        for problem in self.problems:
+            counts[problem.sentence] = counts.get(problem.sentence, 0) + 1
+        return dict(sorted(counts.items(), key=lambda one: -one[1]))
+
+
+def plan(
+    log: OpenLog,
+    question: Question,
+    readings: Readings,
+    interventions: Sequence[Intervention] = INTERVENTIONS,
+) -> Plan:
+    """What is to be read for an answer. Raises SettingsError for a reader that there is not."""
+    found = queries.replay_images(
+        log.warehouse, question.selection, min(question.images, MOST_IMAGES), question.record_key
+    )
+    versions = [None if pd.isna(version) else str(version) for version in found["version"]]
+    readers = _readers(question.reader, versions)
+    keys = [row.key for row in interventions]
+    jobs: dict[tuple[str, str], Job] = {}
+    unknown: dict[str, int] = {}
+    for sha256, image, version in zip(found["sha256"], found["image"], versions, strict=True):
+        reader = readers.get(version)
+        if reader is None:
+            unknown[version or "none"] = unknown.get(version or "none", 0) + 1
+            continue
+        lacking = missing(readings.of(reader.key), [sha256], keys)
+        if lacking:
+            job = Job(reader.setting, sha256, image, tuple(lacking[sha256]))
+            jobs[reader.key, sha256] = job
+    ordered = sorted(jobs.values(), key=lambda job: (job.setting, job.sha256))
+    return Plan(readers, found["sha256"].nunique(), tuple(ordered), unknown)
+
+
+def _readers(reader: str, versions: Sequence[str | None]) -> dict[str | None, Source]:
+    if reader != BY_VERSION:
+        return dict.fromkeys(versions, source(reader))
+    own = own_models()
+    return {version: own[version] for version in dict.fromkeys(versions) if version in own}
+
+
+def answer(
+    log: OpenLog, question: Question, baseline: Selection, planned: Plan, readings: Readings
+) -> pd.DataFrame:
+    """What was read so far for a question, as `judgement.trials`; kept until there is more."""
+    limits = limits_of(log, baseline)
+    held = {key: readings.of(key) for key in set(planned.recognizers.values())}
+
+    def judged() -> pd.DataFrame:
+        images = queries.replay_images(
+            log.warehouse, question.selection, question.images, question.record_key
+        )
+        read = {image for found in held.values() for image, _ in found}
+        shown = [sha256 for sha256 in images["sha256"].drop_duplicates() if sha256 in read]
+        cases = queries.replay_cases(log.warehouse, question.selection, shown, question.record_key)
+        return trials(cases, held, planned.recognizers, limits)
+
+    asked = ("replay", question, limits, tuple(sorted(held)), readings.version)
+    return log.warehouse.cached(asked, judged)
+
+
+def limits_of(log: OpenLog, baseline: Selection) -> Limits:
+    """Where the baseline's range begins."""
+    held = queries.extents(log.warehouse)
+    found = {
+        name: queries.low_range(log.warehouse, baseline, name) if name in held else None
+        for name in (ENTROPY, CONFIDENCE)
+    }
+    return Limits(*(None if low is None else low.high for low in found.values()))
+
+
+def run(
+    log: Log,
+    jobs: Sequence[Job],
+    progress: Progress = silent,
+    load: Callable[[Source], Recognizer] = Source.load,
+    interventions: Sequence[Intervention] = INTERVENTIONS,
+    report: Report | None = None,
+) -> Report:
+    """Read what these jobs lack, and add it to the log. Images that cannot be had, altered or read
+    are counted in the report, which can be one that somebody watches.
+
+    Raises ModelError where a recognizer cannot be had or stays silent, LogError where the log
+    cannot be listed or takes nothing; what was read before stays.
+    """
+    report = report or Report()
+    total = sum(len(job.interventions) for job in jobs)
+    done = 0
+    rows = {row.key: row for row in interventions}
+    readings = Readings(log)
+    for setting, group in groupby(jobs, key=lambda job: job.setting):
+        reader = source(setting)
+        progress(f"Loading {reader.label}", done, total)
+        recognizer: Recognizer | None = None
+        for chunk in _chunks(list(group)):
+            readings.refresh([reader.key])  # what somebody else has read meanwhile
+            held = readings.of(reader.key)
+            recognizer = recognizer or load(reader)
+            found: dict[Altered, Reading] = {}
+            try:
+                for batch in _batches(_altered(log, chunk, rows, held, report)):
+                    _read(recognizer, batch, found, report)
+                    progress(STAGE, min(done + len(found), total), total)
+            finally:  # what was read before a failure, or Ctrl-C, is kept
+                if found:
+                    report.objects += put_readings(log, reader.key, found)
+                    report.readings += len(found)
+            done += sum(len(job.interventions) for job in chunk)
+            progress(STAGE, done, total)
+    return report
+
+
+def _chunks(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    for start in range(0, len(jobs), IMAGES_AT_ONCE):
+        yield jobs[start : start + IMAGES_AT_ONCE]
+
+
+Item = tuple[Job, str, Image.Image]
+
+
+def _altered(
+    log: Log,
+    jobs: Sequence[Job],
+    rows: Mapping[str, Intervention],
+    held: Mapping[Altered, Reading],
+    report: Report,
+) -> Iterator[Item]:
+    """Each image of the jobs in each of its ways, fetched and opened once."""
+    for job in jobs:
+        keys = [key for key in job.interventions if (job.sha256, key) not in held]
+        if not keys:
+            continue
+        try:
+            image = open_image(_body(log, job))
+        except (LogError, UnreadableImageError) as error:
+            report.problems.append(Problem(job.image, None, f"the image cannot be had: {error}"))
+            continue
+        for key in keys:
+            try:
+                altered = rows[key].apply(image)
+            except (ValueError, OSError, MemoryError) as error:
+                report.problems.append(Problem(job.image, key, f"it cannot be altered: {error}"))
+            else:
+                yield job, key, altered
+
+
+def _body(log: Log, job: Job) -> bytes:
+    body = log.image(job.image)
+    if hashlib.sha256(body).hexdigest() != job.sha256:
+        raise LogError("it is not the one that was measured; sync first", passing=False)
+    return body
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """As many images as are read together without taking much memory."""
+    batch: list[Item] = []
+    pixels = 0
+    for item in items:
+        batch.append(item)
+        pixels += item[2].width * item[2].height
+        if len(batch) == READINGS_AT_ONCE or pixels > PIXELS_AT_ONCE:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _read(
+    recognizer: Recognizer, batch: list[Item], found: dict[Altered, Reading], report: Report
+) -> None:
+    answers = recognizer.read_many([image for *_, image in batch])
+    for (job, key, _), answer in zip(batch, answers, strict=True):
+        if isinstance(answer, NoAnswerError):
+            report.problems.append(Problem(job.image, key, str(answer)))
+        else:
+            found[job.sha256, key] = answer
