@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_access import queries
+from data_access.annotations import remove_selection, save_selection
 from data_access.errors import LogError, ModelError, WarehouseError
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
@@ -82,6 +83,21 @@ class OpenLog:
         if case.record["inputs.image"] is None:
             raise LogError(f"The record {record_key} has no image.", passing=False)
         return open_image(self.log.image(case.record["inputs.image"]))
+
+    def save_selection(self, name: str, selection: Selection | str) -> bool:
+        """Keep a selection in the log under a name, for all who look at it.
+
+        selection: as for `records`. False where the warehouse has it only after the next sync.
+        Raises SelectionError where the selection or its name will not do, or the name is taken;
+        LogError where the log does not take it.
+        """
+        if isinstance(selection, str):
+            selection = parse_selection(selection, self.warehouse.projections)
+        return save_selection(self.log, self.warehouse, name, selection)
+
+    def remove_selection(self, name: str) -> bool:
+        """Take a saved selection away. Raises LogError where the log does not take that."""
+        return remove_selection(self.log, self.warehouse, name)
 
     def writer(self, seconds: float | None = None) -> Writer:
         """Writes predictions and feedback to this log, through the spool of MISREAD_SPOOL.

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_access.records import (
+    ANNOTATION_SCHEMA,
+    ANNOTATIONS,
     COVERED_SCHEMA,
     FEEDBACK_SCHEMA,
     GROUPS,
@@ -32,6 +34,7 @@ from data_access.records import (
     SOURCES,
     Contents,
     Quarantined,
+    annotation_table,
     feedback_table,
     is_compacted,
     open_parquet,
@@ -43,7 +46,7 @@ from data_access.records import (
     unpacked,
 )
 from data_access.scores import PREFIX, SCORES_SCHEMA, read_scores
-from data_access.sql import literal, quoted
+from data_access.sql import json_pointer, literal, quoted
 
 SLICE = 64 * 1024 * 1024  # bytes of JSON lines taken apart at a time
 BATCH = 8_192  # rows
@@ -153,6 +156,7 @@ class Events:
     quarantined: pa.Table
     covered: pa.Table
     scores: pa.Table
+    annotations: pa.Table
 
 
 @dataclass
@@ -164,6 +168,7 @@ class _Found:
     quarantined: list[tuple[str, Quarantined]] = field(default_factory=list)
     covered: list[tuple[str, str, str]] = field(default_factory=list)
     scores: list[pa.Table] = field(default_factory=list)
+    annotations: list[pa.Table] = field(default_factory=list)
 
     def add(self, key: str, contents: Contents) -> None:
         """What `records` made of rows that were left to it."""
@@ -172,6 +177,9 @@ class _Found:
             self.predictions.append(prediction_table(rows))
         if contents.feedback:
             self.feedback.append(feedback_table([(key, *row) for row in contents.feedback]))
+        if contents.annotations:
+            noted = [(key, row) for _, row in contents.annotations]
+            self.annotations.append(annotation_table(noted))
         self.quarantined += [(key, row) for row in contents.quarantined]
 
     def extend(self, other: "_Found") -> None:
@@ -188,6 +196,7 @@ class _Found:
                 COVERED_SCHEMA,
             ),
             pa.concat_tables([SCORES_SCHEMA.empty_table(), *self.scores]),
+            pa.concat_tables([ANNOTATION_SCHEMA.empty_table(), *self.annotations]),
         )
 
 
@@ -201,6 +210,9 @@ def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
     for key, packed in objects:
         if key.startswith(PREFIX):
             _read_scores(key, packed, found)
+            continue
+        if key.startswith(ANNOTATIONS):
+            found.add(key, read_object(key, packed))
             continue
         table = _Found()
         try:
@@ -420,17 +432,17 @@ def _flat_json(
     addresses: list[tuple[str, Any]] = []
     for name in top:
         if groups.get(name) is not None:
-            pointer = _pointer(name)
-            addresses += [(f"{name}.{x}", pointer + _pointer(x)) for x in groups[name] or []]
+            pointer = json_pointer(name)
+            addresses += [(f"{name}.{x}", pointer + json_pointer(x)) for x in groups[name] or []]
         else:
-            addresses.append((name, _pointer(name)))
+            addresses.append((name, json_pointer(name)))
     names = _names(kind, addresses)
     if names is None or len(set(top)) < len(top):
         return None
     wanted = {name: names.known.get("timestamp" if name == "moment" else name) for name in FLAT}
     pointers = list(dict.fromkeys(pointer for pointer in wanted.values() if pointer))
     listed = ", ".join(map(literal, pointers))
-    nests = [_pointer(name) for name in (*groups, "tags") if name in top]
+    nests = [json_pointer(name) for name in (*groups, "tags") if name in top]
     typed = ", ".join(map(literal, [*pointers, *nests]))
     types = ["OBJECT|NULL"] * len(nests)
     trusted = [f"not regexp_matches(text, '{LENIENT}')"]
@@ -452,7 +464,7 @@ def _flat_json(
         nested = f"nullif(json_extract(text, {literal(names.nested_tags)})::varchar, 'null')"
         trusted.append(f"coalesce(len({inside}) = list_unique({inside}), true)")
         trusted += [
-            f"not json_exists(text, {literal(names.nested_tags + _pointer(tag))})"
+            f"not json_exists(text, {literal(names.nested_tags + json_pointer(tag))})"
             for tag in names.tags
         ]
     tags = {
@@ -478,11 +490,6 @@ def _all(conditions: Sequence[str]) -> str:
     Not joined by `and`: that reads a JSON text anew for each condition (twice as slow, measured).
     """
     return f"least({', '.join(f'coalesce({condition}, false)' for condition in conditions)})"
-
-
-def _pointer(name: str) -> str:
-    """One step of a JSON pointer (RFC 6901)."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _tags(nested: str, tags: dict[str, str]) -> str:
@@ -598,7 +605,7 @@ def _flat_parquet(kind: str, columns: dict[str, pa.ChunkedArray]) -> str | None:
             f"and not regexp_matches({column}, '{LENIENT}'))"
         )
         trusted += [
-            f"coalesce(not json_exists({document}, {literal(_pointer(tag))}), true)"
+            f"coalesce(not json_exists({document}, {literal(json_pointer(tag))}), true)"
             for tag in names.tags
         ]
     tags = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import kolmogorov, ndtri
+from scipy.special import betaincinv, chdtrc, kolmogorov, ndtri, stdtrit
 
 Z95 = float(ndtri(0.975))
 ENOUGH = 30  # values on each side; with fewer, only a huge difference could be told from chance
@@ -16,6 +16,11 @@ NEGLIGIBLE = 0.147  # of Cliff's delta: Romano et al., 2006
 LARGE = 0.474
 OTHER_SHAPE = 0.1  # Kolmogorov–Smirnov distance from which shapes differ visibly
 SIGNIFICANT = 0.05
+WEAK_ASSOCIATION, STRONG_ASSOCIATION = 0.1, 0.3  # of Cramér's V: small and medium, Cohen, 1988
+TESTABLE = 5.0  # records expected of a value on each side; rarer ones are tested as one
+EMPTY_SHARE = 1e-4  # what the population stability index takes for a share of nothing
+MEDIANS = 256  # equally likely medians of each side
+AT_ONCE = 32_768  # ranks worked on together: as many as stay in the processor's cache
 
 Verdict = Literal[
     "no values",
@@ -27,19 +32,32 @@ Verdict = Literal[
     "clearly lower",
     "clearly higher",
     "different shape",
+    "different",
+    "clearly different",
 ]
+
+
+@dataclass(frozen=True)
+class Change:
+    """By how much something differs from the baseline, in its own unit, with its 95% interval."""
+
+    by: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Drift:
     """How one sample differs from its baseline.
 
+    mean_change: with Welch's interval, NaN for one value. median_change: with a bootstrap interval.
     ks: Kolmogorov–Smirnov distance, the largest gap between the two distribution functions.
     p: its asymptotic two-sided p-value, not corrected.
     effect: Cliff's delta, from −1 (every value lower than every baseline value) to 1.
     effect_low, effect_high: its 95% interval.
     median, baseline_median: the middle values.
     jensen_shannon: divergence in bits over the histogram's bars, 0 to 1.
+    psi: population stability index over the baseline's tenths; 0 for equal shares, no upper end.
     All NaN where a side has no values.
     """
 
@@ -49,12 +67,18 @@ class Drift:
     baseline_mean: float
     median: float
     baseline_median: float
+    mean_change: Change
+    median_change: Change
     ks: float
     p: float
     effect: float
     effect_low: float
     effect_high: float
     jensen_shannon: float
+    psi: float
+
+
+NO_CHANGE = Change(math.nan, math.nan, math.nan)
 
 
 def compare(
@@ -65,7 +89,8 @@ def compare(
     mean, baseline_mean = (float(v.mean()) if len(v) else math.nan for v in (values, baseline))
     median, baseline_median = (_middle(values), _middle(baseline))
     if not n or not m:
-        return Drift(n, m, mean, baseline_mean, median, baseline_median, *[math.nan] * 6)
+        changes = (NO_CHANGE, NO_CHANGE)
+        return Drift(n, m, mean, baseline_mean, median, baseline_median, *changes, *[math.nan] * 7)
     distance, delta, error = _rank_statistics(values, baseline)
     low, high = _delta_interval(delta, error, min(n, m))
     return Drift(
@@ -81,7 +106,47 @@ def compare(
         effect_low=low,
         effect_high=high,
         jensen_shannon=jensen_shannon(bars, baseline_bars),
+        psi=stability_index(values, baseline),
+        mean_change=_mean_change(values, baseline, mean - baseline_mean),
+        median_change=_median_change(values, baseline, median - baseline_median),
     )
+
+
+def _mean_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
+    """Source: Welch, The generalization of Student's problem, 1947."""
+    if min(len(values), len(baseline)) < 2:
+        return Change(by, math.nan, math.nan)
+    errors = [float(side.var(ddof=1)) / len(side) for side in (values, baseline)]
+    if not sum(errors):
+        return Change(by, by, by)
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(side) - 1) for error, side in zip(errors, (values, baseline), strict=True)
+    )
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(errors))
+    return Change(by, by - half, by + half)
+
+
+def _median_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
+    """The percentile interval of the bootstrap, worked out instead of drawn.
+
+    Source: Efron, Bootstrap methods: another look at the jackknife, 1979, section 3.
+    """
+    changes = np.subtract.outer(_likely_medians(values), _likely_medians(baseline)).ravel()
+    tail = round(len(changes) * 0.025)
+    ordered = np.partition(changes, [tail, len(changes) - 1 - tail])
+    low, high = float(ordered[tail]), float(ordered[-1 - tail])
+    return Change(by, min(low, by), max(high, by))
+
+
+def _likely_medians(ascending: np.ndarray) -> np.ndarray:
+    """Medians of resamples, equally likely, ascending, shape (MEDIANS,).
+
+    A resample's median is the value whose rank, as a share of all, has a beta distribution.
+    """
+    count = len(ascending)
+    shares = betaincinv((count + 1) / 2, (count + 1) / 2, (np.arange(MEDIANS) + 0.5) / MEDIANS)
+    medians: np.ndarray = ascending[np.minimum((shares * count).astype(int), count - 1)]
+    return medians
 
 
 def _middle(ascending: np.ndarray) -> float:
@@ -103,28 +168,43 @@ def _rank_statistics(values: np.ndarray, baseline: np.ndarray) -> tuple[float, f
     swapped = len(values) < len(baseline)
     long, short = (baseline, values) if swapped else (values, baseline)
     n, m = len(long), len(short)
-    starts = np.flatnonzero(np.append(True, short[1:] != short[:-1]))
-    distinct, counts = short[starts], np.diff(starts, append=m)  # (k,), (k,)
-    below = np.searchsorted(long, distinct, side="left")  # (k,) of `long` strictly below
-    upto = below.copy()
-    tied = np.flatnonzero(below < n)
-    tied = tied[long[below[tied]] == distinct[tied]]
-    upto[tied] = np.searchsorted(long, distinct[tied], side="right")
-    through = counts.cumsum()  # (k,) of `short` up to each distinct value
-    gaps = np.concatenate([upto / n - through / m, below / n - (through - counts) / m])
-    placement = (below + upto) / (2 * n)  # share of `long` under each value, ties half
-    area = float(np.average(placement, weights=counts))
-    short_variance = float(np.average((placement - area) ** 2, weights=counts)) * m / max(m - 1, 1)
-    # values of `long`: equal to a distinct value, or strictly between two of them
-    ties = upto - below
-    between = np.diff(np.concatenate([[0], np.ravel([below, upto], order="F"), [n]]))[::2]
-    above = np.concatenate([[1.0], 1 - through / m])  # share of `short` over each gap
-    spread = float((between * (above - area) ** 2).sum())
-    spread += float((ties * (1 - (through - counts / 2) / m - area) ** 2).sum())
-    long_variance = spread / max(n - 1, 1)
-    error = 2 * math.sqrt(short_variance / m + long_variance / n)
+    starts = np.flatnonzero(np.append(True, short[1:] != short[:-1]))  # (k,) distinct values
+    ends = np.append(starts[1:], m)
+    pieces = [
+        (starts[i : i + AT_ONCE], ends[i : i + AT_ONCE]) for i in range(0, len(starts), AT_ONCE)
+    ]
+    ranks = []  # of `long`, for each distinct value: those strictly below it, and those up to it
+    distance, ranked = 0.0, 0
+    for before, through in pieces:
+        below, upto = _ranks(long, short[before])
+        ranks.append((below, upto))
+        for mine, others in ((upto, through), (below, before)):
+            distance = max(distance, float(np.abs(mine / n - others / m).max()))
+        ranked += int(((below + upto) * (through - before)).sum())
+    area = ranked / (2 * n * m)  # mean share of `long` under a value, ties half
+    short_spread, long_spread, last = 0.0, 0.0, 0
+    for (before, through), (below, upto) in zip(pieces, ranks, strict=True):
+        placement = (below + upto) / (2 * n) - area
+        short_spread += float(((through - before) * placement**2).sum())
+        # values of `long`: equal to a distinct value, or strictly between two of them
+        level = 1 - (before + through) / (2 * m) - area
+        between = below - np.append(last, upto[:-1])
+        long_spread += float(((upto - below) * level**2).sum())
+        long_spread += float((between * (1 - before / m - area) ** 2).sum())
+        last = int(upto[-1])
+    long_spread += (n - last) * area**2
+    error = 2 * math.sqrt(short_spread / max(m - 1, 1) / m + long_spread / max(n - 1, 1) / n)
     higher = 2 * area - 1  # of the shorter sample over the longer one
-    return float(np.abs(gaps).max()), higher if swapped else -higher, error
+    return distance, higher if swapped else -higher, error
+
+
+def _ranks(ascending: np.ndarray, distinct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many of `ascending` are strictly below each of these values, and how many up to it."""
+    below = np.searchsorted(ascending, distinct, side="left")
+    upto = below.copy()
+    tied = np.flatnonzero(ascending[np.minimum(below, len(ascending) - 1)] == distinct)
+    upto[tied] = np.searchsorted(ascending, distinct[tied], side="right")
+    return below, upto
 
 
 def _delta_interval(delta: float, error: float, few: int) -> tuple[float, float]:
@@ -158,6 +238,88 @@ def jensen_shannon(counts: np.ndarray, baseline_counts: np.ndarray) -> float:
         return float((share[held] * np.log2(share[held] / mixture[held])).sum())
 
     return (divergence(p) + divergence(q)) / 2
+
+
+def stability_index(values: np.ndarray, baseline: np.ndarray) -> float:
+    """Population stability index of ascending values over the tenths of a baseline's.
+
+    A value that several tenths end at is a bin of its own. A bin that is empty on one side counts
+    as EMPTY_SHARE there. Source: Siddiqi, Credit risk scorecards, 2006; it is Jeffreys'
+    divergence in nats, over bins.
+    """
+    ends = baseline[np.arange(1, 10) * len(baseline) // 10]
+    edges, repeats = np.unique(ends, return_counts=True)
+    p, q = (
+        np.diff(
+            np.sort(
+                np.concatenate(
+                    [
+                        [0, len(side)],
+                        np.searchsorted(side, edges, side="left"),
+                        np.searchsorted(side, edges[repeats > 1], side="right"),
+                    ]
+                )
+            )
+        )
+        / len(side)
+        for side in (values, baseline)
+    )
+    filled = (p > 0) | (q > 0)
+    p, q = (np.where(share > 0, share, EMPTY_SHARE)[filled] for share in (p, q))
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+@dataclass(frozen=True)
+class Association:
+    """How the values of a category differ from the baseline's.
+
+    chi_square: Pearson's statistic, of so many degrees of freedom; p: its p-value, not corrected.
+    cramers_v: the size of the difference, from 0 to 1. NaN where there is nothing to test.
+    """
+
+    chi_square: float
+    freedom: int
+    p: float
+    cramers_v: float
+
+
+def associate(counts: np.ndarray, baseline_counts: np.ndarray) -> Association:
+    """Test the counts of each value of a category, shapes (values,), for a difference.
+
+    Values of which fewer than TESTABLE records would be expected on a side are one value, with the
+    next rarest where they are too few together.
+    Sources: Pearson, 1900; Cramér, Mathematical methods of statistics, 1946.
+    """
+    table = np.array([counts, baseline_counts], dtype=float)  # (2, values)
+    sides = table.sum(axis=1, keepdims=True)
+    if not sides.all():
+        return Association(math.nan, 0, math.nan, math.nan)
+    table = table[:, np.argsort(table.sum(axis=0))]  # the rarest value first
+    totals = table.sum(axis=0)
+    enough = TESTABLE * sides.sum() / sides.min()
+    pooled_count = max((totals < enough).sum(), np.searchsorted(totals.cumsum(), enough) + 1)
+    rare = table[:, :pooled_count].sum(axis=1)
+    pooled = np.column_stack([rare, table[:, pooled_count:]])
+    freedom = pooled.shape[1] - 1
+    if not freedom:
+        return Association(math.nan, 0, math.nan, math.nan)
+    expected = sides * pooled.sum(axis=0) / sides.sum()
+    statistic = float(((pooled - expected) ** 2 / expected).sum())
+    size = math.sqrt(statistic / float(sides.sum()))
+    return Association(statistic, freedom, float(chdtrc(freedom, statistic)), size)
+
+
+def association_verdict(found: Association, few: int, corrected_p: float) -> Verdict:
+    """The comparison of a category in words; few: records of the smaller side."""
+    if not few:
+        return "no values"
+    if few < ENOUGH or math.isnan(corrected_p):
+        return "too few to say"
+    if corrected_p >= SIGNIFICANT:
+        return "no clear difference"
+    if found.cramers_v < WEAK_ASSOCIATION:
+        return "no difference to speak of"
+    return "clearly different" if found.cramers_v >= STRONG_ASSOCIATION else "different"
 
 
 def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:

@@ -187,7 +187,8 @@ class Log:
         except AlreadyExistsError:
             return False
         except (BaseError, OSError, ValueError) as error:
-            raise LogError(_sentence(f"{self.uri}/{key}", error)) from error
+            told = _sentence(f"{self.uri}/{key}", error)
+            raise LogError(told.replace(" cannot be read", " cannot be written")) from error
         return True
 
     def remove(self, key: str) -> None:

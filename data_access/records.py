@@ -32,6 +32,7 @@ MAX_TAGS = 1_000
 REQUIRED = ("record_key", "timestamp", "environment")
 GROUPS = ("inputs", "outputs", "feedback", "tags")
 NO_OBJECT = "not a JSON object"
+ANNOTATIONS = "annotations/"
 
 
 def _utc(moment: datetime) -> datetime:
@@ -88,6 +89,22 @@ class Prediction(BaseModel):
     tags: Annotated[dict[str, Any], Field(max_length=MAX_TAGS)] = {}
 
 
+class Annotation(BaseModel):
+    """How something that people keep beside the records is from now on, such as a saved selection.
+
+    kind: what it is; name: which one of its kind. Of the events of one kind and name the newest
+    counts. payload: all that it consists of; None where it is removed.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    annotation_key: Key
+    timestamp: Moment
+    kind: Label
+    name: Label
+    payload: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True)
 class Quarantined:
     """Something in the log that is not an event: which line (from 1), why, and how it begins."""
@@ -103,6 +120,7 @@ class Contents:
 
     predictions: list[tuple[int, Prediction]] = field(default_factory=list)
     feedback: list[tuple[int, Feedback]] = field(default_factory=list)
+    annotations: list[tuple[int, Annotation]] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
 
 
@@ -138,6 +156,16 @@ FEEDBACK_SCHEMA = pa.schema(
         ("comment", pa.string()),
     ]
 )
+ANNOTATION_SCHEMA = pa.schema(
+    [
+        ("object_key", pa.string()),
+        ("annotation_key", pa.string()),
+        ("timestamp", pa.timestamp("us")),
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("payload", pa.string()),
+    ]
+)
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("object_key", pa.string()),
@@ -163,10 +191,10 @@ def is_compacted(key: str) -> bool:
 def read_object(key: str, body: bytes) -> Contents:
     """Events of one object: JSON, JSON lines or Parquet, gzipped or not, by what its bytes are.
 
-    The first folder of the key says what they are: `predictions/` or `feedback/`.
+    The first folder of the key says what they are: `predictions/`, `feedback/`, `annotations/`.
     Never raises: what cannot be read is in `quarantined`.
     """
-    kind = "predictions" if key.startswith("predictions/") else "feedback"
+    kind = key.partition("/")[0]
     contents = Contents()
     try:
         for line, event in _events(unpacked(body), contents):
@@ -196,7 +224,7 @@ def read_rows(kind: str, rows: Iterable[tuple[int, dict[str, Any]]]) -> Contents
 
 
 def _add(kind: str, contents: Contents, line: int, event: dict[str, Any]) -> None:
-    add = _add_prediction if kind == "predictions" else _add_feedback
+    add = {"predictions": _add_prediction, "annotations": _add_annotation}.get(kind, _add_feedback)
     try:
         add(contents, line, event)
     except (ValidationError, ValueError, TypeError, RecursionError) as error:
@@ -294,7 +322,7 @@ def _add_prediction(contents: Contents, line: int, event: dict[str, Any]) -> Non
         else:
             tags[name.removeprefix("tags.")] = value
     prediction = Prediction(**known, tags=tags)
-    _tags_json(tags).encode()
+    _json(tags).encode()
     feedback = None
     if said.keys() & {"flag", "ground_truth_string", "comment"}:
         logged: dict[str, Any] = {
@@ -316,14 +344,20 @@ def _add_feedback(contents: Contents, line: int, event: dict[str, Any]) -> None:
     contents.feedback.append((line, Feedback(**said)))
 
 
+def _add_annotation(contents: Contents, line: int, event: dict[str, Any]) -> None:
+    annotation = Annotation(**event)
+    _json(annotation.payload).encode()
+    contents.annotations.append((line, annotation))
+
+
 PREDICTION_FIELDS = {
     field.alias or name for name, field in Prediction.model_fields.items() if name != "tags"
 }
 
 
-def _tags_json(tags: dict[str, Any]) -> str:
+def _json(held: dict[str, Any] | None) -> str:
     """Raises ValueError for infinities and NaN, which JSON does not have."""
-    return json.dumps(tags, allow_nan=False, default=str, ensure_ascii=False)
+    return json.dumps(held, allow_nan=False, default=str, ensure_ascii=False)
 
 
 def _written(event: Any) -> str:
@@ -362,7 +396,7 @@ def prediction_table(rows: list[tuple[str, int, Prediction]]) -> pa.Table:
             row.image,
             row.output_text,
             row.confidence,
-            _tags_json(row.tags),
+            _json(row.tags),
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
@@ -388,6 +422,21 @@ def feedback_table(rows: list[tuple[str, int, Feedback]]) -> pa.Table:
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     return pa.table(columns, schema=FEEDBACK_SCHEMA)
+
+
+def annotation_table(rows: list[tuple[str, Annotation]]) -> pa.Table:
+    """(object key, annotation) rows as an Arrow table of ANNOTATION_SCHEMA."""
+    return pa.table(
+        [
+            [key for key, _ in rows],
+            [row.annotation_key for _, row in rows],
+            [row.timestamp.replace(tzinfo=None) for _, row in rows],
+            [row.kind for _, row in rows],
+            [row.name for _, row in rows],
+            [None if row.payload is None else _json(row.payload) for _, row in rows],
+        ],
+        schema=ANNOTATION_SCHEMA,
+    )
 
 
 def quarantine_table(rows: list[tuple[str, Quarantined]]) -> pa.Table:

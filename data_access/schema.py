@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data_access.records import Feedback, Prediction
+from data_access.records import Annotation, Feedback, Prediction
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schema"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,7 +53,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "properties": properties,
         "required": [name for name, row in Prediction.model_fields.items() if row.is_required()],
     }
-    return {"prediction.json": prediction, "feedback.json": feedback}
+    annotation = {
+        "$schema": DRAFT,
+        "title": "Annotation",
+        "description": "How something that people keep beside the records is from now on. Of the "
+        "events of one kind and name the newest counts; without a payload, the thing is removed.",
+        "type": "object",
+        "properties": _plain(Annotation),
+        "required": [name for name, row in Annotation.model_fields.items() if row.is_required()],
+    }
+    return {"prediction.json": prediction, "feedback.json": feedback, "annotation.json": annotation}
 
 
 def _plain(model: type[BaseModel]) -> dict[str, Any]:

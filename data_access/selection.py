@@ -20,7 +20,7 @@ NO_FLAG = "-"  # no words: an application may have a flag of any name
 MISSING = "none"
 # of the dashboard's address, beside filters
 PAGE_PARAMETERS = (
-    "baseline", "record", "sort", "order", "page", "view", "bucket", "measure",
+    "baseline", "record", "sort", "order", "page", "view", "bucket", "measure", "columns",
     "of", "reader", "take", "tried", "kind", "sheet",
 )  # fmt: skip
 DAY = timedelta(days=1)

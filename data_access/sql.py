@@ -11,6 +11,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def json_pointer(name: str) -> str:
+    """One step into a JSON object (RFC 6901)."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def literal(text: str) -> str:
     """A name of our own as an SQL string."""
     return "'" + text.replace("'", "''") + "'"

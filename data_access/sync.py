@@ -27,11 +27,17 @@ from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log, LogObject, is_pla
 from data_access.progress import Progress, silent
 from data_access.projections import IMAGE, TEXT, TRUTH, Computed, Projection, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
-from data_access.records import MAX_OBJECT_BYTES, Quarantined, is_compacted, quarantine_table
+from data_access.records import (
+    ANNOTATIONS,
+    MAX_OBJECT_BYTES,
+    Quarantined,
+    is_compacted,
+    quarantine_table,
+)
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
-PREFIXES = ("predictions/", "feedback/", "projections/")
+PREFIXES = ("predictions/", "feedback/", "projections/", ANNOTATIONS)
 FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -42,9 +48,13 @@ DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
 REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
+ADDED_SECONDS = 2.0  # how long one who has added an object waits for a sync to end
 TEXTS_AT_ONCE = 5_000
 IMAGES_AT_ONCE = 256
 
+FROM_OBJECTS = (
+    "records", "feedback", "annotations", "quarantine", "shadowed", "covered", "scores",
+)  # fmt: skip
 HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
 
 REHOME = """
@@ -114,6 +124,25 @@ def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncRep
             cursor.execute("delete from meta where name = 'synced'")
             cursor.execute("insert into meta values ('synced', ?)", [datetime.now(UTC).isoformat()])
     return report
+
+
+def read_added(log: Log, warehouse: Warehouse, key: str) -> bool:
+    """Read one object that was just added, so that its writer sees it at once.
+
+    False where that has to be left to the next sync: another one is at work, or the object
+    cannot be had.
+    """
+    if not warehouse.writing.acquire(timeout=ADDED_SECONDS):
+        return False
+    try:
+        body, e_tag = log.get_tagged(key)
+        found = LogObject(key, e_tag, len(body), datetime.now(UTC).replace(tzinfo=None))
+        _store(warehouse, [_parse([(found, body)])], SyncReport())
+    except LogError:
+        return False
+    finally:
+        warehouse.writing.release()
+    return True
 
 
 def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
@@ -300,6 +329,7 @@ def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> N
     feedback = pa.concat_tables([held.events.feedback for held in read])
     quarantined = pa.concat_tables([held.events.quarantined for held in read])
     scores = pa.concat_tables([held.events.scores for held in read])
+    annotations = pa.concat_tables([held.events.annotations for held in read])
     with warehouse.transaction() as cursor:
         _forget(cursor, [found.key for found in objects])
         _insert(cursor, "scores", scores)
@@ -307,7 +337,9 @@ def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> N
         _insert(cursor, "feedback", feedback)
         _insert(cursor, "quarantine", quarantined)
         _insert(cursor, "covered", pa.concat_tables([held.events.covered for held in read]))
-        _insert(cursor, "objects", _object_table(objects, [predictions, feedback, scores]))
+        _insert(cursor, "annotations", annotations)
+        held_rows = [predictions, feedback, scores, annotations]
+        _insert(cursor, "objects", _object_table(objects, held_rows))
         _touch(cursor, feedback)
         _rescore(cursor, feedback)
         warehouse.insert_predictions(cursor, predictions)
@@ -353,7 +385,7 @@ def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
         "delete from objects where key in (from gone) or key in "
         "(select object_key from shadowed semi join lost using (record_key))"
     )
-    for table in ("records", "feedback", "quarantine", "shadowed", "covered", "scores"):
+    for table in FROM_OBJECTS:
         cursor.execute(f"delete from {table} where object_key in (from gone)")
 
 

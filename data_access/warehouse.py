@@ -8,7 +8,8 @@ the objects whose prediction gave way to another one: they are read again should
 projections could not be computed of a record's text (`scored` is its key) or of an image (its
 name), as long as these have scores. Of each record `object_key`, `origin` and `line` say where it
 came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
-which report stands for that image.
+which report stands for that image. `annotations` has every event of what people keep beside the
+records.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ from data_access.errors import WarehouseError
 from data_access.projections import Table
 from data_access.sql import literal, quoted
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -75,6 +76,14 @@ create table if not exists feedback (
     "user" varchar,
     ground_truth_string varchar,
     comment varchar
+);
+create table if not exists annotations (
+    object_key varchar,
+    annotation_key varchar,
+    timestamp timestamp,
+    kind varchar,
+    name varchar,
+    payload varchar
 );
 create table if not exists quarantine (
     object_key varchar,

@@ -25,7 +25,7 @@ from PIL import Image
 
 from data_access.errors import LogError
 from data_access.log import Log
-from data_access.records import Feedback, Prediction, read_object
+from data_access.records import ANNOTATIONS, Annotation, Feedback, Prediction, read_object
 
 EVENT = ".event"
 UNFINISHED = ".unfinished"
@@ -46,34 +46,36 @@ SIGNATURES = (
 _logger = logging.getLogger(__name__)
 
 
-def to_json(event: Prediction | Feedback) -> bytes:
+def to_json(event: Prediction | Feedback | Annotation) -> bytes:
     """One event as docs/log.md shows it; `read_object` makes the same event of it.
 
     Raises LogError where it would not: a tag that is no JSON, a text with half a character.
     """
+    kinds = {Prediction: "predictions/", Feedback: "feedback/", Annotation: ANNOTATIONS}
     written: dict[str, Any] = {}
     for name, value in event.model_dump(by_alias=True).items():
         group, _, inner = name.partition(".")
         if inner and value is not None:
             written.setdefault(group, {})[inner] = value
-        elif value is not None and value != {}:
+        elif value is not None and (name, value) != ("tags", {}):
             written[name] = value
     written["timestamp"] = event.timestamp.isoformat().replace("+00:00", "Z")
-    prefix = "predictions/" if isinstance(event, Prediction) else "feedback/"
     try:
         body = json.dumps(written, allow_nan=False, ensure_ascii=False, default=str).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise LogError(f"The event cannot be written: {error}.", passing=False) from error
-    for found in read_object(prefix, body).quarantined:
+    for found in read_object(kinds[type(event)], body).quarantined:
         raise LogError(f"The event cannot be written: {found.reason}.", passing=False)
     return body
 
 
-def object_key(event: Prediction | Feedback, folder: str | None = None) -> str:
+def object_key(event: Prediction | Feedback | Annotation, folder: str | None = None) -> str:
     """Where an event is kept: by its day (or a folder) and its own key, so that it is kept once."""
     folder = folder or f"date={event.timestamp:%Y-%m-%d}"
     if isinstance(event, Prediction):
         return f"predictions/{folder}/{_safe(event.record_key)}.json"
+    if isinstance(event, Annotation):
+        return f"{ANNOTATIONS}{folder}/{_safe(event.annotation_key)}.json"
     return f"feedback/{folder}/{_safe(event.feedback_key)}.json"
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import cards, controls, frame, toxicity, words
+from pages.parts import cards, controls, frame, tables, toxicity, words
 
 FIRST = 2  # entropy and image mean come first, then what differs most
 
@@ -22,6 +22,7 @@ if not queries.coverage(warehouse, selection).served:
 compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 table = queries.drift_table(compared)
 different = table[table["verdict"].isin(queries.DIFFERENT)]
+few = int((table["verdict"] == "too few to say").sum())
 labels = [
     f"{warehouse.projections[name].label} is {verdict}"
     for name, verdict in different[["projection", "verdict"]].head(3).itertuples(index=False)
@@ -29,12 +30,18 @@ labels = [
 st.markdown(
     f"**{len(different)} of {len(table)}** projections differ from {against}"
     + (f"; most of all, {', '.join(labels)}." if labels else ".")
+    + (f" Of {few}, there are too few values to say." if few else "")
 )
 st.caption(
-    f"Blue: the selection. Grey: {against}. Both as shares of their own records, in the "
-    "same bars; the outermost bars hold everything beyond. Drag over a chart to keep only those "
-    "bars."
+    f"Blue: {words.plain(baseline.compared_label)}. Grey: {against}. Both as shares of their own "
+    "records, in the same bars; the outermost bars hold everything beyond. Drag over a chart to "
+    "keep only those bars."
 )
+if shared := queries.shared_records(warehouse, baseline):
+    st.info(
+        f"{words.count(shared, 'record')} are on both sides, so this shows less than there is "
+        "to see: compare with records of another time, version or place."
+    )
 if len(selection.ranges):
     shown = queries.coverage(warehouse, selection).served
     controls.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
@@ -57,13 +64,33 @@ if unscored:
     st.caption(" · ".join(unscored))
 
 st.subheader("Drift table")
-st.caption(
-    "Effect: Cliff's delta, from −1 (every value lower than every baseline value) to 1, with its "
-    "95% interval. KS: Kolmogorov–Smirnov distance. JS: Jensen–Shannon divergence in bits. "
-    "p: of KS, corrected for the number of projections (Benjamini–Hochberg)."
+st.caption("Every number by which the two differ. What a column means is on its header.")
+columns = controls.choice(
+    "columns",
+    "Columns",
+    list(tables.COLUMNS),
+    lambda name: {"main": "the main ones", "all": "all of them"}[name],
 )
-cards.drift_table(table, warehouse.projections)
-toxicity.caption(warehouse.score_sources())
+tables.drift(table, warehouse.projections, columns)
 st.download_button(
     "Download as CSV", safe_csv(table), "drift.csv", "text/csv", icon=":material/download:"
 )
+toxicity.caption(warehouse.score_sources())
+
+st.subheader("Categories")
+categories = queries.category_table(
+    queries.category_pairs(warehouse, baseline.compared, baseline.selection)
+)
+if categories.empty:
+    st.caption("No flag, version or tag has more than one value here.")
+else:
+    st.caption("Flag, version and tags, each with the value whose share differs most.")
+    tables.categories(categories)
+    st.download_button(
+        "Download as CSV",
+        safe_csv(categories),
+        "categories.csv",
+        "text/csv",
+        icon=":material/download:",
+        key="categories-csv",
+    )

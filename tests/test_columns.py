@@ -15,6 +15,7 @@ from data_access import columns
 from data_access.columns import Events, read_objects
 from data_access.records import (
     COVERED_SCHEMA,
+    annotation_table,
     feedback_table,
     prediction_table,
     quarantine_table,
@@ -34,6 +35,7 @@ def by_rows(objects: Objects) -> Events:
         quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
         COVERED_SCHEMA.empty_table(),
         SCORES_SCHEMA.empty_table(),
+        annotation_table([(key, row) for key, held in read for _, row in held.annotations]),
     )
 
 
@@ -42,6 +44,7 @@ def comparable(events: Events) -> dict[str, list[str]]:
         "predictions": events.predictions.to_pylist(),
         "feedback": events.feedback.to_pylist(),
         "quarantined": events.quarantined.to_pylist(),
+        "annotations": events.annotations.to_pylist(),
     }
     for row in tables["predictions"]:
         row["tags"] = sorted(json.loads(row["tags"]).items())
@@ -294,5 +297,5 @@ def test_many_shapes_and_long_objects_are_cut_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_nothing_is_nothing() -> None:
-    assert comparable(read_objects([])) == {"predictions": [], "feedback": [], "quarantined": []}
+    assert not any(comparable(read_objects([])).values())
     assert_same([("predictions/1", b""), ("feedback/1", b"\n\n")])

@@ -64,6 +64,7 @@ def test_every_filter_is_in_the_help_of_export() -> None:
         "requirements.txt",
         "requirements-capture.txt",
         "requirements-ray.txt",
+        "requirements-benchmarks.txt",
         "requirements-dev.txt",
         "toxicity_model/requirements.txt",
     ],

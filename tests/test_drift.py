@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 import scipy.stats
+import statsmodels.stats.api as sms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,10 +114,144 @@ def test_jensen_shannon_of_nothing_is_no_number() -> None:
     assert math.isnan(drift.jensen_shannon(np.array([0, 0]), np.array([1, 2])))
 
 
+@pytest.mark.filterwarnings("ignore:Precision loss")  # scipy's, of constants
+@every_pair
+def test_change_of_means_is_welchs(values: np.ndarray, baseline: np.ndarray) -> None:
+    found = compare(values, baseline).mean_change
+    assert found.by == pytest.approx(values.mean() - baseline.mean())
+    if min(len(values), len(baseline)) < 2:
+        assert math.isnan(found.low) and math.isnan(found.high)
+    elif not values.var() and not baseline.var():
+        assert (found.low, found.high) == (found.by, found.by)
+    else:
+        sides = sms.CompareMeans(sms.DescrStatsW(values), sms.DescrStatsW(baseline))
+        expected = sides.tconfint_diff(usevar="unequal")
+        assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
+        scipys = scipy.stats.ttest_ind(values, baseline, equal_var=False).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((scipys.low, scipys.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_change_of_medians_is_that_of_scipys_bootstrap(odd: int) -> None:
+    values, baseline = RANDOM.gamma(2, 1, 400 + odd), RANDOM.gamma(2, 1.3, 300 + odd)
+    found = compare(values, baseline).median_change
+    expected = scipy.stats.bootstrap(
+        (values, baseline),
+        lambda a, b, axis: np.median(a, axis=axis) - np.median(b, axis=axis),
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert found.by == pytest.approx(np.median(values) - np.median(baseline))
+    width = expected.high - expected.low
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=width / 20)
+
+
+@pytest.mark.parametrize("size", [10, 35, 200])
+def test_the_interval_of_medians_covers_the_true_change_about_95_times_in_100(size: int) -> None:
+    random = np.random.default_rng(size)
+    held = 0
+    for _ in range(300):
+        found = compare(random.exponential(2, size), random.exponential(1, 60)).median_change
+        held += found.low <= math.log(2) <= found.high
+    assert 0.91 <= held / 300 <= 0.99
+
+
+@given(samples, samples)
+def test_intervals_hold_what_they_are_of(values: np.ndarray, baseline: np.ndarray) -> None:
+    found = compare(values, baseline)
+    assert found.median_change.low <= found.median_change.by <= found.median_change.high
+    assert found.median_change.by == np.median(values) - np.median(baseline)
+    turned = compare(baseline, values).median_change
+    assert (turned.low, turned.high) == (-found.median_change.high, -found.median_change.low)
+
+
+def jeffreys(values: np.ndarray, baseline: np.ndarray) -> float:
+    """Both relative entropies over the tenths of the baseline, which has no ties and no gaps."""
+    edges = np.sort(baseline)[[len(baseline) * k // 10 for k in range(1, 10)]]
+    p, q = (
+        np.bincount(np.searchsorted(edges, side, side="right"), minlength=10) / len(side)
+        for side in (values, baseline)
+    )
+    return float(scipy.stats.entropy(p, q) + scipy.stats.entropy(q, p))
+
+
+def test_stability_index_is_both_relative_entropies_over_tenths() -> None:
+    values, baseline = RANDOM.normal(0, 1, 5000), RANDOM.normal(0.3, 1, 3333)
+    assert compare(values, baseline).psi == pytest.approx(jeffreys(values, baseline), abs=1e-12)
+
+
+def test_stability_index_knows_values_above_and_below_a_constant_baseline() -> None:
+    constant = np.full(50, 3.0)
+    assert compare(constant, constant).psi == 0
+    gone = (1 - 1e-4) * math.log(1 / 1e-4)
+    for other in (2.0, 4.0):
+        assert compare(np.full(40, other), constant).psi == pytest.approx(2 * gone)
+
+
+@given(samples, samples)
+def test_stability_index_is_never_negative(values: np.ndarray, baseline: np.ndarray) -> None:
+    assert compare(values, baseline).psi >= 0
+    assert compare(values, values).psi == 0
+
+
+def pooled(table: np.ndarray) -> np.ndarray:
+    """The columns, rare ones put together one by one."""
+    enough = drift.TESTABLE * table.sum() / table.sum(axis=1).min()
+    columns = sorted(table.T.tolist(), key=sum)
+    while len(columns) > 1 and min(sum(columns[0]), sum(columns[1])) < enough:
+        rarest, following, *rest = columns
+        columns = [[rarest[0] + following[0], rarest[1] + following[1]], *rest]
+    return np.array(columns).T
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=2, max_size=8))
+def test_association_is_scipys_and_statsmodels(pairs: list[tuple[int, int]]) -> None:
+    table = np.array(pairs).T  # (2, values)
+    found = drift.associate(table[0], table[1])
+    if not table.sum(axis=1).all():
+        assert math.isnan(found.p)
+        return
+    tested = pooled(table)
+    if tested.shape[1] < 2:
+        assert math.isnan(found.p)
+        return
+    scipys = scipy.stats.chi2_contingency(tested, correction=False)
+    assert found.chi_square == pytest.approx(scipys.statistic)
+    assert found.freedom == scipys.dof
+    assert found.p == pytest.approx(scipys.pvalue, abs=1e-12)
+    statsmodels = sms.Table(tested, shift_zeros=False).test_nominal_association()
+    assert found.p == pytest.approx(statsmodels.pvalue, abs=1e-12)
+    cramers_v = scipy.stats.contingency.association(tested, method="cramer")
+    assert found.cramers_v == pytest.approx(cramers_v, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("found", "few", "p", "verdict"),
+    [
+        (drift.Association(9.0, 1, 0.01, 0.5), 0, 0.01, "no values"),
+        (drift.Association(9.0, 1, 0.01, 0.5), 29, 0.01, "too few to say"),
+        (drift.Association(9.0, 1, 0.01, 0.3), 30, 0.01, "clearly different"),
+        (drift.Association(9.0, 1, 0.01, 0.29), 30, 0.01, "different"),
+        (drift.Association(9.0, 1, 0.01, 0.09), 30, 0.01, "no difference to speak of"),
+        (drift.Association(9.0, 1, 0.01, 0.09), 30, 0.05, "no clear difference"),
+        (
+            drift.Association(math.nan, 0, math.nan, math.nan),
+            30,
+            math.nan,
+            "too few to say",
+        ),
+    ],
+)
+def test_verdicts_of_categories(found: drift.Association, few: int, p: float, verdict: str) -> None:
+    assert drift.association_verdict(found, few, p) == verdict
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_correction_is_scipys(p_values: list[float]) -> None:
+def test_correction_is_scipys_and_statsmodels(p_values: list[float]) -> None:
     found = drift.benjamini_hochberg(np.array(p_values))
     assert found == pytest.approx(scipy.stats.false_discovery_control(p_values), abs=1e-12)
+    assert found == pytest.approx(sms.multipletests(p_values, method="fdr_bh")[1], abs=1e-12)
 
 
 def test_correction_leaves_out_what_was_not_compared() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -17,7 +18,7 @@ from data_access.api import OpenLog
 from data_access.embedded import EmbeddedServer
 from data_access.log import Log
 from data_access.selection import Selection, parse_selection
-from pages.parts import store
+from pages.parts import store, words
 from tests.samples import (
     RECORDS,
     ROOT,
@@ -33,6 +34,7 @@ from tests.samples import (
 
 PAGES = ("overview", "distributions", "cases", "case", "replay", "data")
 LOW = "entropy(outputs.output_text)=..1.6"
+LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseline in a link
 
 Dashboard = Callable[..., AppTest]
 
@@ -53,7 +55,7 @@ def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashb
         app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
         for pair in filter(None, query.split("&")):
             name, _, value = pair.partition("=")
-            app.query_params[name] = value
+            app.query_params[name] = unquote(value)
         return app.run().switch_page(f"pages/{page}.py").run()
 
     main = sys.modules["__main__"]  # a page run here takes its place
@@ -210,6 +212,8 @@ def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
         "no_such(outputs.output_text)=1..2",
         "images=sometimes",
         "baseline=moon",
+        "baseline=version:' or 1=1 --",
+        "baseline=text=<b>x</b>",
         "environment=' or 1=1 --",
         "text=<script>alert(1)</script>",
         "sort=; drop table records",
@@ -223,7 +227,7 @@ def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
 def test_a_hostile_link_never_breaks_a_page(dashboard: Dashboard, page: str, query: str) -> None:
     app = dashboard(page, SAMPLE, query)
     stands(app)
-    left_out = ("since=", "entropy", "no_such", "images=", "baseline=")
+    left_out = ("since=", "entropy", "no_such", "images=", "baseline=moon", "baseline=version")
     assert bool(app.warning) == query.startswith(left_out)
 
 
@@ -252,6 +256,130 @@ def test_a_preset_is_switched_on_and_off(dashboard: Dashboard) -> None:
     assert app.query_params["polarity(inputs.image)"] == "0.0.."
     app.button(key="preset.dark on light").click().run()
     assert "polarity(inputs.image)" not in app.query_params
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "label"),
+    [
+        ("distributions", "window-before", "the 28 days before 3 Aug 2026"),
+        ("distributions", "unflagged", "what nobody flagged"),
+        ("distributions", "version:v1", "version v1"),
+        *[(page, LOW_TEST, "test · word entropy under 3") for page in ("distributions", "case")],
+        ("overview", LOW_TEST, ""),
+    ],
+)
+def test_every_page_follows_the_baseline(
+    dashboard: Dashboard, page: str, name: str, label: str
+) -> None:
+    app = dashboard(page, SAMPLE, f"environment=prod&baseline={name}")
+    stands(app)
+    assert app.query_params["baseline"] == unquote(name)
+    held = app.selectbox(key="widget.baseline")
+    assert held.value == unquote(name)
+    assert not app.warning
+    if page == "distributions":
+        assert app.header[0].value == f"How it differs from {words.plain(label)}"
+    if page == "case":
+        assert f"Against {words.plain(label)}" in text(app)
+
+
+def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:
+    app = dashboard("distributions", SAMPLE, "environment=prod&baseline=prod")
+    stands(app)
+    assert f"{SERVED} records are on both sides" in text(app)
+
+
+def test_the_drift_table_in_main_and_in_full(dashboard: Dashboard) -> None:
+    app = dashboard("distributions", SAMPLE)
+    short = next(table for table in app.dataframe if "psi" in table.value)
+    app = dashboard("distributions", SAMPLE, "columns=all")
+    stands(app)
+    full = next(table for table in app.dataframe if "psi" in table.value)
+    assert set(short.proto.column_order) < set(full.proto.column_order)
+    assert {"psi", "mean_change_interval", "jensen_shannon"} <= set(full.proto.column_order)
+    shown = next(table.value for table in app.dataframe if "cramers_v" in table.value)
+    assert list(shown["category"]) == ["client", "client_version", "locale", "flag", "version"]
+
+
+def test_a_selection_is_saved_opened_compared_with_and_removed(
+    dashboard: Dashboard, folder_log: Log
+) -> None:
+    events = [prediction(f"k{i}", version="v1" if i < 40 else "v2") for i in range(70)]
+    write(folder_log, "predictions/a.jsonl", *events)
+    name = "<b>Old</b> **one** $x$"
+    app = dashboard("distributions", folder_log.uri, "version=v1")
+    wait_for_sync()
+    save(app, name)
+    stands(app)
+    assert "Saved" in app.success[0].value
+    assert app.text_input(key="widget.name").value == ""
+    app.multiselect(key="widget.version").set_value(["v2"]).run()
+    app.selectbox(key="widget.saved").select(name).run()
+    app.button(key="saved.compare").click().run()
+    stands(app)
+    assert app.query_params["baseline"] == "version=v1"
+    assert app.header[0].value == r"How it differs from “\<b\>Old\</b\> \*\*one\*\* \$x\$”"
+    app.button(key="saved.open").click().run()
+    assert "**40** of 70 records" in text(app)
+    assert "40 records are on both sides" in text(app)
+    app.button(key="saved.remove").click().run()
+    stands(app)
+    assert "Removed" in app.success[0].value
+    assert app.header[0].value == "How it differs from version v1", "the link stays what it was"
+    with pytest.raises(KeyError):
+        app.selectbox(key="widget.saved")
+    assert len(folder_log.list("annotations/")) == 2
+
+
+def save(app: AppTest, name: str) -> None:
+    app.text_input(key="widget.name").set_value(name)
+    next(button for button in app.button if button.label == "Save").click().run()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("", "needs a name"), (" ", "needs a name"), ("x" * 61, "61 characters"), ("LOW", "already")],
+)
+def test_a_name_that_will_not_do_is_told_where_it_was_typed(
+    dashboard: Dashboard, small_log: str, name: str, sentence: str
+) -> None:
+    app = dashboard("cases", small_log)
+    wait_for_sync()
+    save(app, "Low")
+    save(app, name)
+    stands(app)
+    assert not app.success
+    assert sentence in app.warning[0].value
+    assert app.text_input(key="widget.name").value == name, "it can be mended"
+    assert len(Log.open(small_log).list("annotations/")) == 1
+
+
+def test_a_log_that_takes_nothing_says_so(dashboard: Dashboard, small_log: str) -> None:
+    Path(small_log, "annotations").write_text("in the way")
+    app = dashboard("cases", small_log)
+    wait_for_sync()
+    save(app, "Low")
+    stands(app)
+    assert "was not saved" in app.warning[0].value
+    assert "cannot be written" in app.warning[0].value
+    assert "**1** of 1 record" in text(app)
+
+
+def test_a_saved_selection_that_is_not_understood_says_why(
+    dashboard: Dashboard, small_log: str
+) -> None:
+    event = {
+        "annotation_key": "k",
+        "timestamp": "2026-07-06T12:00:00Z",
+        "kind": "selection",
+        "name": "<u>theirs</u>",
+        "payload": {"query": "mine(outputs.output_text)=1..2"},
+    }
+    write(Log.open(small_log), "annotations/a.json", event)
+    app = dashboard("cases", small_log)
+    app.selectbox(key="widget.saved").select("<u>theirs</u>").run()
+    stands(app)
+    assert "cannot open it" in text(app) and "no such projection" in text(app)
 
 
 def test_sorting_and_paging(dashboard: Dashboard, sample_log: OpenLog) -> None:

@@ -3,7 +3,19 @@
 Each returns a small aggregate or one page of rows, and says how much it covers.
 """
 
+from data_access.queries.annotations import SavedSelection, annotations, saved_selections
 from data_access.queries.answers import plain_rows
+from data_access.queries.baselines import (
+    BEFORE,
+    UNFLAGGED,
+    VERSION,
+    Baseline,
+    baseline,
+    baseline_names,
+    selection_baseline,
+    shared_records,
+    usual_baseline,
+)
 from data_access.queries.cases import (
     Case,
     CasesPage,
@@ -14,6 +26,7 @@ from data_access.queries.cases import (
     record_batches,
     sort_names,
 )
+from data_access.queries.categories import CategoryPair, category_pairs, category_table
 from data_access.queries.coverage import Coverage, Status, choices, coverage, flags, status
 from data_access.queries.distributions import (
     DIFFERENT,
@@ -47,13 +60,9 @@ from data_access.queries.holdings import (
 from data_access.queries.replays import Replayable, replay_cases, replay_images, replayable
 from data_access.queries.scoring import known_scores, unscored_text_count, unscored_texts
 from data_access.queries.trends import (
-    BEFORE,
-    Baseline,
     Bucket,
     Move,
     ShareChange,
-    baseline,
-    baseline_names,
     daily_means,
     flag_trend,
     moves,
@@ -62,7 +71,6 @@ from data_access.queries.trends import (
     releases,
     share_changes,
     time_span,
-    usual_baseline,
     window,
     window_before,
 )
@@ -72,10 +80,13 @@ __all__ = [
     "DIFFERENT",
     "NO_PREDICTION",
     "OTHERS",
+    "UNFLAGGED",
+    "VERSION",
     "Baseline",
     "Bucket",
     "Case",
     "CasesPage",
+    "CategoryPair",
     "Coverage",
     "HistogramPair",
     "Move",
@@ -84,13 +95,17 @@ __all__ = [
     "Place",
     "Preset",
     "Replayable",
+    "SavedSelection",
     "Scored",
     "ShareChange",
     "Status",
+    "annotations",
     "baseline",
     "baseline_names",
     "case",
     "cases_page",
+    "category_pairs",
+    "category_table",
     "choices",
     "coverage",
     "daily_means",
@@ -122,8 +137,11 @@ __all__ = [
     "replay_cases",
     "replay_images",
     "replayable",
+    "saved_selections",
     "scored",
+    "selection_baseline",
     "share_changes",
+    "shared_records",
     "sort_names",
     "status",
     "time_span",

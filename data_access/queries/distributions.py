@@ -200,13 +200,20 @@ def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
             "effect_high": [pair.drift.effect_high for pair in pairs],
             "ks": [pair.drift.ks for pair in pairs],
             "jensen_shannon": [pair.drift.jensen_shannon for pair in pairs],
+            "psi": [pair.drift.psi for pair in pairs],
             "p_corrected": [pair.corrected_p for pair in pairs],
             "n": [pair.n for pair in pairs],
             "baseline_n": [pair.baseline_n for pair in pairs],
             "mean": [pair.drift.mean for pair in pairs],
             "baseline_mean": [pair.drift.baseline_mean for pair in pairs],
+            "mean_change": [pair.drift.mean_change.by for pair in pairs],
+            "mean_change_low": [pair.drift.mean_change.low for pair in pairs],
+            "mean_change_high": [pair.drift.mean_change.high for pair in pairs],
             "median": [pair.drift.median for pair in pairs],
             "baseline_median": [pair.drift.baseline_median for pair in pairs],
+            "median_change": [pair.drift.median_change.by for pair in pairs],
+            "median_change_low": [pair.drift.median_change.low for pair in pairs],
+            "median_change_high": [pair.drift.median_change.high for pair in pairs],
         }
     )
     by_effect = table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")

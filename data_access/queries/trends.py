@@ -11,9 +11,9 @@ import pandas as pd
 from data_access import drift
 from data_access.projections import ENTROPY
 from data_access.queries.answers import as_moment, records_of, row_of
-from data_access.queries.coverage import choices, flags
+from data_access.queries.coverage import flags
 from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
-from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source, spoken_moment
+from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
@@ -248,50 +248,6 @@ def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]
         f"select date_trunc('day', timestamp) as day{means} from {selected} group by 1 order by 1",
         params,
     )
-
-
-BEFORE = "window-before"
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What a selection is compared with.
-
-    name: as the URL writes it; label: in English; selection: its records; compared: the part of
-    the asking selection that is compared with it (of all times, the newer half is compared with
-    the older one).
-    """
-
-    name: str
-    label: str
-    selection: Selection
-    compared: Selection
-
-
-def baseline_names(warehouse: Warehouse) -> list[str]:
-    """What can be a baseline: every environment, `test` first, and the window before."""
-    environments = sorted(choices(warehouse, "environment"), key=lambda name: name != "test")
-    return [*environments, BEFORE]
-
-
-def usual_baseline(warehouse: Warehouse, selection: Selection) -> str:
-    """The first that is not the selection's own environment."""
-    names = baseline_names(warehouse)
-    return next(name for name in names if selection.environment != (name,))
-
-
-def baseline(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
-    """The baseline of that name; images count once in it where they do in the selection."""
-    if name != BEFORE:
-        records = Selection(environment=(name,), images=selection.images)
-        return Baseline(name, name, records, selection)
-    recent = recent_window(warehouse, selection)
-    before = window_before(warehouse, recent)
-    if recent.since is None:
-        return Baseline(name, "the window before", before, recent)
-    span = "day" if recent.days == 1 else f"{recent.days} days"
-    label = f"the {span} before {spoken_moment(recent.since)}"
-    return Baseline(name, label, before, recent)
 
 
 @dataclass(frozen=True)

@@ -254,35 +254,6 @@ def histogram(
         )
 
 
-def drift_table(table: pd.DataFrame, projections: Table) -> None:
-    """The drift table with people's words for its columns."""
-    shown = table.assign(
-        projection=[projections[name].label for name in table["projection"]],
-        unit=[projections[name].unit for name in table["projection"]],
-    )
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        shown,
-        hide_index=True,
-        column_order=[
-            "projection", "verdict", "effect", "effect_low", "effect_high", "ks",
-            "jensen_shannon", "p_corrected", "n", "baseline_n", "median", "baseline_median", "unit",
-        ],
-        column_config={
-            "effect": number("effect", format="%.2f"),
-            "effect_low": number("from", format="%.2f"),
-            "effect_high": number("to", format="%.2f"),
-            "ks": number("KS", format="%.3f"),
-            "jensen_shannon": number("JS (bits)", format="%.3f"),
-            "p_corrected": number("p", format="%.2g"),
-            "n": number("n", format="localized"),
-            "baseline_n": number("baseline n", format="localized"),
-            "median": number("median", format="%.4g"),
-            "baseline_median": number("baseline median", format="%.4g"),
-        },
-    )  # fmt: skip
-
-
 def table(rows: pd.DataFrame, projections: Table) -> None:
     """A page of cases as a table."""
     first = [

@@ -5,7 +5,7 @@ colleague the same records. While a person works, the selection is kept here and
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -13,8 +13,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
+from data_access.errors import LogError, SelectionError
 from data_access.projections import Projection
-from data_access.queries import Baseline, HistogramPair, Preset
+from data_access.queries import Baseline, HistogramPair, Preset, SavedSelection
 from data_access.selection import (
     ANY_FLAG,
     FILTERS,
@@ -53,10 +54,13 @@ def begin(log: OpenLog) -> None:
         state["shown"], state["baseline"] = Selection(), queries.BEFORE
         return
     state["shown"] = state["selection"]
-    if state["baseline"] not in queries.baseline_names(log.warehouse):
-        if state["baseline"] is not None:
-            state["problems"].append(f"The baseline “{state['baseline']}” is not in this log.")
-        state["baseline"] = queries.usual_baseline(log.warehouse, selection())
+    usual = queries.usual_baseline(log.warehouse, selection())
+    state["baseline"] = state["baseline"] or usual
+    try:
+        baseline(log)
+    except SelectionError as error:
+        state["problems"].append(str(error))
+        state["baseline"] = usual
     _write_url(log)
     for problem in state["problems"]:
         st.warning(words.plain(problem))
@@ -168,15 +172,101 @@ def sidebar(log: OpenLog) -> None:
         label = f"{group} · **{active}**" if active else group
         with st.expander(label, expanded=active > 0):
             fill(log, chosen)
+    offered = [*queries.baseline_names(log.warehouse, chosen), baseline_name()]
+    labels = {name: _baseline_label(log, name) for name in offered}
     st.selectbox(
         "Compare with",
-        queries.baseline_names(log.warehouse),
+        list(labels),
         key=_preset_widget("baseline", baseline_name()),
-        format_func=lambda name: "the window before" if name == queries.BEFORE else name,
+        format_func=lambda name: labels.get(name, name),
         on_change=_baseline_changed,
-        help="The baseline: what every distribution is drawn beside. Usually the test set; or the "
-        "window of the same length before (of all times, the older half).",
+        help="The baseline: what every distribution is drawn beside. Usually the test set; or "
+        "the window of the same length before (of all times, the older half), what nobody "
+        "flagged (against what was flagged), another version, or a saved selection.",
     )
+    _saved(log, chosen)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What came of writing to the log."""
+
+    done: bool
+    sentence: str
+
+
+def _baseline_label(log: OpenLog, name: str) -> str:
+    if name == queries.BEFORE:
+        return "the window before"
+    return queries.baseline(log.warehouse, selection(), name).label
+
+
+def _saved(log: OpenLog, chosen: Selection) -> None:
+    """Selections that have a name: open one, compare with it, remove it, save this one."""
+    told = st.session_state.pop("told", None)
+    saved = {found.name: found for found in queries.saved_selections(log.warehouse)}
+    label = f"Saved selections · **{len(saved)}**" if saved else "Saved selections"
+    with st.expander(label, expanded=told is not None, key="saved"):
+        if told is not None:
+            (st.success if told.done else st.warning)(words.plain(told.sentence))
+        if saved:
+            name = st.selectbox(
+                "Saved selection",
+                list(saved),
+                index=None,
+                key="widget.saved",
+                placeholder="Choose one",
+                label_visibility="collapsed",
+            )
+            if name is not None:
+                _saved_one(log, saved[name])
+        with st.form("save", border=False):
+            st.text_input(
+                "Save this selection as", key="widget.name", placeholder="its name, for all to see"
+            )
+            st.form_submit_button("Save", on_click=_save, args=(log, chosen))
+
+
+def _saved_one(log: OpenLog, found: SavedSelection) -> None:
+    if found.selection is None:
+        st.caption(f"This dashboard cannot open it: {words.plain(found.problem)}")
+    else:
+        said = [what for _, what in sentences(found.selection, log.warehouse.projections)]
+        st.caption(words.plain(" · ".join(said) or "all records"))
+    with st.container(horizontal=True, gap="xxsmall"):
+        if found.selection is not None:
+            st.button("Open", key="saved.open", on_click=select, args=(found.selection,))
+            st.button(
+                "Compare with it",
+                key="saved.compare",
+                on_click=_compare_with,
+                args=(queries.selection_baseline(found.selection),),
+            )
+        with st.popover("Remove", type="tertiary"):
+            st.caption("It goes for everybody who looks at this log.")
+            st.button("Remove it", key="saved.remove", on_click=_remove, args=(log, found.name))
+
+
+def _save(log: OpenLog, chosen: Selection) -> None:
+    name = st.session_state["widget.name"]
+    if _told(lambda: log.save_selection(name, chosen), "Saved"):
+        st.session_state["widget.name"] = ""
+
+
+def _remove(log: OpenLog, name: str) -> None:
+    _told(lambda: log.remove_selection(name), "Removed")
+
+
+def _told(write: Callable[[], bool], done: str) -> bool:
+    """Whether it was written; what came of it is told where it was asked for."""
+    try:
+        shown = write()
+    except (SelectionError, LogError) as error:
+        st.session_state["told"] = _Told(False, str(error))
+        return False
+    sentence = f"{done}." if shown else f"{done}. It shows after the next sync."
+    st.session_state["told"] = _Told(True, sentence)
+    return True
 
 
 def _active(log: OpenLog, chosen: Selection) -> dict[str, int]:
@@ -233,7 +323,12 @@ def _changed(field: str, read: Callable[[Any], Any] = lambda value: value) -> No
 
 
 def _baseline_changed() -> None:
-    st.session_state["baseline"] = st.session_state["widget.baseline"]
+    _compare_with(st.session_state["widget.baseline"])
+
+
+def _compare_with(name: str) -> None:
+    st.session_state["baseline"] = name
+    st.session_state["problems"] = []
 
 
 def _when(log: OpenLog, chosen: Selection) -> None:

@@ -99,7 +99,7 @@ def _facts(log: OpenLog) -> None:
             "Objects read",
             words.count(count),
             words.size(size),
-            f"{count:,} objects of {size:,} bytes below predictions/ and feedback/.",
+            f"{count:,} objects of {size:,} bytes: records, feedback, scores, annotations.",
         )
 
 

@@ -74,7 +74,12 @@ def value(number: float | None) -> str:
         return "–"
     if 1000 <= abs(number) < 1e9:
         return f"{number:,.0f}"
-    return f"{number:.3g}".replace("-", "−")
+    return f"{number + 0.0:.3g}".replace("-", "−")  # −0 is 0
+
+
+def interval(low: float, high: float) -> str:
+    """The limits of a value; an en dash where there are none."""
+    return "–" if math.isnan(low) else f"{value(low)} to {value(high)}"
 
 
 def moment(utc: datetime, zone: str | None) -> str:

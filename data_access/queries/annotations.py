@@ -1,0 +1,76 @@
+"""What people keep beside the records: of each kind and name, how it was said to be last."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from data_access.errors import SelectionError
+from data_access.queries.answers import as_moment
+from data_access.selection import Selection, parse_selection
+from data_access.warehouse import Warehouse
+
+SELECTION = "selection"
+
+
+@dataclass(frozen=True)
+class SavedSelection:
+    """A selection that was given a name. `selection` is None where it cannot be understood here.
+
+    problem: why that is. saved: when (UTC).
+    """
+
+    name: str
+    selection: Selection | None
+    saved: datetime
+    problem: str = ""
+
+
+def annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
+    """What there is of a kind, each name as it was said last: columns name, timestamp, payload.
+
+    payload: JSON of an object. Of two events of one moment the one with the greater key counts.
+    """
+    return warehouse.query(
+        """
+        select name, timestamp, payload
+        from annotations
+        where kind = ?
+        qualify row_number() over (
+            partition by name order by timestamp desc, annotation_key desc
+        ) = 1 and payload is not null
+        order by lower(name), name
+        """,
+        [kind],
+    )
+
+
+def last_annotated(warehouse: Warehouse, kind: str, name: str) -> datetime | None:
+    """When something was last said of this name (UTC), its removal included; None for never."""
+    asked = "select max(timestamp) from annotations where kind = ? and name = ?"
+    return as_moment(warehouse.rows(asked, [kind, name])[0][0])
+
+
+def saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
+    """Selections that were saved and not removed, by name."""
+    return warehouse.cached(("saved selections",), lambda: _saved_selections(warehouse))
+
+
+def _saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
+    found = []
+    for name, timestamp, payload in annotations(warehouse, SELECTION).itertuples(
+        index=False, name=None
+    ):
+        saved = as_moment(timestamp)
+        assert saved is not None
+        query = json.loads(payload).get("query")
+        try:
+            if not isinstance(query, str):
+                raise SelectionError("It was saved without its filters.")
+            selection = parse_selection(query, warehouse.projections)
+        except SelectionError as error:
+            found.append(SavedSelection(name, None, saved, str(error)))
+        else:
+            found.append(SavedSelection(name, selection, saved))
+    return found

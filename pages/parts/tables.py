@@ -1,0 +1,146 @@
+"""Tables of comparisons: the numbers behind the pictures, each header with what it means."""
+
+import pandas as pd
+import streamlit as st
+
+from data_access.projections import Table
+from pages.parts import words
+
+INTERVALS = ("effect", "median_change", "mean_change")
+COLUMNS = {
+    "main": (
+        "projection", "verdict", "effect", "effect_interval", "median", "baseline_median", "ks",
+        "p_corrected", "n", "baseline_n",
+    ),
+    "all": (
+        "projection", "verdict", "effect", "effect_interval", "median", "baseline_median",
+        "median_change", "median_change_interval", "mean", "baseline_mean", "mean_change",
+        "mean_change_interval", "unit", "ks", "jensen_shannon", "psi", "p_corrected", "n",
+        "baseline_n",
+    ),
+}  # fmt: skip
+WITHOUT = {"flag": "not flagged"}
+"""What it is called to have no value of a category; of the others: none."""
+
+LIMITS = "Where it lies in 95 of 100 such samples."
+CORRECTED = (
+    "How often chance alone would show a difference as large as this, corrected for the number of "
+    "rows (Benjamini–Hochberg). Under 0.05 counts as a difference."
+)
+
+
+def drift(table: pd.DataFrame, projections: Table, columns: str) -> None:
+    """The drift table of `queries.drift_table`; columns: a name in COLUMNS."""
+    shown = table.assign(
+        projection=[projections[name].label for name in table["projection"]],
+        unit=[projections[name].unit for name in table["projection"]],
+        **{
+            f"{name}_interval": [
+                words.interval(low, high)
+                for low, high in zip(table[f"{name}_low"], table[f"{name}_high"], strict=True)
+            ]
+            for name in INTERVALS
+        },
+    )
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_order=COLUMNS[columns],
+        column_config={
+            "projection": text("projection", pinned=True),
+            "verdict": text("verdict", help="From effect and p together."),
+            "effect": number(
+                "effect",
+                format="%.2f",
+                help="Cliff's delta: from −1, every value is lower than every one of the "
+                "baseline, to 1, every one is higher. Under 0.15 is nothing to speak of.",
+            ),
+            "effect_interval": text("95% of effect", help=LIMITS),
+            "median": number("median", format="%.4g", help="The middle value."),
+            "baseline_median": number("baseline median", format="%.4g"),
+            "median_change": number(
+                "change of median", format="%.4g", help="Median less the baseline's."
+            ),
+            "median_change_interval": text("95% of it", help=f"{LIMITS} By the bootstrap."),
+            "mean": number("mean", format="%.4g"),
+            "baseline_mean": number("baseline mean", format="%.4g"),
+            "mean_change": number(
+                "change of mean", format="%.4g", help="Mean less the baseline's."
+            ),
+            "mean_change_interval": text("95% of that", help=f"{LIMITS} Welch's interval."),
+            "unit": text("unit", help="Of medians, means and their changes."),
+            "ks": number(
+                "KS",
+                format="%.3f",
+                help="Kolmogorov–Smirnov distance: the largest gap between the shares of records "
+                "up to a value, 0 to 1. It sees any difference of shape.",
+            ),
+            "jensen_shannon": number(
+                "JS (bits)",
+                format="%.3f",
+                help="Jensen–Shannon divergence over the bars of the histogram, in bits: 0 for "
+                "the same, 1 for no bar in common.",
+            ),
+            "psi": number(
+                "PSI",
+                format="%.3f",
+                help="Population stability index over the tenths of the baseline. Under 0.1 is "
+                "usually called stable, over 0.25 a shift; with few records chance gives as much.",
+            ),
+            "p_corrected": number("p", format="%.2g", help=f"{CORRECTED} Of KS."),
+            "n": number("n", format="localized", help="Records with a value."),
+            "baseline_n": number(
+                "baseline n", format="localized", help="Records of the baseline with a value."
+            ),
+        },
+    )  # fmt: skip
+
+
+def categories(table: pd.DataFrame) -> None:
+    """The table of `queries.category_table`."""
+    shown = table.assign(
+        value=[
+            WITHOUT.get(category, "none") if pd.isna(value) else value
+            for category, value in zip(table["category"], table["value"], strict=True)
+        ],
+        category=[name.removeprefix("tags.") for name in table["category"]],
+        **{name: table[name] * 100 for name in ("share", "baseline_share", "change")},
+        change_interval=[
+            words.interval(low * 100, high * 100)
+            for low, high in zip(table["change_low"], table["change_high"], strict=True)
+        ],
+    )
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_order=[
+            "category", "verdict", "value", "share", "baseline_share", "change", "change_interval",
+            "cramers_v", "chi_square", "freedom", "p_corrected", "n", "baseline_n",
+        ],
+        column_config={
+            "category": text("category", pinned=True),
+            "verdict": text("verdict", help="From Cramér's V and p together."),
+            "value": text("value", help="The one whose share differs most."),
+            "share": number("its share", format="%.1f%%"),
+            "baseline_share": number("baseline share", format="%.1f%%"),
+            "change": number("change (points)", format="%+.1f", help="In percentage points."),
+            "change_interval": text("95% of it", help=f"{LIMITS} Newcombe's interval."),
+            "cramers_v": number(
+                "Cramér's V",
+                format="%.2f",
+                help="How far apart all shares are, from 0 to 1. Under 0.1 is nothing to speak of.",
+            ),
+            "chi_square": number(
+                "chi-square",
+                format="%.1f",
+                help="Pearson's statistic. Values too rare to test, with fewer than "
+                "5 records expected on a side, are tested as one.",
+            ),
+            "freedom": number("degrees", help="Degrees of freedom of chi-square."),
+            "p_corrected": number("p", format="%.2g", help=f"{CORRECTED} Of chi-square."),
+            "n": number("n", format="localized"),
+            "baseline_n": number("baseline n", format="localized"),
+        },
+    )  # fmt: skip
