@@ -40,7 +40,10 @@ class Bins:
     def around(self, low: float, high: float) -> tuple[float | None, float | None]:
         """The range [low, high) of all bars that a drag touches; None where it is open-ended."""
         first = self.bar(low)
-        last = max(self.bar(math.nextafter(high, -math.inf)), first)
+        return self.span(first, max(self.bar(math.nextafter(high, -math.inf)), first))
+
+    def span(self, first: int, last: int) -> tuple[float | None, float | None]:
+        """The range [low, high) of the bars from first to last; None where it is open-ended."""
         return (
             None if first == 0 else self.edges[first],
             None if last == self.bars - 1 else self.edges[last + 1],

@@ -8,23 +8,26 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from data_access.errors import SelectionError
 from data_access.projections import Table
 from data_access.sql import Condition, quoted
 
 ANY_FLAG = "*"
-NO_FLAG = "-"  # no words: an application may have a flag of any name
+NO_VALUE = "-"  # no words: an application may have a flag of any name
+NO_FLAG = NO_VALUE
 MISSING = "none"
 # of the dashboard's address, beside filters
 PAGE_PARAMETERS = (
     "baseline", "record", "sort", "order", "page", "view", "bucket", "measure", "columns",
-    "of", "reader", "take", "tried", "kind", "sheet",
+    "axes", "category", "of", "reader", "take", "tried", "kind", "sheet",
 )  # fmt: skip
 DAY = timedelta(days=1)
-FOLDED = ("When", "Where")  # groups of filters that choose among the reports of an image
+FOLDED = ("environment", "version", "since", "until")  # choose among the reports of an image
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Tag:
+    """A tag of a record by its name, and its value as text; NO_VALUE: the records without it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which records are looked at. Empty means all; times are UTC and [since, until)."""
 
@@ -47,6 +58,7 @@ class Selection:
     until: datetime | None = None
     flag: tuple[str, ...] = ()
     text: str = ""
+    tag: tuple[Tag, ...] = ()
     ranges: tuple[Range, ...] = ()
     images: str = ""
 
@@ -96,9 +108,57 @@ def _names(values: list[str]) -> tuple[str, ...]:
 
 def _any_of(column: str) -> Callable[[tuple[str, ...]], Condition]:
     def sql(values: tuple[str, ...]) -> Condition:
-        return f"{column} in ({', '.join('?' * len(values))})", list(values)
+        asked = f"coalesce({column}, '{NO_VALUE}')" if NO_VALUE in values else column
+        return f"{asked} in ({', '.join('?' * len(values))})", list(values)
 
     return sql
+
+
+def _named_sentence(name: str, values: Sequence[str]) -> str:
+    """`version 1 or 2 or no version`."""
+    named = [value for value in values if value != NO_VALUE]
+    said = [f"{name} {' or '.join(named)}"] if named else []
+    return " or ".join([*said, *([f"no {name}"] if NO_VALUE in values else [])])
+
+
+def _tags(values: list[str]) -> tuple[Tag, ...]:
+    """`client:web`, or `client:-` for the records without this tag."""
+    if wrong := [value for value in values if ":" not in value]:
+        raise SelectionError(f"“{wrong[0]}” is not a tag such as client:web.")
+    parts = [value.partition(":") for value in values]
+    return tuple(dict.fromkeys(Tag(unquote(name), value) for name, _, value in parts))
+
+
+def _written_tags(tags: tuple[Tag, ...]) -> list[str]:
+    return [f"{quote(tag.name, safe=' ')}:{tag.value}" for tag in tags]
+
+
+def tag_value(name: str) -> Condition:
+    """The value of a tag as text, in SQL; null where there is none."""
+    return "json_extract_string(tags, ?)", ["/" + name.replace("~", "~0").replace("/", "~1")]
+
+
+def _tag_sql(tags: tuple[Tag, ...]) -> Condition:
+    """Any of the values of one tag, and so for every tag that is named."""
+    asked: list[str] = []
+    params: list[Any] = []
+    for name, named in _by_name(tags):
+        value, path = tag_value(name)
+        sql, wanted = _any_of(value)(tuple(tag.value for tag in named))
+        asked.append(sql)
+        params += [*path, *wanted]
+    return " and ".join(asked), params
+
+
+def _by_name(tags: tuple[Tag, ...]) -> list[tuple[str, list[Tag]]]:
+    ordered = sorted(tags, key=attrgetter("name"))
+    return [(name, list(named)) for name, named in groupby(ordered, attrgetter("name"))]
+
+
+def _tag_sentence(tags: tuple[Tag, ...]) -> str:
+    return ", ".join(
+        _named_sentence(name, [tag.value for tag in named]) for name, named in _by_name(tags)
+    )
 
 
 def _moment(values: list[str]) -> datetime | None:
@@ -185,7 +245,7 @@ FILTERS: tuple[Filter, ...] = (
         read=_names,
         write=list,
         sql=_any_of("version"),
-        sentence=lambda values: f"version {' or '.join(values)}",
+        sentence=lambda values: _named_sentence("version", values),
     ),
     Filter(
         key="since",
@@ -222,6 +282,15 @@ FILTERS: tuple[Filter, ...] = (
         write=lambda text: [text],
         sql=lambda text: ('contains(lower("outputs.output_text"), lower(?))', [text]),
         sentence=lambda text: f"output contains “{text}”",
+    ),
+    Filter(
+        key="tag",
+        label="Tags",
+        group="Where",
+        read=_tags,
+        write=_written_tags,
+        sql=_tag_sql,
+        sentence=_tag_sentence,
     ),
     Filter(
         key="images",
@@ -362,8 +431,8 @@ def source(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
     bars of the very histogram it was brushed in.
     """
     held = [row for row in FILTERS if getattr(selection, row.key)]
-    base = [row.sql(getattr(selection, row.key)) for row in held if row.group in FOLDED]
-    rest = [row.sql(getattr(selection, row.key)) for row in held if row.group not in FOLDED]
+    base = [row.sql(getattr(selection, row.key)) for row in held if row.key in FOLDED]
+    rest = [row.sql(getattr(selection, row.key)) for row in held if row.key not in FOLDED]
     rest += [*(_range_sql(limits) for limits in selection.ranges), *extra]
     sql, params = _all_of(base)
     if selection.each_image_once:

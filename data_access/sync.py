@@ -371,6 +371,7 @@ def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     Records that a compacted object holds too are from then on that object's.
     """
     cursor.execute("create or replace temp table gone as select unnest(?) as object_key", [keys])
+    cursor.execute("delete from cubes")
     cursor.execute(REHOME)
     cursor.execute(
         "create or replace temp table lost as "

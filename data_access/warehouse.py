@@ -6,7 +6,8 @@ the key of its object and its line there), what `feedback` says of it, and its s
 the objects whose prediction gave way to another one: they are read again should that one go.
 `covered` names the objects whose events a compacted object holds too. `failures` says which
 projections could not be computed of a record's text (`scored` is its key) or of an image (its
-name), as long as these have scores. Of each record `object_key`, `origin` and `line` say where it
+name), as long as these have scores. `cubes` keeps what was counted of a large log, until the next
+change. Of each record `object_key`, `origin` and `line` say where it
 came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
 which report stands for that image. `annotations` has every event of what people keep beside the
 records.
@@ -101,6 +102,11 @@ create table if not exists scores (
 );
 create table if not exists touched (
     record_key varchar
+);
+create table if not exists cubes (
+    question varchar,
+    cell bigint,
+    records bigint
 );
 create table if not exists failures (
     kind varchar,
@@ -347,6 +353,27 @@ class Warehouse:
         """All rows as Arrow columns, for statistics; never cached. Faster than `stream`."""
         return self._connection.cursor().sql(sql, params=list(params)).to_arrow_table()
 
+    def kept_cells(self, question: str, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Columns cell and records of a query, kept in the file until the data changes.
+
+        question: names the query and its parameters. Nothing is kept while somebody writes, or
+        where the disk is full.
+        """
+        held = "select cell, records from cubes where question = ?"
+        found = self.table(held, [question])
+        if found.num_rows or not self.writing.acquire(blocking=False):
+            return found if found.num_rows else self.table(sql, params)
+        try:
+            with self.transaction() as cursor:
+                cursor.execute(
+                    f"insert into cubes select ?, cell, records from ({sql})", [question, *params]
+                )
+                return cursor.sql(held, params=[question]).to_arrow_table()
+        except WarehouseError:
+            return self.table(sql, params)
+        finally:
+            self.writing.release()
+
     def rows(
         self, sql: str, params: Sequence[Any] = (), **tables: pa.Table
     ) -> list[tuple[Any, ...]]:
@@ -394,6 +421,7 @@ class Warehouse:
             cursor.execute(SHADOWED_BY_ARRIVED)
             cursor.execute(KNOWN)
             cursor.execute(GIVE_WAY)
+        cursor.execute("delete from cubes")
         cursor.execute(f"insert into records by name {self._records(source, cursor)}")
         cursor.execute(f"delete from touched where record_key in (select record_key from {source})")
         cursor.unregister("arrived")
@@ -427,6 +455,7 @@ class Warehouse:
                 cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
             if touched or changed:
+                cursor.execute("delete from cubes")
                 cursor.execute("create or replace table extents as " + self._extents())
         if touched or changed:
             self.announce()
@@ -519,6 +548,7 @@ class Warehouse:
                 cursor.execute(f"create or replace table records as {rows} order by timestamp")
                 cursor.execute("drop table rewritten")
                 cursor.execute("delete from touched")
+                cursor.execute("delete from cubes")
                 cursor.execute("create or replace table extents as " + self._extents())
                 cursor.execute("delete from meta")
                 cursor.executemany(

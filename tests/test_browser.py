@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.selection import Selection, parse_selection
+from pages.parts.linked_charts import GUTTER
 from tests.install_browser import find_browser
 from tests.samples import FLAGGED, RECORDS, ROOT, SERVED
 from tests.test_serving import LETTER
@@ -177,12 +178,7 @@ def test_from_the_overview_to_one_misread_image(
 
 def brush_low_entropy(page: Page) -> None:
     """Drag over the left half of the first histogram, as a person would."""
-    plot = page.locator('[data-testid="stVegaLiteChart"] svg .background').first
-    expect(plot).to_be_visible()
-    box = None
-    while box is None or box != plot.bounding_box():  # it is laid out again once its width is known
-        box = plot.bounding_box()
-        page.wait_for_timeout(1000)
+    box = settled(page, '[data-testid="stVegaLiteChart"] svg .background')
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 3, y)
     page.mouse.down()
@@ -248,7 +244,116 @@ def test_the_tools_of_a_case(page: Page, address: str) -> None:
     expect(page.get_by_text("grey level, 0 black to 255 white").first).to_be_visible()
 
 
-@pytest.mark.parametrize("name", ["", "distributions", "cases", "case", "data"])
+def test_a_brush_filters_the_other_histograms_without_the_server(
+    page: Page, address: str, browser: Browser, sample_log: OpenLog
+) -> None:
+    page.goto(f"{address}/explore")
+    heading(page, f"{SERVED} cases in these bars")
+    expect(live(page)).to_contain_text(f"{SERVED} of {SERVED} records")
+    before = drawn_bars(page)
+    drag(page, 1, 0.1, 0.4)
+    expect(live(page)).not_to_contain_text(f"{SERVED} of")
+    page.wait_for_timeout(1000)  # longer than Streamlit waits before it reports what is selected
+    chosen, during = live_count(page), drawn_bars(page)
+    assert 0 < chosen < SERVED
+    assert all(was != now for was, now in zip(before[1:], during[1:], strict=True))
+    heading(page, f"{SERVED} cases in these bars")
+    assert "entropy" not in page.url, "nothing was asked of the server yet"
+
+    page.mouse.up()
+    heading(page, f"{chosen} cases in these bars")
+    assert drawn_bars(page) == during, "the release changes nothing in the chart"
+    assert held(page) == chosen
+    wanted = parse_selection(page.url, sample_log.warehouse.projections)
+    assert queries.coverage(sample_log.warehouse, wanted).served == chosen
+
+    page.locator('.concat_4_layer_2_marks path[aria-label*="flag: incorrect"]').click()
+    expect(live(page)).not_to_contain_text(f"{chosen} of")
+    both = live_count(page)
+    heading(page, f"{both} cases in these bars")
+    assert "flag=incorrect" in page.url
+    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
+        colleague = context.new_page()
+        colleague.goto(page.url)
+        heading(colleague, f"{both} cases in these bars")
+        expect(live(colleague)).to_contain_text(f"{both} of {SERVED} records")
+        assert drawn_bars(colleague) == drawn_bars(page)
+
+
+def test_the_bars_counted_in_the_browser_are_those_listed(page: Page, address: str) -> None:
+    """Drags to and fro, past the ends, and over the bar of the records without a value."""
+    errors = "character_error_rate(outputs.output_text)"
+    page.goto(f"{address}/explore?environment=prod&axes={errors}")
+    heading(page, f"{SERVED} cases in these bars")
+    for start, end in ((0.02, 0.03), (0.5, 0.2), (0.85, 0.999), (0.97, 0.985), (-0.02, 1.0)):
+        drag(page, 1, start, end)
+        page.mouse.up()
+        page.wait_for_timeout(1500)
+        heading(page, f"{live_count(page)} cases in these bars")
+    page.mouse.dblclick(*middle(page, 1))
+    heading(page, f"{SERVED} cases in these bars")
+
+
+def test_keys_alone_brush(page: Page, address: str) -> None:
+    page.goto(f"{address}/explore")
+    heading(page, f"{SERVED} cases in these bars")
+    thumb = page.get_by_test_id("stMain").get_by_role("slider").nth(1)
+    thumb.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("entropy.*=\\.\\."))
+    expect(live(page)).not_to_contain_text(f"{SERVED} of")
+    heading(page, f"{live_count(page)} cases in these bars")
+
+
+def live(page: Page) -> Locator:
+    """What the linked histograms say while they are brushed."""
+    return page.locator(".stVegaLiteChart svg text", has_text="records are in the bars")
+
+
+def live_count(page: Page) -> int:
+    return int((live(page).text_content() or "").split()[0].replace(",", ""))
+
+
+def drawn_bars(page: Page) -> list[list[list[str]]]:
+    """Shape and opacity of each blue bar, for each part of the linked histograms."""
+    found: list[list[list[str]]] = page.evaluate(
+        """() => [1, 2, 3, 4].map(k => [...document.querySelectorAll(
+            `.concat_${k}_group path[aria-roledescription=bar][stroke="#2f7fc1"]`
+        )].map(bar => [bar.getAttribute("d"), bar.getAttribute("transform"),
+                       bar.getAttribute("fill-opacity")]).sort())"""
+    )
+    return found
+
+
+def middle(page: Page, part: int) -> tuple[float, float]:
+    box = settled(page, f".concat_{part}_group .background")
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page: Page, part: int, start: float, end: float) -> None:
+    """Drag over a share of a linked histogram's bars, and hold the button."""
+    box = settled(page, f".concat_{part}_group .background")
+    left, width = box["x"] + GUTTER, box["width"] - GUTTER
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(left + width * start, y)
+    page.mouse.down()
+    page.mouse.move(left + width * (start + end) / 2, y, steps=5)
+    page.mouse.move(left + width * end, y, steps=5)
+
+
+def settled(page: Page, selector: str) -> FloatRect:
+    """Where a part of a chart is, once it is no longer laid out again."""
+    plot = page.locator(selector).first
+    expect(plot).to_be_visible()
+    box = None
+    while box is None or box != plot.bounding_box():
+        box = plot.bounding_box()
+        page.wait_for_timeout(1000)
+    return box
+
+
+@pytest.mark.parametrize("name", ["", "distributions", "explore", "cases", "case", "data"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_narrow_window(
     browser: Browser, address: str, name: str, scheme: str

@@ -23,7 +23,7 @@ HOMES = {
     "spacy": ("data_access/projections/text.py",),
     "gradio": ("capture_app.py",),
     "gradio_client": (),
-    "altair": ("pages/parts/charts.py",),
+    "altair": ("pages/parts/charts.py", "pages/parts/linked_charts.py"),
     "streamlit": ("pages/", "streamlit_app.py"),
     "torch": ("recognizer/", "toxicity_model/", "replay/recognizers.py"),
     "rapidocr": ("recognizer/evaluate.py",),

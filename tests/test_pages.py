@@ -32,7 +32,7 @@ from tests.samples import (
     write_picture,
 )
 
-PAGES = ("overview", "distributions", "cases", "case", "replay", "data")
+PAGES = ("overview", "distributions", "explore", "cases", "case", "replay", "data")
 LOW = "entropy(outputs.output_text)=..1.6"
 LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseline in a link
 
@@ -125,7 +125,7 @@ def test_a_selection_that_holds_nothing(dashboard: Dashboard, page: str) -> None
     app = dashboard(page, SAMPLE, "text=no output says this")
     stands(app)
     assert f"**0** of {RECORDS} records" in text(app)
-    if page in ("overview", "distributions", "cases"):
+    if page in ("overview", "distributions", "explore", "cases"):
         assert app.info, "an empty page says why"
         app.button[-1].click()
 
@@ -221,13 +221,19 @@ def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
         "page=999999",
         "order=sideways",
         "record=../../etc/passwd",
+        "tag=banana",
+        "tag=' or 1=1 --:<script>",
+        "axes=' or 1=1 --",
+        "axes=record_key",
+        "category=tag.<script>alert(1)</script>",
     ],
 )
-@pytest.mark.parametrize("page", ["cases", "case"])
+@pytest.mark.parametrize("page", ["cases", "case", "explore"])
 def test_a_hostile_link_never_breaks_a_page(dashboard: Dashboard, page: str, query: str) -> None:
     app = dashboard(page, SAMPLE, query)
     stands(app)
-    left_out = ("since=", "entropy", "no_such", "images=", "baseline=moon", "baseline=version")
+    left_out = ("since=", "entropy", "no_such", "images=", "tag=banana")
+    left_out += ("baseline=moon", "baseline=version")
     assert bool(app.warning) == query.startswith(left_out)
 
 

@@ -44,6 +44,7 @@ parameters = st.lists(
         st.tuples(st.sampled_from(["environment", "version", "flag", "text"]), words),
         st.tuples(st.sampled_from(["since", "until"]), moments),
         st.tuples(st.just("images"), st.sampled_from(["once", "each"])),
+        st.tuples(st.just("tag"), st.tuples(words, words).map(":".join)),
         st.tuples(st.sampled_from([row.name for row in TABLE.rows]), ranges),
     ),
     max_size=6,

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_access.queries.answers import as_plain, records_of, row_of
 from data_access.queries.distributions import extents
-from data_access.selection import Selection, source
+from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
@@ -185,9 +185,9 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     if left_out:
         columns.append("tags")
     for tag, kind in tags:
-        value = f"try_cast(json_extract_string(tags, ?) as {kind})"
-        columns.append(f"{value} as {quoted(f'tags.{tag}')}")
-        params.append("/" + tag.replace("~", "~0").replace("/", "~1"))
+        value, path = tag_value(tag)
+        columns.append(f"try_cast({value} as {kind}) as {quoted(f'tags.{tag}')}")
+        params += path
     selected, selected_params = source(selection)
     return warehouse.stream(
         f"select {', '.join(columns)} from {selected} order by timestamp, record_key",

@@ -215,13 +215,20 @@ def _histogram_pair_spec(label: str, unit: str, bins: Bins, baseline_label: str)
             x2,
             alt.Y("share:Q"),
             alt.Y2(datum=0),
-            fillOpacity=alt.condition("datum.inside", alt.value(0.55), alt.value(0.08)),
-            strokeOpacity=alt.condition("datum.inside", alt.value(1.0), alt.value(0.25)),
+            **paler_unless("datum.inside"),
             tooltip=tooltip,
         )
         .add_params(brush)
     )
     return _spec(alt.layer(ground, front, data=BARS), height=190)
+
+
+def paler_unless(inside: str) -> dict[str, Any]:
+    """Encodings of bars that are full where a Vega expression holds, and pale elsewhere."""
+    return {
+        "fillOpacity": alt.condition(inside, alt.value(0.55), alt.value(0.08)),
+        "strokeOpacity": alt.condition(inside, alt.value(1.0), alt.value(0.25)),
+    }
 
 
 def place(found: Place) -> Spec:
@@ -348,7 +355,7 @@ def _bars(bins: Bins, counts: np.ndarray, baseline_counts: np.ndarray) -> list[d
         {
             "low": edges[number],
             "high": edges[number + 1],
-            "bar": _bar_label(bins, number),
+            "bar": bar_label(bins, number),
             "count": int(counts[number]),
             "share": int(counts[number]) / total,
             "baseline": int(baseline_counts[number]),
@@ -365,7 +372,7 @@ def _drawn_edges(bins: Bins) -> list[float]:
     return edges
 
 
-def _bar_label(bins: Bins, number: int) -> str:
+def bar_label(bins: Bins, number: int) -> str:
     low, high = bins.edges[number], bins.edges[number + 1]
     if number == 0:
         return f"under {high:.6g}"

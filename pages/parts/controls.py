@@ -15,13 +15,24 @@ from streamlit.delta_generator import DeltaGenerator
 from data_access import OpenLog, queries
 from data_access.errors import LogError, SelectionError
 from data_access.projections import Projection
-from data_access.queries import Baseline, HistogramPair, Preset, SavedSelection
+from data_access.queries import (
+    Axis,
+    Baseline,
+    Brushes,
+    Category,
+    Cube,
+    HistogramPair,
+    Preset,
+    SavedSelection,
+)
 from data_access.selection import (
     ANY_FLAG,
     FILTERS,
     NO_FLAG,
+    NO_VALUE,
     Range,
     Selection,
+    Tag,
     encoded,
     read_selection,
     sentences,
@@ -31,6 +42,7 @@ from pages.parts import words
 
 Option = TypeVar("Option", bound=str)
 ORDERS = ("down", "up")
+MOST_TAG_VALUES = 20
 EVERYTHING = {"images": ["each"]}  # how the URL says that no filter is meant
 GROUPS = ("When", "Where", "What users said", "What the model said", "What the image looks like")
 
@@ -387,6 +399,22 @@ def _where(log: OpenLog, chosen: Selection) -> None:
             args=(field, tuple),
             placeholder="All",
         )
+    found_tags = [
+        Tag(name, value)
+        for name, values in queries.tags(log.warehouse).items()
+        for value in [*values[:MOST_TAG_VALUES], NO_VALUE]
+    ]
+    if found_tags or chosen.tag:
+        st.multiselect(
+            "Tags",
+            list(dict.fromkeys([*found_tags, *chosen.tag])),
+            key=_preset_widget("tag", list(chosen.tag)),
+            format_func=lambda tag: f"{tag.name}: {words.named(tag.value, tag.name)}",
+            on_change=_changed,
+            args=("tag", tuple),
+            placeholder="All",
+            help="What the application logged beside its predictions. Of one tag, any value.",
+        )
     st.toggle(
         "Each image once",
         key=_preset_widget("images", chosen.each_image_once),
@@ -446,7 +474,7 @@ def _ranges(log: OpenLog, chosen: Selection, group: str) -> None:
             sorted({*edges, low, high}),
             (low, high),
             key=f"range.{row.name}|{low}|{high}",
-            format_func=words.value,
+            format_func=words.edge,
             on_change=_range_changed,
             args=(f"range.{row.name}|{low}|{high}", row.name, edges[0], edges[-1]),
             help=row.explanation,
@@ -520,33 +548,67 @@ def choice(
     name: str, label: str, options: list[Option], format_func: Callable[[Option], str] = str
 ) -> Option:
     """A row of options of which one is chosen, kept in the URL under `name`."""
-    chosen = _chosen(name, options)
+    held = chosen(name, options)
     st.segmented_control(
         label,
         options,
         required=True,
-        key=_preset_widget(name, chosen),
+        key=_preset_widget(name, held),
         format_func=format_func,
         on_change=_choose,
         args=(name,),
     )
-    return chosen
+    return held
 
 
 def menu(
     name: str, label: str, options: list[Option], format_func: Callable[[Option], str] = str
 ) -> Option:
     """A menu of which one is chosen, kept in the URL under `name`."""
-    chosen = _chosen(name, options)
+    held = chosen(name, options)
     st.selectbox(
         label,
         options,
-        key=_preset_widget(name, chosen),
+        key=_preset_widget(name, held),
         format_func=format_func,
         on_change=_choose,
         args=(name,),
     )
+    return held
+
+
+def several(
+    name: str,
+    label: str,
+    options: list[str],
+    usual: list[str],
+    most: int,
+    format_func: Callable[[str], str],
+) -> list[str]:
+    """A few of many, at least one, kept in the URL under `name`; `usual` where nothing is said."""
+    asked = st.query_params.get_all(name) or st.session_state.get(name) or usual
+    chosen = [option for option in dict.fromkeys(asked) if option in options][:most]
+    chosen = chosen or [option for option in usual if option in options]
+    st.session_state[name] = chosen
+    if chosen == usual:
+        st.query_params.pop(name, None)
+    elif st.query_params.get_all(name) != chosen:
+        st.query_params[name] = chosen
+    st.multiselect(
+        label,
+        options,
+        key=_preset_widget(name, chosen),
+        format_func=format_func,
+        max_selections=most,
+        on_change=_choose_several,
+        args=(name,),
+    )
     return chosen
+
+
+def _choose_several(name: str) -> None:
+    st.session_state[name] = st.session_state[f"widget.{name}"]
+    st.query_params.pop(name, None)
 
 
 def page_number(pages: int, name: str = "page", *also_of: object) -> int:
@@ -561,22 +623,22 @@ def page_number(pages: int, name: str = "page", *also_of: object) -> int:
     st.session_state[f"{name}d"] = of
     asked = st.query_params.get(name) or st.session_state.get(name) or "1"
     number = min(max(int(asked) if asked.isdecimal() else 1, 1), pages)
-    chosen = _chosen(name, ["1", str(number)])
-    key = f"widget.{name}|{chosen}"
-    st.pagination(pages, default=int(chosen), key=key, on_change=_choose, args=(name, key))
-    return int(chosen) - 1
+    held = chosen(name, ["1", str(number)])
+    key = f"widget.{name}|{held}"
+    st.pagination(pages, default=int(held), key=key, on_change=_choose, args=(name, key))
+    return int(held) - 1
 
 
-def _chosen(name: str, options: list[Option]) -> Option:
+def chosen(name: str, options: list[Option]) -> Option:
     """What the URL says, or what was chosen before, or the first option; written to the URL."""
     asked = st.query_params.get(name) or st.session_state.get(name)
-    chosen = next((option for option in options if option == asked), options[0])
-    st.session_state[name] = chosen
-    if chosen != options[0] and st.query_params.get(name) != chosen:
-        st.query_params[name] = chosen
-    elif chosen == options[0]:
+    held = next((option for option in options if option == asked), options[0])
+    st.session_state[name] = held
+    if held != options[0] and st.query_params.get(name) != held:
+        st.query_params[name] = held
+    elif held == options[0]:
         st.query_params.pop(name, None)
-    return chosen
+    return held
 
 
 def _choose(name: str, key: str | None = None) -> None:
@@ -612,8 +674,8 @@ def open_case(key: str) -> None:
 
 def case_order(log: OpenLog) -> tuple[str, bool]:
     """What the Cases page is sorted by, and whether downwards."""
-    sort = _chosen("sort", queries.sort_names(log.warehouse))
-    return sort, _chosen("order", list(ORDERS)) == "down"
+    sort = chosen("sort", queries.sort_names(log.warehouse))
+    return sort, chosen("order", list(ORDERS)) == "down"
 
 
 def brush(pair: HistogramPair) -> str:
@@ -630,3 +692,130 @@ def brushed(key: str, pair: HistogramPair) -> None:
     low, high = next(iter(drag.values()))
     wanted = Range(pair.projection.name, *pair.bins.around(float(low), float(high)))
     select(selection().with_range(wanted))
+
+
+# --- linked histograms ----------------------------------------------------------------------------
+
+
+@dataclass
+class _Linked:
+    """The chart that is drawn: of what, its number, what it began with and what is brushed now."""
+
+    of: tuple[Any, ...]
+    number: int
+    begun: Brushes
+    now: Brushes | None
+
+    @property
+    def key(self) -> str:
+        return f"linked|{self.number}"
+
+
+def linked(cube: Cube) -> tuple[str, Brushes]:
+    """The key of the linked histograms' chart, and the brushes and values that it begins with.
+
+    As long as only drags in it change the brushes it stays the same chart, and is not drawn anew
+    under the hand; when anything else does, a new one begins with them.
+    """
+    state = st.session_state
+    of, now = (cube.axes, cube.category, cube.frame), (cube.brushes, cube.chosen)
+    held: _Linked | None = state.get("linked")
+    if held is None or held.key not in state or held.of != of or held.now not in (None, now):
+        held = _Linked(of, held.number + 1 if held else 0, now, now)
+    held.now = now
+    state["linked"] = held
+    return held.key, held.begun
+
+
+def linked_brushed(cube: Cube) -> None:
+    """What a drag or a click in the linked histograms does: the bars become filters."""
+    held: _Linked = st.session_state["linked"]
+    drawn = st.session_state[held.key]["selection"]
+    wanted = selection()
+    for k, axis in enumerate(cube.axes):
+        if f"brush_{k}" in drawn:  # what was not touched is not there
+            places = drawn[f"brush_{k}"].get("place")
+            wanted = _brush(wanted, axis, axis.brush(*places) if places else None)
+    if "picked" in drawn:
+        values = [cube.category.values[row["value"]] for row in drawn["picked"] or ()]
+        wanted = cube.category.choose(wanted, values)
+    select(wanted)
+    held.now = None
+
+
+def _brush(wanted: Selection, axis: Axis, new: Range | None) -> Selection:
+    return wanted.without(axis.projection.name) if new is None else wanted.with_range(new)
+
+
+def brush_slider(axis: Axis, without: int) -> None:
+    """The brush of a histogram for the keyboard: its bars from and to, or those without a value."""
+    name, edges = axis.projection.name, axis.bins.edges
+    held = next((r for r in selection().ranges if r.projection == name), Range(name))
+    low = edges[0] if held.low is None else held.low
+    high = edges[-1] if held.high is None else held.high
+    st.select_slider(
+        f"{axis.projection.label}, from and to",
+        sorted({*edges, low, high}),
+        (low, high),
+        key=f"slider.{name}|{low}|{high}",
+        format_func=words.edge,
+        on_change=_slid,
+        args=(axis, f"slider.{name}|{low}|{high}"),
+        disabled=held.missing,
+        label_visibility="collapsed",
+        help=axis.projection.explanation,
+    )
+    if without:
+        st.checkbox(
+            f"only the {words.count(without)} without a value",
+            key=_preset_widget(f"missing.{name}", held.missing),
+            on_change=_missing_chosen,
+            args=(axis,),
+        )
+
+
+def _slid(axis: Axis, key: str) -> None:
+    low, high = st.session_state[key]
+    lowest, highest = axis.bins.edges[0], axis.bins.edges[-1]
+    new = Range(
+        axis.projection.name, None if low <= lowest else low, None if high >= highest else high
+    )
+    everything = new.low is None and new.high is None
+    select(_brush(selection(), axis, None if everything else new))
+
+
+def _missing_chosen(axis: Axis) -> None:
+    name = axis.projection.name
+    only = st.session_state[f"widget.missing.{name}"]
+    select(_brush(selection(), axis, Range(name, missing=True) if only else None))
+
+
+def value_pills(cube: Cube) -> None:
+    """The values of the category for the keyboard."""
+    category = cube.category
+    counts = dict(zip(category.values, cube.value_counts(), strict=False))
+    chosen = list(category.chosen(selection()))
+    shown = [value for value in category.values if counts[value] or value in chosen]
+    st.pills(
+        category.noun,
+        list(dict.fromkeys([*shown, *chosen])),
+        selection_mode="multi",
+        format_func=lambda value: words.plain(words.named(value, category.noun)),
+        key=_preset_widget(f"values.{category.name}", chosen),
+        on_change=_values_chosen,
+        args=(category,),
+        label_visibility="collapsed",
+    )
+
+
+def _values_chosen(category: Category) -> None:
+    values = st.session_state[f"widget.values.{category.name}"]
+    select(category.choose(selection(), values))
+
+
+def clear_brushes(cube: Cube) -> None:
+    """Take all brushes off; for callbacks."""
+    wanted = selection()
+    for held in cube.brushes:
+        wanted = wanted.without(held.projection)
+    select(cube.category.choose(wanted, ()) if cube.chosen else wanted)

@@ -13,6 +13,7 @@ def navigation() -> StreamlitPage:
         [
             st.Page("pages/overview.py", title="Overview", default=True),
             st.Page("pages/distributions.py", title="Distributions"),
+            st.Page("pages/explore.py", title="Explore"),
             st.Page("pages/cases.py", title="Cases"),
             st.Page("pages/case.py", title="Case"),
             st.Page("pages/replay.py", title="Replay"),

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from data_access.selection import NO_VALUE
+
 MARKUP = re.compile(r"[\\`*_{}\[\]()#+\-.!|<>~$:&]")
 
 
@@ -15,6 +17,11 @@ def count(number: int, noun: str = "") -> str:
     if not noun:
         return short
     return f"{short} {noun}" if number == 1 else f"{short} {noun}s"
+
+
+def named(value: str, noun: str = "value") -> str:
+    """A value as a selection writes it, for people; `no version` where there is none."""
+    return f"no {noun}" if value == NO_VALUE else value
 
 
 def sentence(text: str) -> str:
@@ -80,6 +87,11 @@ def value(number: float | None) -> str:
 def interval(low: float, high: float) -> str:
     """The limits of a value; an en dash where there are none."""
     return "–" if math.isnan(low) else f"{value(low)} to {value(high)}"
+
+
+def edge(number: float) -> str:
+    """An edge of a bar, all of its digits: Streamlit tells the places of a slider apart by them."""
+    return f"{number:.12g}".replace("-", "−")
 
 
 def moment(utc: datetime, zone: str | None) -> str:

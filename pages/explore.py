@@ -1,0 +1,48 @@
+"""Explore: which records lie in these bars of several histograms at once?"""
+
+import streamlit as st
+
+from data_access import queries
+from data_access.projections import ENTROPY, IMAGE
+from pages.parts import cards, controls, frame, linked, toxicity, words
+
+USUAL = (ENTROPY, f"greyscale_image_mean({IMAGE})", "outputs.confidence")
+SHOWN = 12
+
+log = frame.enter()
+baseline = controls.baseline(log)
+selection = baseline.compared
+warehouse = log.warehouse
+
+st.header("What goes together")
+if not queries.extents(warehouse):
+    cards.empty("No record has been measured yet, so there is nothing to draw.", selection)
+
+axes = queries.axes(warehouse, linked.names(log, USUAL))
+offered = queries.categories(warehouse, selection)
+category = linked.category(offered)
+cube = queries.count_cube(warehouse, selection, axes, category)
+other = queries.count_cube(warehouse, baseline.selection, axes, category)
+if not cube.records:
+    cards.empty("No record in this selection, so there is nothing to draw.", selection)
+
+against = words.plain(baseline.label)
+st.caption(
+    "Drag over bars, or click those at the bottom, to choose their records. Blue: the records "
+    f"chosen elsewhere. Grey: all {words.count(other.records)} of {against}. Shares of their own."
+)
+linked.histograms(cube, other, baseline, offered)
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")
+    if cube.brushes or cube.chosen:
+        st.button("Clear the choice", on_click=controls.clear_brushes, args=(cube,), key="clear")
+    controls.page_link("cases", "Show them all", selection)
+sort, descending = controls.case_order(log)
+page = queries.cases_page(warehouse, selection, sort, descending, 0, SHOWN)
+if page.rows.empty:
+    st.info("No record lies in all of these bars.")
+    st.stop()
+st.caption(f"The first {len(page.rows):,} of {page.total:,}, as they are sorted on Cases.")
+cards.gallery(log, page.rows, [axis.projection for axis in axes])
+toxicity.caption(warehouse.score_sources())

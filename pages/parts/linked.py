@@ -1,0 +1,71 @@
+"""Linked histograms on a page: the chart, and beside it the same brushes for the keyboard."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from data_access import OpenLog, queries
+from data_access.queries import Baseline, Category, Cube
+from pages.parts import controls, linked_charts, words
+
+ABOVE = 62  # pixels from the top of the chart to the first histogram's name
+
+
+def names(log: OpenLog, usual: Sequence[str]) -> list[str]:
+    """The projections that are drawn: those chosen, or the usual ones that have values."""
+    measured = list(queries.extents(log.warehouse))
+    return controls.several(
+        "axes",
+        f"Histograms of up to {queries.MOST_AXES} projections",
+        measured,
+        [name for name in usual if name in measured] or measured[:1],
+        queries.MOST_AXES,
+        lambda name: log.warehouse.projections[name].label,
+    )
+
+
+def category(offered: Sequence[Category]) -> Category:
+    """The category whose values are bars; its menu is drawn beside them."""
+    by_name = {row.name: row for row in offered}
+    return by_name[controls.chosen("category", list(by_name))]
+
+
+def histograms(
+    cube: Cube, baseline_cube: Cube, baseline: Baseline, offered: Sequence[Category]
+) -> None:
+    """One chart that filters itself, and a slider or pills beside each of its parts."""
+    chart, side = st.columns([3, 1], gap="medium")
+    with chart:
+        key, begun = controls.linked(cube)
+        brushes = [f"brush_{k}" for k in range(len(cube.axes))]
+        st.vega_lite_chart(
+            linked_charts.linked(cube, baseline_cube, baseline.label, begun),
+            key=key,
+            on_select=lambda: controls.linked_brushed(cube),
+            width="stretch",
+            selection_mode=[*brushes, "picked"],
+            alt=_said(cube, baseline),
+        )
+    with side, st.container(gap=None):
+        st.container(height=ABOVE, border=False)
+        for axis in cube.axes:
+            with st.container(height=linked_charts.PITCH, border=False, gap="xsmall"):
+                row = axis.projection
+                st.markdown(f"**{words.plain(row.label)}**", help=row.explanation)
+                without = int(cube.counts(axis)[axis.missing])
+                controls.brush_slider(axis, without)
+        with st.container(gap="xsmall"):
+            nouns = {row.name: row.noun for row in offered}
+            controls.menu("category", "Bars of", list(nouns), lambda name: nouns[name])
+            controls.value_pills(cube)
+            if others := cube.value_counts()[-1]:
+                st.caption(f"{words.count(others, 'record')} with other values")
+
+
+def _said(cube: Cube, baseline: Baseline) -> str:
+    """The chart in words; nothing that a brush changes, or it would be drawn anew."""
+    labels = ", ".join(axis.projection.label for axis in cube.axes)
+    return (
+        f"Histograms of {labels}, and bars of {cube.category.noun}, over those of "
+        f"{baseline.label}. The controls beside the chart choose bars too."
+    )
