@@ -24,7 +24,7 @@ MISSING = "none"
 # of the dashboard's address, beside filters
 PAGE_PARAMETERS = (
     "baseline", "record", "sort", "order", "page", "view", "bucket", "measure", "columns",
-    "axes", "category", "of", "reader", "take", "tried", "kind", "sheet",
+    "axes", "category", "of", "reader", "take", "tried", "kind", "sheet", "against",
 )  # fmt: skip
 DAY = timedelta(days=1)
 FOLDED = ("environment", "version", "since", "until")  # choose among the reports of an image

@@ -32,7 +32,7 @@ from tests.samples import (
     write_picture,
 )
 
-PAGES = ("overview", "distributions", "explore", "cases", "case", "replay", "data")
+PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay", "data")
 LOW = "entropy(outputs.output_text)=..1.6"
 LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseline in a link
 
@@ -125,7 +125,7 @@ def test_a_selection_that_holds_nothing(dashboard: Dashboard, page: str) -> None
     app = dashboard(page, SAMPLE, "text=no output says this")
     stands(app)
     assert f"**0** of {RECORDS} records" in text(app)
-    if page in ("overview", "distributions", "explore", "cases"):
+    if page in ("overview", "distributions", "explore", "cases", "causes"):
         assert app.info, "an empty page says why"
         app.button[-1].click()
 
@@ -425,6 +425,44 @@ def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog
     for toggle in app.toggle:
         toggle.set_value(True)
     stands(app.run())
+
+
+@pytest.mark.parametrize("against", ["baseline", "rest"])
+def test_what_separates_the_repetitive_cases(
+    dashboard: Dashboard, sample_log: OpenLog, against: str
+) -> None:
+    query = "environment=prod&version=v1&repetition(outputs.output_text)=0.2.."
+    app = dashboard("causes", SAMPLE, f"{query}&against={against}")
+    stands(app)
+    chosen = parse_selection(query, sample_log.warehouse.projections)
+    baseline = Selection(environment=("test",)) if against == "baseline" else None
+    first = queries.causes(sample_log.warehouse, chosen, baseline).causes[0]
+    said = text(app)
+    assert f"**{first.selected.yes:,} of {first.selected.known:,} (" in said
+    assert "dark on light" in said and "What came out" in said
+    assert app.dataframe[0].value["p"].between(0, 1).all()
+    links = [link.proto.query_string for link in app.get("page_link")]
+    assert any("against" not in link and "image" in link for link in links)
+
+
+def test_nothing_separates_what_was_chosen_by_nothing(
+    dashboard: Dashboard, folder_log: Log
+) -> None:
+    texts = ["even" if n % 2 else "odd" for n in range(60)]
+    events = [
+        prediction(f"k{n}", said, tags={"client": "web" if n % 4 < 2 else "app"})
+        for n, said in enumerate(texts)
+    ]
+    write(folder_log, "predictions/a.jsonl", *events)
+    app = dashboard("causes", folder_log.uri, "text=even&against=rest")
+    stands(app)
+    assert "Nothing that came in separates them from the rest" in text(app)
+
+
+def test_a_selection_of_everything_has_no_rest(dashboard: Dashboard) -> None:
+    app = dashboard("causes", SAMPLE, "environment=prod&against=rest")
+    stands(app)
+    assert "there is no rest" in app.info[0].value
 
 
 def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:

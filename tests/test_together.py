@@ -23,7 +23,7 @@ from tests.samples import (
 )
 from tests.test_writer import event, flagged
 
-PAGES = ("overview", "distributions", "cases", "data")
+PAGES = ("overview", "distributions", "cases", "causes", "data")
 ROUNDS = 2
 # what people start while dashboards are open; each is run again and again
 COMMANDS = {

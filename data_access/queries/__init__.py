@@ -27,6 +27,7 @@ from data_access.queries.cases import (
     sort_names,
 )
 from data_access.queries.categories import CategoryPair, category_pairs, category_table
+from data_access.queries.causes import Cause, CauseBars, Causes, causes
 from data_access.queries.coverage import Coverage, Status, choices, coverage, flags, status
 from data_access.queries.cube import (
     MOST_AXES,
@@ -100,8 +101,11 @@ __all__ = [
     "Bucket",
     "Case",
     "CasesPage",
-    "CategoryPair",
     "Category",
+    "CategoryPair",
+    "Cause",
+    "CauseBars",
+    "Causes",
     "Coverage",
     "Cube",
     "HistogramPair",
@@ -121,9 +125,10 @@ __all__ = [
     "baseline_names",
     "case",
     "cases_page",
+    "categories",
     "category_pairs",
     "category_table",
-    "categories",
+    "causes",
     "choices",
     "count_cube",
     "coverage",

@@ -181,7 +181,7 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     names += [row.name for row in warehouse.projections.rows]
     columns = [quoted(name) for name in names]
     params: list[Any] = []
-    tags, left_out = _tags(warehouse)
+    tags, left_out = tag_kinds(warehouse)
     if left_out:
         columns.append("tags")
     for tag, kind in tags:
@@ -195,10 +195,13 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     )
 
 
-def _tags(warehouse: Warehouse, limit: int = 200) -> tuple[list[tuple[str, str]], bool]:
+def tag_kinds(
+    warehouse: Warehouse, limit: int = 200, newest: int | None = None
+) -> tuple[list[tuple[str, str]], bool]:
     """The most frequent tags, by name, each with its SQL type; whether any is left out.
 
-    Whole numbers stay whole: an identifier of 17 digits is not a DOUBLE.
+    newest: look at so many records alone. Whole numbers stay whole: an identifier of 17 digits is
+    not a DOUBLE.
     """
     found = warehouse.query(
         """
@@ -209,12 +212,16 @@ def _tags(warehouse: Warehouse, limit: int = 200) -> tuple[list[tuple[str, str]]
                 when bool_and(type in ('UBIGINT', 'BIGINT', 'DOUBLE', 'NULL')) then 'double'
                 else 'varchar'
             end as kind
-        from records, json_each(records.tags)
+        from (
+            select tags
+            from records
+            where rowid > (select max(rowid) from records) - coalesce(?, rowid + 1)
+        ) as looked_at, json_each(looked_at.tags)
         group by key
         order by count(*) desc, key
         limit ?
         """,
-        [limit + 1],
+        [newest, limit + 1],
     )
     kept = found.head(limit)
     return sorted(zip(kept["key"], kept["kind"], strict=True)), len(found) > limit

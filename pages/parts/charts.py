@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from data_access.bins import Bins
-from data_access.queries import NO_PREDICTION, OTHERS, Bucket, HistogramPair, Place
+from data_access.queries import (
+    NO_PREDICTION,
+    OTHERS,
+    Bucket,
+    CauseBars,
+    HistogramPair,
+    Place,
+)
 from data_access.selection import Range
 
 Spec = dict[str, Any]
@@ -229,6 +236,59 @@ def paler_unless(inside: str) -> dict[str, Any]:
         "fillOpacity": alt.condition(inside, alt.value(0.55), alt.value(0.08)),
         "strokeOpacity": alt.condition(inside, alt.value(1.0), alt.value(0.25)),
     }
+
+
+def still_histogram_pair(pair: HistogramPair, baseline_label: str, asked: Range) -> Spec:
+    """The same without a brush; the bars that are asked about are full."""
+    spec = histogram_pair(pair, baseline_label, asked)
+    return {name: part for name, part in spec.items() if name != "params"}
+
+
+def category_pair(pair: CauseBars, baseline_label: str) -> Chart:
+    """Shares of a selection and of its baseline with each category, as `histogram_pair` does.
+
+    Categories that have an order stand beside each other, others lie below each other.
+    """
+    total, baseline_total = max(pair.counts.sum(), 1), max(pair.baseline_counts.sum(), 1)
+    data = pd.DataFrame(
+        {
+            "name": pair.names,
+            "count": pair.counts,
+            "share": pair.counts / total,
+            "baseline": pair.baseline_counts,
+            "baseline_share": pair.baseline_counts / baseline_total,
+            "asked": pair.asked,
+        }
+    )
+    category, share = ("x", "y") if pair.ordered else ("y", "x")
+    names = alt.Axis(
+        title=f"{pair.label} (UTC)" if pair.ordered else None,
+        labelLimit=120,
+        labelAngle=0,
+        labelOverlap=pair.ordered,
+    )
+    percent = alt.Axis(format="%", tickCount=3)
+    axes: dict[str, Any] = {
+        category: {"field": "name", "type": "nominal", "sort": None, "axis": names},
+        share: {"field": "baseline_share", "type": "quantitative", "title": "% of records"},
+    }
+    axes[share]["axis"] = percent
+    tooltip = [
+        alt.Tooltip("name:N", title=pair.label),
+        alt.Tooltip("count:Q", title="selected records", format=","),
+        alt.Tooltip("share:Q", title="of the selected", format=".1%"),
+        alt.Tooltip("baseline:Q", title=f"{baseline_label} records", format=","),
+        alt.Tooltip("baseline_share:Q", title=f"of {baseline_label}", format=".1%"),
+    ]
+    base = alt.Chart(data)
+    ground = base.mark_bar(color=BASELINE, opacity=0.55).encode(**axes, tooltip=tooltip)
+    axes[share] = {**axes[share], "field": "share"}
+    front = base.mark_bar(color=PRODUCTION, stroke=PRODUCTION, strokeWidth=1).encode(
+        **axes,
+        **paler_unless("datum.asked"),
+        tooltip=tooltip,
+    )
+    return alt.layer(ground, front).properties(height=190, padding=TIGHT)
 
 
 def place(found: Place) -> Spec:

@@ -16,6 +16,7 @@ def navigation() -> StreamlitPage:
             st.Page("pages/explore.py", title="Explore"),
             st.Page("pages/cases.py", title="Cases"),
             st.Page("pages/case.py", title="Case"),
+            st.Page("pages/causes.py", title="Causes"),
             st.Page("pages/replay.py", title="Replay"),
             st.Page("pages/data.py", title="Data"),
         ],

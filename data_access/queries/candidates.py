@@ -1,0 +1,419 @@
+"""Everything that is known of some records, as candidates for what separates them from others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_access.bins import BARS, Bins, linear_bins
+from data_access.causes import Candidate, Question
+from data_access.projections import IMAGE, TEXT, TRUTH, Projection
+from data_access.queries.answers import row_of
+from data_access.queries.cases import tag_kinds
+from data_access.queries.coverage import flags
+from data_access.queries.distributions import extents
+from data_access.selection import (
+    ANY_FLAG,
+    NO_FLAG,
+    NO_VALUE,
+    Range,
+    Selection,
+    Tag,
+    range_sentence,
+    source,
+    spoken_moment,
+    tag_value,
+)
+from data_access.sql import quoted
+from data_access.warehouse import Warehouse
+
+TAGS, FLAGS, WORDS = 20, 8, 80  # that are looked at, the most frequent ones
+TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of tags
+CATEGORIES = 30  # of a tag that are asked about, the most frequent ones
+ALIKE = 0.5  # share of records that the frequent categories cover, or a tag is an identifier
+SHORTEST_WORD = 3
+PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+HOURS = tuple(f"{hour:02}" for hour in range(24))
+IMAGES = ("no image", "an unreadable image", "a readable image")
+DAY_SECONDS = 86_400
+CHOSEN, REST, OTHERS = 0, 1, 2
+MOST = 200_000  # records of a side that are looked at; of more, some drawn at random
+
+Kind = Literal[
+    "projection", "number", "tag", "version", "application", "environment", "image", "day", "hour",
+    "weekday", "flag", "word",
+]  # fmt: skip
+SAID: dict[Kind, str] = {
+    "version": "are of version “{}”",
+    "application": "are of application “{}”",
+    "environment": "are of environment “{}”",
+    "image": "have {}",
+    "hour": "came at {} o’clock UTC",
+    "weekday": "came on a {} (UTC)",
+}
+SPOKEN = {
+    Range(f"polarity({IMAGE})", low=0.0): "are dark on light",
+    Range(f"polarity({IMAGE})", high=0.0): "are light on dark",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Something known of records, and how it is said and filtered by.
+
+    came_in: whether it was there before the recognizer answered, so that it can be a cause.
+    names: of categories, by code. values: of numbers and days (seconds since 1970), shape (n,),
+    NaN for none; bins: their bars. projection: of numbers, what charts call them.
+    """
+
+    candidate: Candidate
+    kind: Kind
+    label: str
+    came_in: bool = True
+    names: tuple[str, ...] = ()
+    values: np.ndarray | None = None
+    bins: Bins | None = None
+    projection: Projection | None = None
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the order of its categories means something."""
+        return self.kind in ("day", "hour", "weekday")
+
+    def range(self, question: Question) -> Range | None:
+        """The values of a number of which a question is true."""
+        if self.projection is None or self.bins is None:
+            return None
+        if question.level < 0:
+            return Range(self.projection.name, missing=True)
+        edge = self.bins.edges[question.level]
+        if question.under:
+            return Range(self.projection.name, high=edge)
+        return Range(self.projection.name, low=edge)
+
+    def says(self, question: Question) -> str:
+        """What records do of which a question is true, such as `have polarity at least 0`."""
+        held = self.range(question)
+        if held is not None:
+            said = f"have {range_sentence(self.label, held)}"
+            return f"{SPOKEN[held]} ({said[5:]})" if held in SPOKEN else said
+        if question.level < 0:
+            return f"have no {self.label}"
+        if self.kind == "day":
+            day = spoken_moment(self._day(question))
+            return f"came before {day}" if question.under else f"came on {day} or later"
+        if self.kind == "flag":
+            return f"are {'not ' if question.under else ''}{self.label}"
+        if self.kind == "word":
+            return f"{'do not ' if question.under else ''}say {self.label}"
+        name = self.names[question.level]
+        return f"have {self.label} “{name}”" if self.kind == "tag" else SAID[self.kind].format(name)
+
+    def narrow(self, selection: Selection, question: Question) -> Selection | None:
+        """The records of a selection of which a question is true; None where no filter says so."""
+        held = self.range(question)
+        if held is not None:
+            return _ranged(selection, held) if self.kind == "projection" else None
+        if self.kind == "day":
+            day = self._day(question)
+            if question.under:
+                return replace(selection, until=day)
+            return replace(selection, since=day)
+        if self.kind == "flag":
+            flag = self.candidate.name
+            if question.under:
+                return selection.with_flag(NO_FLAG) if flag == ANY_FLAG else None
+            return selection.with_flag(flag)
+        if self.kind == "word":
+            return None if question.under else replace(selection, text=self.candidate.name)
+        value = NO_VALUE if question.level < 0 else self.names[question.level]
+        if self.kind == "version":
+            return replace(selection, version=(value,))
+        if self.kind == "environment":
+            return replace(selection, environment=(value,))
+        if self.kind == "tag":
+            kept = tuple(tag for tag in selection.tag if tag.name != self.label)
+            return replace(selection, tag=(*kept, Tag(self.label, value)))
+        return None
+
+    def _day(self, question: Question) -> datetime:
+        assert self.bins is not None
+        return datetime.fromtimestamp(self.bins.edges[question.level], UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What is known of records.
+
+    side: of each record, shape (n,): CHOSEN, REST of the same place and time, or OTHERS, those of
+    the baseline. parts: one in how many of each side was looked at. defining: what the selection
+    is a range of. left_out: label and reason of what cannot be compared.
+    """
+
+    known: tuple[Known, ...]
+    defining: tuple[Known, ...]
+    side: np.ndarray
+    parts: tuple[int, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def _ranged(selection: Selection, wanted: Range) -> Selection | None:
+    """The same selection inside this range too; None where it has none of the values already."""
+    held = next((r for r in selection.ranges if r.projection == wanted.projection), Range(""))
+    if held.missing or (wanted.missing and (held.low, held.high) != (None, None)):
+        return None
+    lows = [side for side in (held.low, wanted.low) if side is not None]
+    highs = [side for side in (held.high, wanted.high) if side is not None]
+    both = Range(
+        wanted.projection, max(lows, default=None), min(highs, default=None), wanted.missing
+    )
+    return selection.with_range(both)
+
+
+def scope_of(selection: Selection) -> Selection:
+    """All records of the same environment, version and time, chosen or not."""
+    return replace(selection, flag=(), text="", tag=(), ranges=())
+
+
+def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Gathered:
+    """What is known of the selected records, the rest of their scope, and those of the baseline.
+
+    Left out is what the selection or the baseline is defined by, what has no two values, names
+    each record for itself, or cannot be the same in the baseline.
+    """
+    names, tags = list(extents(warehouse)), tag_kinds(warehouse, TAGS, TAGS_FROM)[0]
+    sides = (selection, scope_of(selection), baseline or Selection())
+    parts = tuple(_parts(warehouse, side) for side in sides)
+    table = _fetch(warehouse, names, tags, selection, baseline, parts)
+    side = table["side"].to_numpy()
+    found: list[Known] = []
+    defining: list[Known] = []
+    left_out: list[tuple[str, str]] = []
+    for known in _all_known(warehouse, table, names, tags):
+        reason = _reason(known, side, selection, baseline)
+        if reason is None:
+            found.append(known)
+        elif reason:
+            left_out.append((known.label, reason))
+        if any(held.projection == known.candidate.name for held in selection.ranges):
+            defining.append(known)
+    return Gathered(tuple(found), tuple(defining), side, parts, tuple(left_out))
+
+
+def _parts(warehouse: Warehouse, selection: Selection) -> int:
+    """In how many parts of at most MOST records a selection falls, or one."""
+    selected, params = source(selection)
+    count = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    return max(1, -(-count // MOST))
+
+
+def _fetch(
+    warehouse: Warehouse,
+    names: Sequence[str],
+    tags: Sequence[tuple[str, str]],
+    selection: Selection,
+    baseline: Selection | None,
+    parts: Sequence[int],
+) -> pa.Table:
+    """One row for each record: `side` and all that is known; records in both are chosen."""
+    chosen, chosen_params = source(selection)
+    scope, scope_params = source(scope_of(selection))
+    columns = [
+        "version",
+        "application",
+        "environment",
+        "epoch(timestamp) as moment",
+        """if("inputs.image" is null, 0, if(image_failure is null, 2, 1)) as image""",
+        '"feedback.flags" as flags',
+        quoted(TEXT),
+        *map(quoted, names),
+    ]
+    params: list[Any] = []
+    for number, (tag, kind) in enumerate(tags):
+        value, path = tag_value(tag)
+        columns.append(f"try_cast({value} as {kind}) as tag{number}")
+        params += path
+    keys = f"(select record_key from {chosen})"
+    rows = f"select *, if(record_key in {keys}, {CHOSEN}, {REST}) as side from {scope}"
+    params += [*chosen_params, *scope_params]
+    if baseline is not None:
+        others, others_params = source(baseline)
+        rows += (
+            f" union all by name select *, {OTHERS} as side from {others} "
+            f"where record_key not in {keys}"
+        )
+        params += [*others_params, *chosen_params]
+    drawn = f"hash(record_key) % [{parts[0]}, {parts[1]}, {parts[2]}][side + 1] = 0"
+    return warehouse.table(f"select {', '.join(columns)}, side from ({rows}) where {drawn}", params)
+
+
+def _all_known(
+    warehouse: Warehouse,
+    table: pa.Table,
+    names: Sequence[str],
+    tags: Sequence[tuple[str, str]],
+) -> Iterator[Known]:
+    bins = extents(warehouse)
+    for name in names:
+        row = warehouse.projections[name]
+        yield _number(row, "projection", _numbers(table[name]), bins[name])
+    for number, (tag, kind) in enumerate(tags):
+        column, name = table[f"tag{number}"], f"tags.{tag}"
+        if kind == "varchar":
+            yield _category(name, "tag", tag, column)
+        else:
+            values = _numbers(column)
+            row = Projection(name, tag, "", (name,), "A tag of the log.")
+            yield _number(row, "number", values, _bins_over(values))
+    for kind_of in ("version", "application", "environment"):
+        yield _category(kind_of, kind_of, kind_of, table[kind_of])
+    image = table["image"].to_numpy().astype(np.int16)
+    yield Known(Candidate("image", image, 3, False, False), "image", "image", names=IMAGES)
+    yield from _times(_numbers(table["moment"]))
+    yield from _flagged(flags(warehouse)[:FLAGS], table["flags"])
+    yield from _words(table[TEXT])
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    values = pc.cast(column, pa.float64()).to_numpy()
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _bins_over(values: np.ndarray) -> Bins:
+    held = values[~np.isnan(values)]
+    return linear_bins(*np.quantile(held, (0.005, 0.995))) if len(held) else linear_bins(0, 1)
+
+
+def _number(row: Projection, kind: Kind, values: np.ndarray, bins: Bins) -> Known:
+    """Whether a truth or a score is there says who looked at the record, not what it is like."""
+    tells = TRUTH not in row.inputs and (row.compute is not None or "(" not in row.name)
+    codes = np.searchsorted(bins.edges[1:-1], values, side="right").astype(np.int16)
+    codes[np.isnan(values)] = -1
+    zero = bins.edges.index(0.0) if 0.0 in bins.edges[1:-1] else None
+    candidate = Candidate(row.name, codes, bins.bars, True, tells, zero)
+    return Known(candidate, kind, row.label, TEXT not in row.inputs, (), values, bins, row)
+
+
+def _category(name: str, kind: Kind, label: str, column: pa.ChunkedArray) -> Known:
+    """Codes by frequency; past CATEGORIES they are not asked about."""
+    held = column.combine_chunks().dictionary_encode()
+    codes = pc.fill_null(held.indices, -1).to_numpy(zero_copy_only=False)
+    counts = np.bincount(codes[codes >= 0], minlength=len(held.dictionary))
+    order = np.argsort(-counts, kind="stable")
+    rank = np.full(len(order) + 1, -1)  # the last is that of no value
+    rank[order] = np.minimum(np.arange(len(order)), CATEGORIES)
+    names = tuple(held.dictionary[int(number)].as_py() for number in order[:CATEGORIES])
+    candidate = Candidate(name, rank[codes].astype(np.int16), len(names), False)
+    return Known(candidate, kind, label, names=names)
+
+
+def _times(moments: np.ndarray) -> Iterator[Known]:
+    """The day, the hour and the weekday, all in UTC; every record has a time."""
+    if not len(moments):
+        return
+    days = moments // DAY_SECONDS
+    step = max(1, -(-int(days.max() - days.min() + 1) // BARS))
+    edges = np.arange(days.min(), days.max() + step + 1, step) * DAY_SECONDS
+    bins = Bins(tuple(edges.tolist()))
+    codes = (np.searchsorted(edges, moments, side="right") - 1).astype(np.int16)
+    day = Candidate("day", codes, bins.bars, True, False)
+    names = tuple(f"{datetime.fromtimestamp(edge, UTC):%d %b}" for edge in edges[:-1].tolist())
+    yield Known(day, "day", "day", names=names, values=moments, bins=bins)
+    hours = (moments % DAY_SECONDS // 3600).astype(np.int16)
+    yield Known(Candidate("hour", hours, 24, False, False), "hour", "hour", names=HOURS)
+    weekdays = ((days + 3) % 7).astype(np.int16)  # 1970 began on a Thursday
+    weekday = Candidate("weekday", weekdays, 7, False, False)
+    yield Known(weekday, "weekday", "weekday", names=WEEKDAYS)
+
+
+def _flagged(names: Sequence[str], column: pa.ChunkedArray) -> Iterator[Known]:
+    held = column.combine_chunks()
+    records, said = pc.list_parent_indices(held).to_numpy(), pc.list_flatten(held)
+    for flag in (ANY_FLAG, *names):
+        which = records if flag == ANY_FLAG else records[pc.equal(said, flag).to_numpy(False)]
+        label = "flagged" if flag == ANY_FLAG else f"flagged {flag}"
+        yield Known(_yes(flag, which, len(held)), "flag", label, came_in=False)
+
+
+def _words(column: pa.ChunkedArray) -> Iterator[Known]:
+    """The most frequent words of the outputs, without regard to case."""
+    held = pc.utf8_split_whitespace(pc.utf8_lower(column.combine_chunks()))
+    records = pc.list_parent_indices(held).to_numpy()
+    said = pc.utf8_trim(pc.list_flatten(held), PUNCTUATION).dictionary_encode()
+    codes, words = said.indices.to_numpy(), said.dictionary
+    lengths = pc.utf8_length(words).to_numpy()
+    counts = np.bincount(codes, minlength=len(words)) * (lengths >= SHORTEST_WORD)
+    frequent = np.argsort(-counts, kind="stable")[:WORDS]
+    number = np.full(len(words), len(frequent), np.int16)
+    number[frequent] = np.arange(len(frequent))
+    order = np.argsort(number[codes], kind="stable")
+    ends = np.cumsum(counts[frequent])
+    for word, start, end in zip(frequent, ends - counts[frequent], ends, strict=True):
+        if start < end:
+            name = words[int(word)].as_py()
+            candidate = _yes(name, records[order[start:end]], len(column))
+            yield Known(candidate, "word", f"“{name}”", came_in=False)
+
+
+def _yes(name: str, records: np.ndarray, n: int) -> Candidate:
+    """The question whether a record is among these."""
+    codes = np.zeros(n, np.int16)
+    codes[records] = 1
+    return Candidate(name, codes, 2, True, False)
+
+
+def _reason(
+    known: Known, side: np.ndarray, selection: Selection, baseline: Selection | None
+) -> str | None:
+    """Why something is left out; empty where there is nothing to say of it, None to keep it."""
+    codes, levels = known.candidate.codes, known.candidate.levels
+    compared = codes[side != REST] if baseline is not None else codes
+    if not len(compared) or (compared == compared[0]).all():
+        return "" if known.kind in ("word", "flag") else "the same for all of them"
+    if _defines(known, selection) or (baseline is not None and _defines(known, baseline)):
+        return "" if known.kind in ("word", "flag") else "you selected by this"
+    if known.kind == "tag" and _is_identifier(codes, levels):
+        return "nearly every record has its own"
+    if baseline is not None:
+        return _apart(known, codes[side != OTHERS], codes[side == OTHERS], selection, baseline)
+    return None
+
+
+def _defines(known: Known, selection: Selection) -> bool:
+    if any(held.projection == known.candidate.name for held in selection.ranges):
+        return True
+    if known.kind == "tag":
+        return any(tag.name == known.label for tag in selection.tag)
+    if known.kind == "day":
+        return selection.since is not None or selection.until is not None
+    filters = {"version": "version", "environment": "environment", "flag": "flag", "word": "text"}
+    return known.kind in filters and bool(getattr(selection, filters[known.kind]))
+
+
+def _is_identifier(codes: np.ndarray, levels: int) -> bool:
+    held = codes[codes >= 0]
+    return levels == CATEGORIES and (held < levels).mean() < ALIKE
+
+
+def _apart(
+    known: Known, own: np.ndarray, others: np.ndarray, selection: Selection, baseline: Selection
+) -> str | None:
+    """What differs between the two for every record says nothing of the selected ones."""
+    if known.kind == "day":
+        return "only compared with the rest"
+    if selection.environment == baseline.environment or not len(own) or not len(others):
+        return None
+    if known.kind in ("hour", "weekday"):
+        return "only compared with the rest"
+    if known.kind == "flag":
+        return None if others.any() else ""
+    if known.candidate.ordered and not ((own >= 0).any() and (others >= 0).any()):
+        return "the baseline has no value"
+    if known.kind in ("tag", "application") and not np.intersect1d(own, others).size:
+        return "the baseline has no value in common with these"
+    return None

@@ -1,0 +1,365 @@
+"""What separates the selected cases from others: their causes, and their other symptoms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from data_access import drift
+from data_access.causes import (
+    Answers,
+    Question,
+    Separation,
+    answers,
+    cramers_v,
+    level_counts,
+    says_yes,
+    separations,
+    strength_of,
+    together,
+)
+from data_access.queries.candidates import CHOSEN, OTHERS, REST, Known, gather
+from data_access.queries.distributions import HistogramPair
+from data_access.selection import Range, Selection
+from data_access.warehouse import Warehouse
+
+WORTH_TELLING = 0.1  # of Cramér's V; chance aside, less is no cause of anything
+SAME = 0.7  # correlation from which two answers are two names of one thing
+SHOWN = 6
+ENOUGH_LEFT = 20  # records on each side that a second step asks for
+NAMED = 6  # categories without an order that a chart names
+
+
+@dataclass(frozen=True, eq=False)
+class CauseBars:
+    """Records with each category, of the selected ones and of the others, shapes (names,).
+
+    asked: of which categories it is true. ordered: whether their order means something.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    counts: np.ndarray
+    baseline_counts: np.ndarray
+    asked: tuple[bool, ...]
+    ordered: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """AUC, the chance that of two records the selected one has the higher value, or Cramér's V
+    of all categories; with its 95% interval.
+    """
+
+    kind: Literal["AUC", "V"]
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """One thing that tells the selected records from the others.
+
+    says: what records do of which it is true, such as `have polarity at least 0`.
+    selected, others, rest: of how many it is true; `rest` has the records of the same place and
+        time that are not selected, and is None where these are the others.
+    strength, p: as in data_access.causes.Separation.
+    numbers, asked: a number's histograms, and the range for which it is true.
+    categories: a category's bars.
+    narrowed: the selected records of which it is true, where a filter can say so.
+    goes_with: what is true of the same records, so that it cannot be told from this.
+    selected_by: the projection selected by that it goes with among the others, if any.
+    """
+
+    name: str
+    label: str
+    says: str
+    selected: Answers
+    others: Answers
+    rest: Answers | None
+    measured: Measured
+    strength: float
+    p: float
+    numbers: HistogramPair | None
+    asked: Range | None
+    categories: CauseBars | None
+    narrowed: Selection | None
+    goes_with: tuple[str, ...]
+    selected_by: str | None
+
+    @property
+    def more(self) -> bool:
+        """Whether it is true of a larger share of the selected ones."""
+        return self.selected.share > self.others.share
+
+
+@dataclass(frozen=True, eq=False)
+class Causes:
+    """What separates `selected` records from `others`; only what chance does not explain.
+
+    causes: what came in with them, the strongest first; general: what is about as true of the
+    rest of the same place and time, so that it says nothing of these; symptoms: what came out.
+    parts: one in how many of the selected and of the others was looked at, drawn at random.
+    candidates: how many things came in; p: of the strongest of them.
+    then: what still separates the `left` records of which the first cause is not true from
+    `left_others` such; None where too few are left.
+    looked_at: a row for each candidate. left_out: label and reason of what was not looked at.
+    """
+
+    selected: int
+    others: int
+    parts: tuple[int, int]
+    candidates: int
+    p: float
+    causes: tuple[Cause, ...]
+    general: tuple[Cause, ...]
+    symptoms: tuple[Cause, ...]
+    left: int
+    left_others: int
+    then: tuple[Cause, ...] | None
+    looked_at: pd.DataFrame
+    left_out: tuple[tuple[str, str], ...]
+
+
+def causes(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Causes:
+    """What separates a selection from its baseline or, for None, from the rest of its scope.
+
+    Records that are in both count as selected alone.
+    """
+    return warehouse.cached(
+        ("causes", selection, baseline), lambda: _causes(warehouse, selection, baseline)
+    )
+
+
+def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Causes:
+    gathered = gather(warehouse, selection, baseline)
+    side = gathered.side
+    rest = None if baseline is None else side == REST
+    others = side == (REST if baseline is None else OTHERS)
+    search = _Search(selection, gathered.known, gathered.defining, side == CHOSEN, others, rest)
+    came_in, came_out = search.found(came_in=True), search.found(came_in=False)
+    told = [found for found in came_in if found.is_told]
+    special = [found for found in told if not search.is_general(found)]
+    left, then = search, None
+    if special:
+        left = search.without(special[0])
+        if min(left.selected.sum(), left.others.sum()) >= ENOUGH_LEFT:
+            again = left.found(came_in=True)
+            then = left.causes([f for f in again if f.is_told and not left.is_general(f)])
+    return Causes(
+        selected=int(search.selected.sum()),
+        others=int(search.others.sum()),
+        parts=(gathered.parts[CHOSEN], gathered.parts[REST if baseline is None else OTHERS]),
+        candidates=sum(known.came_in for known in gathered.known),
+        p=came_in[0].separation.p if came_in else 1.0,
+        causes=search.causes(special),
+        general=search.causes([found for found in told if search.is_general(found)]),
+        symptoms=search.causes([found for found in came_out if found.is_told]),
+        left=int(left.selected.sum()),
+        left_others=int(left.others.sum()),
+        then=then,
+        looked_at=search.table([*came_in, *came_out]),
+        left_out=gathered.left_out,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A candidate, and how well it separates."""
+
+    known: Known
+    separation: Separation
+
+    @property
+    def is_told(self) -> bool:
+        found = self.separation
+        return found.p < drift.SIGNIFICANT and found.strength >= WORTH_TELLING
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Candidates and the sides that are compared, masks of shape (n,); `rest` where it is a third.
+
+    selection: the selected records, None where no filter says which these are. defining: the
+    projections that the selection is a range of.
+    """
+
+    selection: Selection | None
+    known: tuple[Known, ...]
+    defining: tuple[Known, ...]
+    selected: np.ndarray
+    others: np.ndarray
+    rest: np.ndarray | None
+
+    def found(self, *, came_in: bool) -> list[_Found]:
+        """How well everything that came in (or out) separates the sides, the best first."""
+        rows = self.selected | self.others
+        known = [row for row in self.known if row.came_in is came_in]
+        candidates = [row.candidate.of(rows) for row in known]
+        return [
+            _Found(known[separation.number], separation)
+            for separation in separations(candidates, self.selected[rows])
+        ]
+
+    def is_general(self, found: _Found) -> bool:
+        """Whether it is about as true of the rest, which the selected ones were taken from."""
+        if self.rest is None or self.rest.sum() < drift.ENOUGH:
+            return False
+        rest = answers(found.known.candidate, found.separation.question, self.rest)
+        sizes = int(self.selected.sum()), int(self.rest.sum())
+        return strength_of(found.separation.chosen, rest, *sizes) < WORTH_TELLING
+
+    def without(self, found: _Found) -> "_Search":
+        """The records of which it is not true."""
+        candidate, question = found.known.candidate, found.separation.question
+        no = ~says_yes(candidate, question)
+        selected, others = self.selected & no, self.others & no
+        rest = None if self.rest is None else self.rest & no
+        narrowed = None
+        told = candidate.ordered and question.level >= 0 and (candidate.codes[selected] >= 0).all()
+        if self.selection and told:
+            narrowed = found.known.narrow(self.selection, question.opposite)
+        return replace(self, selection=narrowed, selected=selected, others=others, rest=rest)
+
+    def causes(self, found: Sequence[_Found]) -> tuple[Cause, ...]:
+        """The strongest, each with what is true of the same records."""
+        rows = self.selected | self.others
+        leaders: list[tuple[_Found, np.ndarray, list[str]]] = []
+        for one in found:
+            question = one.separation.question
+            yes = says_yes(one.known.candidate, question)[rows]
+            same = next(
+                (names for _, led, names in leaders if abs(together(yes, led)) >= SAME), None
+            )
+            if same is not None:
+                same.append(one.known.says(question))
+            elif len(leaders) < SHOWN:
+                leaders.append((one, yes, []))
+        return tuple(self._cause(one, names) for one, _, names in leaders)
+
+    def table(self, found: Sequence[_Found]) -> pd.DataFrame:
+        """A row for each candidate, also for those that separate nothing."""
+        rows = []
+        for one in found:
+            known, separation = one.known, one.separation
+            _, _, measured = self._measured(one)
+            rows.append(
+                {
+                    "what": known.label,
+                    "came": "in" if known.came_in else "out",
+                    "says": known.says(separation.question),
+                    "selected": separation.chosen.share,
+                    "others": separation.others.share,
+                    "strength": separation.strength,
+                    "measure": measured.kind,
+                    "value": measured.value,
+                    "low": measured.low,
+                    "high": measured.high,
+                    "p": separation.p,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _cause(self, found: _Found, goes_with: Sequence[str]) -> Cause:
+        known, separation = found.known, found.separation
+        question = separation.question
+        numbers, categories, measured = self._measured(found)
+        return Cause(
+            name=known.candidate.name,
+            label=known.label,
+            says=known.says(question),
+            selected=separation.chosen,
+            others=separation.others,
+            rest=None if self.rest is None else answers(known.candidate, question, self.rest),
+            measured=measured,
+            strength=separation.strength,
+            p=separation.p,
+            numbers=numbers,
+            asked=known.range(question),
+            categories=categories,
+            narrowed=known.narrow(self.selection, question) if self.selection else None,
+            goes_with=tuple(goes_with),
+            selected_by=self._selected_by(known),
+        )
+
+    def _measured(self, found: _Found) -> tuple[HistogramPair | None, CauseBars | None, Measured]:
+        """A candidate's bars, those of a number or those of a category, and its AUC or V."""
+        known, separation = found.known, found.separation
+        bars = [level_counts(known.candidate, side) for side in (self.selected, self.others)]
+        pair = _category_pair(known, separation.question, *bars) if known.names else None
+        if known.values is None or known.bins is None:
+            return None, pair, Measured("V", *cramers_v(*bars))
+        sides = [known.values[side] for side in (self.selected, self.others)]
+        held = [np.sort(values[~np.isnan(values)]) for values in sides]
+        counts = [known.bins.count(values) for values in held]
+        compared = drift.compare(held[0], held[1], counts[0], counts[1])
+        deltas = compared.effect, compared.effect_low, compared.effect_high
+        measured = Measured("AUC", *((1 + delta) / 2 for delta in deltas))
+        if known.projection is None:
+            return None, pair, measured
+        numbers = HistogramPair(
+            known.projection,
+            known.bins,
+            counts[0],
+            counts[1],
+            len(sides[0]) - len(held[0]),
+            len(sides[1]) - len(held[1]),
+            compared,
+            separation.p,
+            drift.verdict(compared, separation.p),
+        )
+        return numbers, None, measured
+
+    def _selected_by(self, known: Known) -> str | None:
+        """What the selection is a range of that a number goes with where nothing was selected."""
+        codes = known.candidate.codes
+        for defining in self.defining:
+            other = defining.candidate.codes
+            both = self.others & (codes >= 0) & (other >= 0)
+            if known.projection is None or both.sum() < drift.ENOUGH:
+                continue
+            with np.errstate(invalid="ignore", divide="ignore"):
+                if abs(np.corrcoef(codes[both], other[both])[0, 1]) >= SAME:
+                    return defining.label
+        return None
+
+
+def _category_pair(
+    known: Known, question: Question, counts: np.ndarray, baseline_counts: np.ndarray
+) -> CauseBars:
+    """All categories in their order, or the most frequent and how many have another or none."""
+    levels = np.arange(len(known.names))
+    asked = levels == question.level
+    if known.candidate.ordered:
+        asked = (levels < question.level) if question.under else (levels >= question.level)
+    held = [side[1:-1] for side in (counts, baseline_counts)]
+    if known.is_ordered:
+        return CauseBars(known.label, known.names, held[0], held[1], tuple(asked), True)
+    shares = held[0] / max(1, counts.sum()) + held[1] / max(1, baseline_counts.sum())
+    shown = np.argsort(-(shares + 2 * asked), kind="stable")[:NAMED]
+    shown = shown[np.argsort(-shares[shown], kind="stable")]
+    names = [known.names[level] for level in shown]
+    bars = [side[shown].tolist() for side in held]
+    marks = asked[shown].tolist()
+    for name, is_asked, more in (
+        (
+            "other values",
+            False,
+            [
+                int(s[1:].sum()) - sum(b)
+                for s, b in zip((counts, baseline_counts), bars, strict=True)
+            ],
+        ),
+        ("no value", question.level < 0, [int(counts[0]), int(baseline_counts[0])]),
+    ):
+        if any(more):
+            names.append(name)
+            marks.append(is_asked)
+            for side, extra in zip(bars, more, strict=True):
+                side.append(extra)
+    return CauseBars(
+        known.label, tuple(names), np.array(bars[0]), np.array(bars[1]), tuple(marks), False
+    )

@@ -1,0 +1,168 @@
+"""What separates cases from others, as sentences, cards and a table."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+import pandas as pd
+import streamlit as st
+
+from data_access.causes import Answers
+from data_access.drift import ENOUGH
+from data_access.export import safe_csv
+from data_access.queries import Cause, Causes
+from pages.parts import charts, controls, words
+
+MEASURES = {
+    "AUC": "AUC: the chance that, of two records, the selected one has the higher value; 0.5 where "
+    "nothing separates them, 0 and 1 where it always has the lower or the higher one.",
+    "V": "Cramér's V: how well all categories together tell the two sides apart, each side "
+    "weighing the same; 0 not at all, 1 entirely.",
+}
+
+
+def answer(found: Causes, against: str) -> None:
+    """What separates the two sides, or that nothing does, as a sentence."""
+    if found.causes:
+        few = "" if found.selected >= ENOUGH else " So few cases give a hint at most."
+        st.markdown(f"{_sentence(found.causes[0], against)}.{few}")
+    elif found.general:
+        st.markdown(
+            f"**Nothing that came in is special to these cases.** What separates them from "
+            f"{against} is about as true of the records that were not selected."
+        )
+    elif not found.candidates:
+        st.markdown("**Nothing that came in differs** between any two of these records.")
+    else:
+        st.markdown(
+            f"**Nothing that came in separates them from {against}.** The best of "
+            f"{words.count(found.candidates, 'candidate')} tells them apart no better than "
+            f"shuffled records, or hardly at all (p {found.p:.2g})."
+        )
+
+
+def _sentence(cause: Cause, against: str) -> str:
+    only = "" if cause.more else "Only "
+    return (
+        f"{only}**{_of(cause.selected)}** {words.plain(cause.says)}; "
+        f"of {against}, {_of(cause.others)}"
+    )
+
+
+def _of(answers: Answers) -> str:
+    """`97 of 104 (93%)`."""
+    portion = "" if not answers.known else f" ({_percent(answers.share)})"
+    return f"{answers.yes:,} of {answers.known:,}{portion}"
+
+
+def _percent(share: float) -> str:
+    """Never rounded to all or none unless it is."""
+    if 0 < share < 0.01:
+        return "under 1%"
+    return "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def sample(found: Causes) -> str:
+    """What part of many records was looked at, if not all."""
+    if found.parts == (1, 1):
+        return ""
+    cases, others = (f"one in {part}" if part > 1 else "all" for part in found.parts)
+    return f" Of so many records, {cases} of the cases and {others} of the others were looked at."
+
+
+def gallery(causes: Sequence[Cause], against: str, of: str) -> None:
+    """Causes as cards, the strongest first; `of` tells the charts of a page apart."""
+    with st.grid(3, min_column_width=280):
+        for cause in causes:
+            with st.container(border=True):
+                _card(cause, against, f"{of}-{cause.name}")
+
+
+def _card(cause: Cause, against: str, key: str) -> None:
+    st.markdown(f"{_sentence(cause, against)}.")
+    if cause.numbers is not None and cause.asked is not None:
+        spec = charts.still_histogram_pair(cause.numbers, against, cause.asked)
+        st.vega_lite_chart(spec, key=key, alt=cause.says)
+    elif cause.categories is not None:
+        st.altair_chart(charts.category_pair(cause.categories, against), key=key, alt=cause.says)
+    measured = cause.measured
+    st.caption(
+        f"{measured.kind} {measured.value:.2f} ({measured.low:.2f} to {measured.high:.2f}) · "
+        f"p {cause.p:.2g}",
+        help=f"{MEASURES[measured.kind]} In brackets its 95% interval. p: how often the best "
+        "question about any candidate separates shuffled records as well.",
+    )
+    notes = []
+    if cause.rest is not None and cause.rest.known:
+        notes.append(f"Of the rest that was not selected: {_of(cause.rest)}.")
+    if cause.goes_with:
+        said = "; ".join(map(words.plain, cause.goes_with))
+        notes.append(f"The same records mostly also {said}.")
+    if cause.selected_by is not None:
+        notes.append(f"It goes with {cause.selected_by}, which you selected by.")
+    if notes:
+        st.caption(" ".join(notes))
+    if cause.narrowed is not None:
+        label = f"Show these {words.count(cause.selected.yes, 'case')}"
+        if cause.narrowed.text == cause.name:  # the filter takes parts of words too
+            label = f"Show outputs that contain “{words.plain(cause.name)}”"
+        controls.page_link("cases", label, cause.narrowed)
+
+
+def then(found: Causes, against: str) -> None:
+    """What still separates the cases that the first cause does not explain."""
+    first = words.plain(found.causes[0].says)
+    sizes = f"{found.left:,} are left and {found.left_others:,} of {against}"
+    left = f"Without those that {first}, {sizes}"
+    if found.then is None:
+        st.caption(f"{left}: too few to say more.")
+    elif not found.then:
+        st.caption(f"{left}, and nothing more separates them.")
+    else:
+        st.caption(f"{left}. What still separates these:")
+        gallery(found.then, against, "then")
+
+
+def general(causes: Sequence[Cause], against: str) -> None:
+    """What is as true of the records that were not selected."""
+    for cause in causes:
+        rest = (
+            "" if cause.rest is None else f"; of the rest that was not selected, {_of(cause.rest)}"
+        )
+        st.markdown(f"- {_sentence(cause, against)}{rest}.")
+
+
+def table(found: pd.DataFrame) -> None:
+    """Everything that was looked at, whether it separates or not."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        found,
+        hide_index=True,
+        column_config={
+            "what": "candidate",
+            "came": st.column_config.TextColumn("came", help="In with the record, or out of it."),
+            "says": st.column_config.TextColumn("best question", width="medium"),
+            "selected": number("of the selected", format="percent"),
+            "others": number("of the others", format="percent"),
+            "strength": number(
+                "strength",
+                format="%.2f",
+                help="Cramér's V of the best question, each side weighing the same; less where "
+                "few records have a value. Candidates are ranked by it.",
+            ),
+            "measure": "measure",
+            "value": number("value", format="%.2f"),
+            "low": number("from", format="%.2f"),
+            "high": number("to", format="%.2f"),
+            "p": number("p", format="%.3f"),
+        },
+    )
+    st.download_button(
+        "Download as CSV", safe_csv(found), "causes.csv", "text/csv", icon=":material/download:"
+    )
+
+
+def left_out(found: Sequence[tuple[str, str]]) -> None:
+    """What was not looked at, by reason."""
+    for reason, named in groupby(sorted(found, key=itemgetter(1)), itemgetter(1)):
+        st.caption(f"Left out, {reason}: {', '.join(words.plain(label) for label, _ in named)}.")

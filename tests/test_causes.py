@@ -1,0 +1,453 @@
+"""What separates cases: the statistics against SciPy's, planted causes, and the sample's story."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from data_access import queries
+from data_access.api import OpenLog
+from data_access.causes import (
+    AT_ONCE,
+    Candidate,
+    Question,
+    answers,
+    cramers_v,
+    level_counts,
+    says_yes,
+    separations,
+    together,
+)
+from data_access.log import Log
+from data_access.queries import Causes, causes
+from data_access.queries.candidates import gather
+from data_access.selection import NO_VALUE, Range, Selection, Tag, query_string
+from data_access.sync import sync
+from data_access.warehouse import Warehouse
+from tests.conftest import OpenWarehouse
+from tests.samples import SAMPLE, Event, feedback, prediction, write
+
+ENTROPY = "entropy(outputs.output_text)"
+REPETITION = "repetition(outputs.output_text)"
+POLARITY = "polarity(inputs.image)"
+PROD, TEST = Selection(environment=("prod",)), Selection(environment=("test",))
+V1 = Selection(environment=("prod",), version=("v1",))
+HOSTILE = "<script>alert(1)</script> **b** $x$ =cmd|' /C calc'!A0 ' or 1=1 --"
+
+
+@pytest.fixture(scope="module")
+def warehouse(sample_log: OpenLog) -> Warehouse:
+    return sample_log.warehouse
+
+
+def number(codes: Iterable[int], levels: int = 12) -> Candidate:
+    return Candidate("number", np.array(list(codes), np.int16), levels, True)
+
+
+def category(codes: Iterable[int], levels: int = 12) -> Candidate:
+    return Candidate("category", np.array(list(codes), np.int16), levels, False)
+
+
+# --- statistics -----------------------------------------------------------------------------
+
+
+@given(
+    arrays.arrays(np.int64, (2, 5), elements=st.integers(0, 40)).filter(
+        lambda t: (t.sum(axis=0) > 0).sum() > 1 and t.sum(axis=1).min() > 0
+    )
+)
+def test_cramers_v_is_scipys_where_both_groups_are_of_one_size(table: np.ndarray) -> None:
+    one_size = table * table.sum(axis=1)[::-1, None]
+    held = one_size[:, one_size.sum(axis=0) > 0]
+    expected = scipy.stats.contingency.association(held, method="cramer")
+    v, low, high = cramers_v(*table)
+    assert v == pytest.approx(expected, abs=1e-9)
+    assert 0 <= low <= high <= 1
+
+
+@pytest.mark.parametrize("sizes", [(100, 100), (60, 600)])
+@pytest.mark.parametrize("moved", [0.0, 0.2, 0.5])
+def test_the_interval_of_v_holds_the_true_one(sizes: tuple[int, int], moved: float) -> None:
+    random = np.random.default_rng(7)
+    others = np.array([0.4, 0.3, 0.2, 0.1])
+    share = (1 - moved) * others + moved * np.array([0, 0, 0, 1.0])
+    true = math.sqrt(((share - others) ** 2 / (share + others)).sum() / 2)
+    drawn = [
+        cramers_v(random.multinomial(sizes[0], share), random.multinomial(sizes[1], others))
+        for _ in range(400)
+    ]
+    assert np.mean([low <= true <= high for _, low, high in drawn]) > 0.91
+
+
+@given(st.integers(0, 10_000))
+def test_strength_is_the_best_v_of_all_questions(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    size = int(random.integers(4, 60))
+    chosen = np.arange(size) < max(1, size // 3)
+    codes = random.integers(0, 6, size)
+    for candidate in (number(codes, 6), category(codes, 6)):
+        asked = (
+            [codes >= level for level in range(1, 6)]
+            if candidate.ordered
+            else [codes == level for level in range(6)]
+        )
+        best = max(
+            cramers_v(*(np.array([yes[g].sum(), (~yes)[g].sum()]) for g in (chosen, ~chosen)))[0]
+            for yes in asked
+        )
+        found = separations([candidate], chosen)
+        assert (found[0].strength if found else 0.0) == pytest.approx(best, abs=1e-9)
+
+
+def test_the_probability_of_the_best_of_all_is_even_where_nothing_separates() -> None:
+    random = np.random.default_rng(3)
+    held = []
+    for run in range(300):
+        candidates = [number(random.integers(-1, 12, 150)) for _ in range(4)]
+        candidates += [category(random.integers(-1, 5, 150)) for _ in range(4)]
+        held.append(separations(candidates, np.arange(150) < 50, seed=run)[0].p)
+    assert scipy.stats.kstest(held, "uniform").pvalue > 0.001
+    assert np.mean(np.array(held) < 0.05) < 0.09
+
+
+def test_chance_in_large_groups_is_that_of_their_own_size() -> None:
+    """Measured on a part, and scaled: no more is claimed than there should be."""
+    random = np.random.default_rng(5)
+    size = 6 * AT_ONCE
+    held = [
+        separations(
+            [number(random.integers(0, 30, size), 30) for _ in range(5)],
+            np.arange(size) < size // 2,
+            seed=run,
+        )[0].p
+        for run in range(60)
+    ]
+    assert 0.3 < np.mean(held) < 0.7
+
+
+def test_a_planted_cause_comes_first_with_true_counts() -> None:
+    random = np.random.default_rng(1)
+    chosen = np.arange(400) < 100
+    planted = random.integers(0, 4, 400)
+    planted[:80] = random.integers(7, 9, 80)
+    noise = [number(random.integers(0, 12, 400)) for _ in range(20)]
+    first = separations([*noise, number(planted)], chosen)[0]
+    assert first.number == 20 and first.p == 1 / 200
+    assert not first.question.under and 4 <= first.question.level <= 7
+    assert (first.chosen.yes, first.chosen.known) == (80, 100)
+    assert (first.others.yes, first.others.known) == (0, 300)
+
+
+def test_lower_values_and_missing_ones_are_found_too() -> None:
+    chosen = np.arange(200) < 100
+    low = separations([number(np.where(chosen, 1, 8))], chosen)[0]
+    assert low.question.under and low.chosen.share == 1 and low.others.share == 0
+    none = separations([number(np.where(chosen & (np.arange(200) % 5 > 0), -1, 8))], chosen)[0]
+    assert none.question == Question(-1) and (none.chosen.yes, none.others.yes) == (80, 0)
+
+
+def test_what_few_records_have_separates_little() -> None:
+    """Of a hundred cases two have a value, and it is another than the others'."""
+    chosen = np.arange(200) < 100
+    codes = np.where(chosen, np.where(np.arange(200) < 2, 9, -1), 1)
+    rare = Candidate("rare", codes.astype(np.int16), 12, True, asks_missing=False)
+    assert separations([rare], chosen)[0].strength < 0.3
+
+
+def test_an_edge_at_zero_is_preferred_where_it_is_as_good() -> None:
+    chosen = np.arange(200) < 100
+    codes = np.where(chosen, 9, 1).astype(np.int16)
+    plain = separations([Candidate("plain", codes, 12, True)], chosen)[0]
+    natural = separations([Candidate("natural", codes, 12, True, zero=3)], chosen)[0]
+    assert plain.question.level == 5 and natural.question.level == 3
+    outside = separations([Candidate("outside", codes, 12, True, zero=11)], chosen)[0]
+    assert outside.question.level == 5
+
+
+def test_empty_groups_separate_nothing() -> None:
+    codes = number(range(10))
+    assert separations([codes], np.ones(10, bool)) == []
+    assert separations([codes], np.zeros(10, bool)) == []
+    assert separations([], np.arange(10) < 5) == []
+    assert all(math.isnan(value) for value in cramers_v(np.zeros(3, int), np.ones(3, int)))
+
+
+@given(st.lists(st.tuples(st.integers(-1, 5), st.booleans()), min_size=1, max_size=30))
+def test_answers_are_those_of_the_records(rows: list[tuple[int, bool]]) -> None:
+    codes, group = np.array([code for code, _ in rows]), np.array([held for _, held in rows])
+    for candidate in (number(codes, 6), category(codes, 4)):
+        for question in (Question(-1), Question(2), Question(2, under=candidate.ordered)):
+            yes = says_yes(candidate, question)
+            found = answers(candidate, question, group)
+            assert found.yes == (yes & group).sum()
+            assert found.known == (group & ((codes >= 0) | (question.level < 0))).sum()
+        clipped = Candidate("", np.minimum(codes, candidate.levels), candidate.levels, False)
+        assert level_counts(clipped, group).sum() == group.sum()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=3, max_size=40))
+def test_together_is_the_correlation_of_answers(rows: list[tuple[bool, bool]]) -> None:
+    one, other = (np.array(side) for side in zip(*rows, strict=True))
+    constant = len(set(one)) < 2 or len(set(other)) < 2
+    expected = 0.0 if constant else np.corrcoef(one, other)[0, 1]
+    assert together(one, other) == pytest.approx(expected, abs=1e-9)
+
+
+# --- the sample -----------------------------------------------------------------------------
+
+
+def strange(warehouse: Warehouse) -> list[Selection]:
+    """What an investigator selects: production's repetitive or low-entropy outputs under v1."""
+    low = queries.low_range(warehouse, TEST, ENTROPY)
+    high = queries.high_range(warehouse, TEST, REPETITION)
+    assert low is not None and high is not None
+    return [V1.with_range(low), V1.with_range(high)]
+
+
+def test_the_sample_is_explained_by_polarity(warehouse: Warehouse) -> None:
+    for chosen in strange(warehouse):
+        found = causes(warehouse, chosen, TEST)
+        first = found.causes[0]
+        assert first.name in (POLARITY, "greyscale_image_mean(inputs.image)")
+        named = [first.says, *first.goes_with]
+        assert any("image mean at least" in said for said in named)
+        assert any("polarity at least" in said for said in named)
+        assert first.more and first.others.yes == 0 and first.p <= 0.01
+        assert first.selected.share > 0.7
+
+
+def test_the_first_cause_is_true_of_what_the_truth_calls_dark_on_light(
+    warehouse: Warehouse, sample_log: OpenLog
+) -> None:
+    truth = pd.read_csv(SAMPLE.parent / "truth.csv").set_index("record_key")["mode"]
+    first = causes(warehouse, strange(warehouse)[1], TEST).causes[0]
+    assert first.narrowed is not None
+    held = sample_log.records(query_string(first.narrowed))["record_key"].map(truth)
+    assert held.isin(["dark_on_light", "printed", "textured_background"]).mean() > 0.95
+
+
+@pytest.mark.parametrize("against", ["test", "the rest"])
+def test_counts_are_exact_and_filters_list_the_same_records(
+    warehouse: Warehouse, against: str
+) -> None:
+    for chosen in (*strange(warehouse), PROD.with_flag("*")):
+        found = causes(warehouse, chosen, TEST if against == "test" else None)
+        assert found.selected == queries.coverage(warehouse, chosen).served
+        shown = [*found.causes, *found.general, *found.symptoms, *(found.then or ())]
+        assert shown
+        for cause in shown:
+            if cause.narrowed is None or cause.narrowed.text:
+                continue
+            assert queries.coverage(warehouse, cause.narrowed).served == cause.selected.yes
+
+
+def test_what_defines_the_selection_is_no_cause_of_it(warehouse: Warehouse) -> None:
+    chosen = V1.with_range(Range(POLARITY, low=0.0))
+    found = causes(warehouse, chosen, None)
+    assert ("polarity", "you selected by this") in found.left_out
+    assert "polarity" not in set(found.looked_at["what"])
+    against_test = causes(warehouse, chosen, TEST)
+    assert {"environment", "version"} <= {label for label, _ in against_test.left_out}
+
+
+def test_how_another_environment_is_logged_is_no_cause(warehouse: Warehouse) -> None:
+    """The sample's test set has a client of its own, and came before production did."""
+    left_out = dict(causes(warehouse, PROD.with_flag("*"), TEST).left_out)
+    assert {"client", "client_version", "day", "hour", "weekday"} <= left_out.keys()
+
+
+def test_what_is_as_true_of_the_rest_is_set_apart(warehouse: Warehouse) -> None:
+    found = causes(warehouse, strange(warehouse)[1], TEST)
+    assert any("locale" in cause.says for cause in found.general)
+    assert not any("locale" in cause.says for cause in found.causes)
+
+
+def test_the_second_step_is_without_the_first_cause(warehouse: Warehouse) -> None:
+    chosen = PROD.with_flag("*")
+    found = causes(warehouse, chosen, None)
+    first = found.causes[0]
+    assert found.left == found.selected - first.selected.yes
+    assert found.left_others == found.others - first.others.yes
+    assert found.then is not None
+    assert all(cause.selected.known <= found.left for cause in found.then)
+
+
+def test_a_random_half_has_no_cause(warehouse: Warehouse) -> None:
+    """Records by the last bit of their time, which nothing depends on."""
+    gathered = gather(warehouse, PROD, TEST)
+    random = np.random.default_rng(0)
+    candidates = [known.candidate for known in gathered.known if known.came_in]
+    claims = [
+        separations(candidates, random.random(len(gathered.side)) < 0.5, seed=run)[0].p < 0.05
+        for run in range(60)
+    ]
+    assert sum(claims) <= 8
+
+
+# --- hostile and small logs -----------------------------------------------------------------
+
+
+def filled(log: Log, open_warehouse: OpenWarehouse, *events: Event) -> Warehouse:
+    write(log, "predictions/a.jsonl", *events)
+    warehouse = open_warehouse(log)
+    sync(log, warehouse)
+    return warehouse
+
+
+def said(found: Causes) -> str:
+    return " ".join([*(cause.says for cause in found.causes), *found.looked_at.get("says", [])])
+
+
+def test_selections_of_nothing_of_one_and_of_everything(warehouse: Warehouse) -> None:
+    nothing = Selection(environment=("nowhere",))
+    key = queries.cases_page(warehouse, PROD).rows["outputs.output_text"].iloc[0]
+    one = Selection(environment=("prod",), text=key)
+    for baseline in (TEST, None, nothing, Selection()):
+        for chosen in (nothing, one, PROD, Selection()):
+            found = causes(warehouse, chosen, baseline)
+            assert found.selected == queries.coverage(warehouse, chosen).served
+            if not found.selected or not found.others:
+                assert not found.causes and not found.symptoms and found.p == 1.0
+    everything = causes(warehouse, Selection(), None)
+    assert everything.others == 0
+    assert causes(warehouse, PROD, PROD).others == 0, "records in both count as selected alone"
+
+
+def test_an_empty_log(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    found = causes(open_warehouse(folder_log), Selection(), None)
+    assert (found.selected, found.others, found.causes) == (0, 0, ())
+
+
+def test_hostile_tags_are_left_out_or_said_as_they_are(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    events = [
+        prediction(
+            f"k{n}",
+            "a bad one" if n < 40 else "a good one",
+            tags={
+                "own": f"value {n}",
+                HOSTILE: HOSTILE if n < 40 else "other\u0000",
+                "broken": ["NaN", "Infinity", "-0", ""][n % 4],
+                "mixed": n if n % 2 else "text",
+                "huge": 10 ** (n % 30),
+                "constant": HOSTILE,
+                "": "empty name",
+            },
+        )
+        for n in range(120)
+    ]
+    warehouse = filled(folder_log, open_warehouse, *events)
+    found = causes(warehouse, Selection(text="bad"), None)
+    assert dict(found.left_out)["own"] == "nearly every record has its own"
+    assert dict(found.left_out)["constant"] == "the same for all of them"
+    first = found.causes[0]
+    assert first.says == f"have {HOSTILE} “{HOSTILE}”" and first.strength == pytest.approx(1)
+    assert first.narrowed == Selection(text="bad", tag=(Tag(HOSTILE, HOSTILE),))
+    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes == 40
+    assert "broken" not in said(found)[: len(first.says)]
+
+
+def test_a_tag_of_a_hundred_thousand_values(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    count = 100_000
+    events = (
+        prediction(f"k{n}", None, version="new" if n % 4 else "old", tags={"own": f"{n:x} {n}"})
+        for n in range(count)
+    )
+    warehouse = filled(folder_log, open_warehouse, *events)
+    found = causes(warehouse, Selection(version=("old",)), Selection(version=("new",)))
+    assert (found.selected, found.others) == (count // 4, count * 3 // 4)
+    assert dict(found.left_out)["own"] == "nearly every record has its own"
+    assert not found.causes
+
+
+def test_a_tag_that_is_missing_is_a_cause(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    events = [
+        prediction(f"k{n}", "bad" if n < 50 else "good", tags={} if n < 45 else {"client": "web"})
+        for n in range(150)
+    ]
+    warehouse = filled(folder_log, open_warehouse, *events)
+    first = causes(warehouse, Selection(text="bad"), None).causes[0]
+    assert first.says in ("have no client", "have client “web”")
+    assert first.narrowed is not None
+    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
+    assert {Tag("client", NO_VALUE), Tag("client", "web")} >= set(first.narrowed.tag)
+
+
+def test_one_hour_of_the_day_one_day_and_one_version(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    def event(n: int) -> Event:
+        bad = n < 60
+        hour = 3 if bad and n % 3 else n % 24
+        return prediction(
+            f"k{n}",
+            "bad" if bad else "good",
+            timestamp=f"2026-07-{n % 20 + 1:02}T{hour:02}:30:00Z",
+            version="2" if bad and n % 2 else f"1.{n % 5}",
+        )
+
+    warehouse = filled(folder_log, open_warehouse, *(event(n) for n in range(240)))
+    found = causes(warehouse, Selection(text="bad"), None)
+    shown = {cause.name: cause for cause in found.causes}
+    assert shown["hour"].says == "came at 03 o’clock UTC"
+    assert shown["version"].says == "are of version “2”"
+    assert shown["version"].narrowed == Selection(text="bad", version=("2",))
+    pair = shown["hour"].categories
+    assert pair is not None and pair.counts.sum() == 60 and pair.asked[3] and sum(pair.asked) == 1
+
+
+def test_flags_are_symptoms(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    events = [prediction(f"k{n}", "bad" if n < 40 else "good") for n in range(120)]
+    write(folder_log, "feedback/a.jsonl", *(feedback(f"k{n}") for n in range(35)))
+    warehouse = filled(folder_log, open_warehouse, *events)
+    found = causes(warehouse, Selection(text="bad"), None)
+    assert not found.causes
+    row = found.looked_at.set_index("what").loc["flagged"]
+    assert (row["came"], row["selected"], row["others"]) == ("out", 35 / 40, 0)
+
+
+def test_days_become_a_filter(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    events = [
+        prediction(
+            f"k{n}",
+            "bad" if n % 60 >= 40 else "good",
+            timestamp=f"2026-07-{n // 10 % 6 + 1:02}T{n % 10:02}:00:00Z",
+        )
+        for n in range(180)
+    ]
+    warehouse = filled(folder_log, open_warehouse, *events)
+    first = causes(warehouse, Selection(text="bad"), None).causes[0]
+    assert first.says == "came on 5 Jul 2026 or later" and first.selected.share == 1
+    assert first.narrowed is not None and first.narrowed.since is not None
+    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
+
+
+def test_markup_in_outputs_and_words(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    events = [
+        prediction(f"k{n}", f"{HOSTILE} {json.dumps(chr(0))}" if n < 40 else "plain words")
+        for n in range(100)
+    ]
+    warehouse = filled(folder_log, open_warehouse, *events)
+    found = causes(warehouse, Selection(text="alert"), None)
+    assert found.selected == 40
+
+
+def test_answers_are_kept_by_question_and_version(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    warehouse = filled(folder_log, open_warehouse, prediction("one"), prediction("two", "odd"))
+    chosen = Selection(text="odd")
+    assert causes(warehouse, chosen, None) is causes(warehouse, chosen, None)
+    before = causes(warehouse, chosen, None)
+    write(folder_log, "predictions/b.jsonl", prediction("three", "odd"))
+    sync(folder_log, warehouse)
+    assert causes(warehouse, chosen, None).selected == before.selected + 1
