@@ -35,6 +35,7 @@ if not found.others:
     )
 
 causes.answer(found, other)
+controls.page_link("replay", "Replay these cases", selection, of="selection")
 st.caption(
     f"Blue: the {found.selected:,} cases. Grey: {other}, {words.count(found.others, 'record')}. "
     "Of everything that is known, the yes/no question is shown that tells them apart best. What "

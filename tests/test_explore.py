@@ -46,11 +46,11 @@ def served(log: OpenLog, query: str) -> int:
 def test_a_drag_lists_the_records_of_its_bars(dashboard: Dashboard, sample_log: OpenLog) -> None:
     app = dashboard("explore", SAMPLE)
     assert listed(app) == SERVED
-    brush(app, brush_0={"place": [7.8, 2.2]})
+    brush(app, brush_0={"place": [15.8, 2.2]})
     stands(app)
     edges = queries.extents(sample_log.warehouse)[ENTROPY].edges
-    assert app.query_params[ENTROPY] == f"{edges[2]}..{edges[8]}"
-    expected = served(sample_log, f"{PROD}&{ENTROPY}={edges[2]}..{edges[8]}")
+    assert app.query_params[ENTROPY] == f"{edges[2]}..{edges[16]}"
+    expected = served(sample_log, f"{PROD}&{ENTROPY}={edges[2]}..{edges[16]}")
     assert 0 < listed(app) == expected < SERVED
     assert f"**{expected}** of {RECORDS} records" in text(app)
 

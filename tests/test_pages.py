@@ -232,7 +232,7 @@ def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
 def test_a_hostile_link_never_breaks_a_page(dashboard: Dashboard, page: str, query: str) -> None:
     app = dashboard(page, SAMPLE, query)
     stands(app)
-    left_out = ("since=", "entropy", "no_such", "images=", "tag=banana")
+    left_out: tuple[str, ...] = ("since=", "entropy", "no_such", "images=", "tag=banana")
     left_out += ("baseline=moon", "baseline=version")
     assert bool(app.warning) == query.startswith(left_out)
 
@@ -419,7 +419,7 @@ def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog
     said = text(app)
     assert app.header[0].value.startswith("Flagged")
     assert "than" in said and "of test" in said
-    assert "Not scored yet: toxicity" in said
+    assert "Is it offensive" in said and "not scored yet" not in said.lower()
     shown = "".join(element.proto.body for element in app.get("html"))
     assert html.escape(row["feedback.comment"]) in shown
     for toggle in app.toggle:
@@ -489,9 +489,8 @@ def test_the_log_by_day_and_source(dashboard: Dashboard, split: str) -> None:
     stands(app)
     assert len(app.get("vega_lite_chart")) == 2, "records and feedback"
     objects = next(table.value for table in app.dataframe if "merged" in table.value)
-    assert objects["objects"].sum() == len(list(SAMPLE.glob("predictions/*/*"))) + len(
-        list(SAMPLE.glob("feedback/*/*"))
-    )
+    kinds = ("predictions", "feedback", "projections")
+    assert objects["objects"].sum() == sum(len(list(SAMPLE.glob(f"{kind}/*/*"))) for kind in kinds)
 
 
 def test_a_sync_asked_for_on_the_data_page(dashboard: Dashboard, small_log: str) -> None:

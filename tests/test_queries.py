@@ -97,13 +97,28 @@ def test_coverage_counts_a_selection(warehouse: Warehouse, sample_frame: pd.Data
     assert queries.coverage(warehouse, NOWHERE) == queries.Coverage(0, 0, 0, 0, 0, 0)
 
 
-def test_unscored_by_projection_counts_inputs_without_a_value(
-    warehouse: Warehouse, sample_frame: pd.DataFrame
-) -> None:
+def test_the_sample_is_scored(warehouse: Warehouse) -> None:
     unscored = queries.unscored_by_projection(warehouse)
     assert unscored[ENTROPY] == 0
-    assert unscored[OBSCENE] == sample_frame["outputs.output_text"].notna().sum()
+    assert unscored[OBSCENE] == 0
     assert unscored[ERRORS] == 0
+
+
+def test_what_no_model_has_scored_has_no_value_anywhere(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    served = prediction("b", environment="test")
+    write(folder_log, "predictions/1.jsonl", prediction("a"), served)
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    assert queries.unscored_by_projection(warehouse)[OBSCENE] == 2
+    pairs = queries.histogram_pairs(warehouse, PROD, TEST)
+    assert OBSCENE not in {pair.projection.name for pair in pairs}
+    assert queries.histogram_pair(warehouse, PROD, TEST, OBSCENE) is None
+    assert queries.low_range(warehouse, TEST, OBSCENE) is None
+    assert queries.daily_means(warehouse, PROD, [OBSCENE])[OBSCENE].isna().all()
+    case = queries.case(warehouse, "a")
+    assert case is not None and case.record[OBSCENE] is None
 
 
 def test_choices_are_the_most_frequent_first(warehouse: Warehouse) -> None:
@@ -122,7 +137,8 @@ def test_quarantine_holds_the_two_broken_lines(warehouse: Warehouse) -> None:
 
 def test_objects_by_day_add_up_to_the_log(warehouse: Warehouse) -> None:
     held = queries.objects_by_day(warehouse)
-    files = [path for kind in ("predictions", "feedback") for path in (SAMPLE / kind).rglob("*.*")]
+    kinds = ("predictions", "feedback", "projections")
+    files = [path for kind in kinds for path in (SAMPLE / kind).rglob("*") if path.is_file()]
     assert held["objects"].sum() == len(files)
     assert held["bytes"].sum() == sum(path.stat().st_size for path in files)
     assert held.loc[held["kind"] == "predictions", "events"].sum() >= RECORDS
@@ -201,7 +217,6 @@ def test_histogram_pairs_count_what_pandas_counts(
     assert [pair.projection.name for pair in pairs][:2] == [
         ENTROPY, "greyscale_image_mean(inputs.image)",
     ]  # fmt: skip
-    assert OBSCENE not in {pair.projection.name for pair in pairs}
     for pair in pairs:
         values, missing = side(sample_frame, "prod", pair.projection.name)
         baseline, baseline_missing = side(sample_frame, "test", pair.projection.name)
@@ -244,7 +259,6 @@ def test_one_pair_is_not_corrected(warehouse: Warehouse) -> None:
     pair = queries.histogram_pair(warehouse, PROD, TEST, ENTROPY)
     assert pair is not None
     assert pair.corrected_p == pair.drift.p
-    assert queries.histogram_pair(warehouse, PROD, TEST, OBSCENE) is None
 
 
 @pytest.mark.parametrize(("one", "other"), [(NOWHERE, TEST), (PROD, NOWHERE), (NOWHERE, NOWHERE)])
@@ -278,7 +292,6 @@ def test_low_and_high_ranges_are_the_baselines_percentiles(
     assert (low.projection, low.low) == (high.projection, high.high) == (ENTROPY, None)
     assert [low.high, high.low] == pytest.approx(list(np.quantile(values, [0.05, 0.95])))
     assert queries.low_range(warehouse, NOWHERE, ENTROPY) is None
-    assert queries.low_range(warehouse, TEST, OBSCENE) is None
 
 
 def ordered(frame: pd.DataFrame, sort: str, descending: bool) -> list[str]:
@@ -346,7 +359,6 @@ def test_a_case_has_all_that_is_known_of_it(
     assert list(case.feedback["feedback_key"]) == list(expected["feedback_key"])
     assert list(case.feedback["user"]) == list(expected["user"])
     assert case.record["feedback.reports"] == len(expected) == 3
-    assert case.record[OBSCENE] is None
     assert queries.case(warehouse, "nobody") is None
 
 
@@ -453,13 +465,12 @@ def test_newest_flags_are_those_said_last(warehouse: Warehouse) -> None:
 
 
 def test_daily_means_are_pandas(warehouse: Warehouse, sample_frame: pd.DataFrame) -> None:
-    found = queries.daily_means(warehouse, PROD, [ENTROPY, OBSCENE]).set_index("day")
+    found = queries.daily_means(warehouse, PROD, [ENTROPY]).set_index("day")
     prod = sample_frame[sample_frame["environment"] == "prod"]
     days = prod["timestamp"].dt.tz_localize(None).dt.floor("D")
     expected = prod.groupby(days)[ENTROPY].mean()
     assert list(found.index) == list(expected.index)
     assert found[ENTROPY].to_numpy() == pytest.approx(expected.to_numpy())
-    assert found[OBSCENE].isna().all()
 
 
 def test_exported_records_have_dotted_names_and_a_column_for_each_tag(

@@ -740,7 +740,7 @@ def test_the_page_before_anything_was_replayed(dashboard: Dashboard) -> None:
     app = dashboard("replay", SAMPLE, "environment=prod&version=v1")
     stands(app)
     said = text(app)
-    assert "Nothing of these 404 cases was replayed yet" in said
+    assert "Nothing of these 409 cases was replayed yet" in said
     assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in said
     assert "Light becomes dark" in said
     assert any(button.label == "Replay 100 images" for button in app.button)
@@ -874,7 +874,7 @@ def test_versions_without_a_model_are_said_on_the_page(
 
 
 def test_cases_and_case_lead_to_it(dashboard: Dashboard) -> None:
-    for page, label in (("cases", "Replay these 404"), ("case", "Replay this case")):
+    for page, label in (("cases", "Replay these 409"), ("case", "Replay this case")):
         app = dashboard(page, SAMPLE, "environment=prod&version=v1")
         assert label in [link.proto.label for link in app.get("page_link")]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from data_access import drift
 from data_access.bins import Bins, linear_bins, log_bins
 from data_access.drift import Drift, Verdict
-from data_access.projections import ENTROPY, IMAGE, TEXT, Projection
+from data_access.projections import ENTROPY, IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.coverage import flags
 from data_access.selection import ANY_FLAG, Range, Selection, source
@@ -263,11 +263,15 @@ class Place:
 
 
 def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) -> list[Place]:
-    """Where each projection of a record stands in the baseline, in table order."""
+    """Where each projection of a record stands in the baseline, in table order; those of the truth
+    only where it is known.
+    """
     found = []
     held = warehouse.cached(("histograms", baseline), lambda: _histograms(warehouse, baseline))
     for row, bins, counts, percentiles in held:
         value = record[row.name]
+        if row.source == TRUTH and record[TRUTH] is None:
+            continue
         lower = higher = math.nan
         if value is not None and len(percentiles):
             lower = 1 - np.searchsorted(percentiles, value, side="right") / len(percentiles)
