@@ -310,7 +310,7 @@ def test_the_pages_name_the_model_and_show_both_sides(
         ((0.9, 0.1), (0.1, 0.1), "The model wrote it"),
         ((0.1, 0.1), (0.9, 0.1), "and the model did not read it"),
         ((0.9, 0.1), (None, None), "who wrote it cannot be told"),
-        ((0.1, 0.1), (None, None), "No score is high"),
+        ((0.1, 0.1), (None, None), "No score is 0.5 or higher"),
     ],
 )
 def test_who_wrote_it_is_told_where_it_can_be(

@@ -95,7 +95,7 @@ def verdict(output: list[float | None], truth: list[float | None]) -> str:
         if is_high or is_meant
     ]
     if not names:
-        return "No score is high: readers would hardly be offended."
+        return f"No score is {OFFENSIVE} or higher."
     said = ", ".join(names)
     if None in truth:
         return f"High: {said}. No truth is scored, so who wrote it cannot be told."
