@@ -473,10 +473,10 @@ def _ranges(log: OpenLog, chosen: Selection, group: str) -> None:
             f"{row.label} ({row.unit})",
             sorted({*edges, low, high}),
             (low, high),
-            key=f"range.{row.name}|{low}|{high}",
+            key=_preset_widget(f"range.{row.name}", (low, high)),
             format_func=words.edge,
             on_change=_range_changed,
-            args=(f"range.{row.name}|{low}|{high}", row.name, edges[0], edges[-1]),
+            args=(f"widget.range.{row.name}", row.name, edges[0], edges[-1]),
             help=row.explanation,
         )
     used = {held.projection for held in chosen.ranges}
@@ -757,10 +757,10 @@ def brush_slider(axis: Axis, without: int) -> None:
         f"{axis.projection.label}, from and to",
         sorted({*edges, low, high}),
         (low, high),
-        key=f"slider.{name}|{low}|{high}",
+        key=_preset_widget(f"slider.{name}", (low, high)),
         format_func=words.edge,
         on_change=_slid,
-        args=(axis, f"slider.{name}|{low}|{high}"),
+        args=(axis,),
         disabled=held.missing,
         label_visibility="collapsed",
         help=axis.projection.explanation,
@@ -774,8 +774,8 @@ def brush_slider(axis: Axis, without: int) -> None:
         )
 
 
-def _slid(axis: Axis, key: str) -> None:
-    low, high = st.session_state[key]
+def _slid(axis: Axis) -> None:
+    low, high = st.session_state[f"widget.slider.{axis.projection.name}"]
     lowest, highest = axis.bins.edges[0], axis.bins.edges[-1]
     new = Range(
         axis.projection.name, None if low <= lowest else low, None if high >= highest else high
