@@ -21,7 +21,7 @@ from data_access.warehouse import Warehouse
 from pages.parts import store
 
 RUNS = 5
-PAGES = ("overview", "distributions", "cases", "case", "data")
+PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay", "data")
 SHOWN = 24
 TIMEOUT = 120
 BARE = "import streamlit as st\nst.write('nothing')"

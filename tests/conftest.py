@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,12 +95,23 @@ def open_warehouse(tmp_path: Path) -> Iterator[OpenWarehouse]:
 
 
 @pytest.fixture(scope="session")
-def sample_log(
-    _own_environment: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OpenLog]:
-    """The sample log, read and scored; nobody may change it."""
-    log = open_log(SAMPLE, tmp_path_factory.mktemp("sample") / "sample.duckdb")
+def sample_warehouse(_own_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed warehouse of the sample log, read and measured, to be copied."""
+    path = tmp_path_factory.mktemp("sample") / "sample.duckdb"
+    log = open_log(SAMPLE, path)
     log.sync()
+    log.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_log(
+    sample_warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OpenLog]:
+    """The sample log, read and measured; nobody may change it."""
+    copied = tmp_path_factory.mktemp("sample") / "sample.duckdb"
+    shutil.copy(sample_warehouse, copied)
+    log = open_log(SAMPLE, copied)
     yield log
     log.close()
 

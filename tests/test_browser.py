@@ -180,7 +180,7 @@ def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) ->
     """The way of docs/investigation.md: brush, causes, replay, and the link to what was found."""
     page.goto(f"{address}/distributions?environment=prod&version=v1")
     heading(page, "How it differs from test")
-    brush_low_entropy(page, 0.55)
+    brush_low_entropy(page, 0.47)
     page.get_by_role("link", name="What separates them?").click()
 
     heading(page, "What separates these cases?")

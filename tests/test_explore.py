@@ -106,12 +106,12 @@ def test_versions_and_tags_are_bars_too(
 
 def test_sliders_brush_for_the_keyboard(dashboard: Dashboard, sample_log: OpenLog) -> None:
     app = dashboard("explore", SAMPLE)
-    slider = next(s for s in app.select_slider if str(s.key).startswith(f"slider.{ENTROPY}"))
+    slider = app.select_slider(key=f"widget.slider.{ENTROPY}")
     edges = queries.extents(sample_log.warehouse)[ENTROPY].edges
     slider.set_range(edges[0], edges[6]).run()
     assert app.query_params[ENTROPY] == f"..{edges[6]}"
     assert listed(app) == served(sample_log, f"{PROD}&{ENTROPY}=..{edges[6]}")
-    slider = next(s for s in app.select_slider if str(s.key).startswith(f"slider.{ENTROPY}"))
+    slider = app.select_slider(key=f"widget.slider.{ENTROPY}")
     slider.set_range(edges[0], edges[-1]).run()
     assert ENTROPY not in app.query_params
     stands(app)

@@ -40,12 +40,16 @@ Dashboard = Callable[..., AppTest]
 
 
 @pytest.fixture
-def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashboard]:
+def dashboard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sample_warehouse: Path
+) -> Iterator[Dashboard]:
     """Runs a page of the dashboard over a log, read before unless `sync` says otherwise."""
 
     def run(page: str, log: str | Path, query: str = "", sync: bool = True) -> AppTest:
         warehouse = tmp_path / "pages.duckdb"
-        if sync:
+        if log == SAMPLE:
+            shutil.copy(sample_warehouse, warehouse)
+        elif sync:
             opened = open_log(log, warehouse)
             opened.sync()
             opened.close()
@@ -56,7 +60,7 @@ def dashboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dashb
         for pair in filter(None, query.split("&")):
             name, _, value = pair.partition("=")
             app.query_params[name] = unquote(value)
-        return app.run().switch_page(f"pages/{page}.py").run()
+        return app.switch_page(f"pages/{page}.py").run()
 
     main = sys.modules["__main__"]  # a page run here takes its place
     yield run

@@ -136,7 +136,7 @@ def test_a_broken_file_found_by_many_at_once_is_moved_aside_once(
         write(folder_log, f"predictions/{number}.json", prediction(f"r{number}"))
     whole = open_warehouse(folder_log, name="fresh.duckdb")
     sync(folder_log, whole)
-    for turn in range(8):
+    for turn in range(4):
         folder = tmp_path / str(turn)
         folder.mkdir()
         path = folder / "shared.duckdb"
