@@ -42,9 +42,10 @@ A selection is written as the dashboard's address writes it; paste the whole add
   python -m data_access export "environment=prod&flag=incorrect&flag=offensive" flagged.csv
   python -m data_access export "since=2026-09-01&until=2026-09-30" september.parquet
   python -m data_access export "entropy(outputs.output_text)=..2.5" gibberish.csv
-filters: environment, version, flag (* for any, - for none), since, until, text, tag=NAME:VALUE
-(- for none), images=once, and ranges LOW..HIGH (HIGH excluded) of any projection, or none for
-records without a value.
+filters: environment, version, application, since, until, hour (0 to 23, UTC), weekday, flag (* for
+any, - for none), without_flag, text, word, without_word, tag=NAME:VALUE (- for none),
+tag_range=NAME:LOW..HIGH, image_state (readable, unreadable, none), images=once, and ranges
+LOW..HIGH (HIGH excluded) of any projection, or none for records without a value.
 """
 
 

@@ -5,6 +5,8 @@ projection's own name.
 """
 
 import math
+import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,12 +29,28 @@ PAGE_PARAMETERS = (
     "axes", "category", "of", "reader", "take", "tried", "kind", "sheet", "against",
 )  # fmt: skip
 DAY = timedelta(days=1)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+IMAGE_STATES = {
+    "none": "no image", "unreadable": "an unreadable image", "readable": "a readable image"
+}  # fmt: skip
+IMAGE_STATE = """case
+    when "inputs.image" is null then 'none'
+    when image_failure is null then 'readable'
+    else 'unreadable'
+end"""
+PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"  # that is no part of the word it stands by
+WORD_BEFORE = rf"(^|[\s\x0b\x1c-\x1f\x{{85}}\pZ])[{re.escape(PUNCTUATION)}]*"
+WORD_AFTER = rf"[{re.escape(PUNCTUATION)}]*([\s\x0b\x1c-\x1f\x{{85}}\pZ]|$)"
+LARGEST = sys.float_info.max
 FOLDED = ("environment", "version", "since", "until")  # choose among the reports of an image
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values of a projection in [low, high), or (missing) the records that have no value."""
+    """Values of a projection in [low, high), or (missing) the records that have no value.
+
+    projection: its name; in `Selection.tag_range`, that of a tag of numbers.
+    """
 
     projection: str
     low: float | None = None
@@ -54,11 +72,19 @@ class Selection:
 
     environment: tuple[str, ...] = ()
     version: tuple[str, ...] = ()
+    application: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    hour: tuple[int, ...] = ()
+    weekday: tuple[str, ...] = ()
     flag: tuple[str, ...] = ()
+    without_flag: tuple[str, ...] = ()
     text: str = ""
+    word: str = ""
+    without_word: str = ""
     tag: tuple[Tag, ...] = ()
+    tag_range: tuple[Range, ...] = ()
+    image_state: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
     images: str = ""
 
@@ -75,8 +101,11 @@ class Selection:
 
     def with_range(self, new: Range) -> "Selection":
         """The same selection with this range in the place of any other of its projection."""
-        kept = tuple(held for held in self.ranges if held.projection != new.projection)
-        return replace(self, ranges=(*kept, new))
+        return replace(self, ranges=_with(self.ranges, new))
+
+    def with_tag_range(self, new: Range) -> "Selection":
+        """The same selection with this range in the place of any other of its tag."""
+        return replace(self, tag_range=_with(self.tag_range, new))
 
     def with_flag(self, flag: str) -> "Selection":
         """The same selection of the records with this flag."""
@@ -87,6 +116,10 @@ class Selection:
         if any(name == held.name for held in fields(self)):
             return replace(self, **{name: getattr(Selection(), name)})
         return replace(self, ranges=tuple(r for r in self.ranges if r.projection != name))
+
+
+def _with(ranges: tuple[Range, ...], new: Range) -> tuple[Range, ...]:
+    return (*(held for held in ranges if held.projection != new.projection), new)
 
 
 @dataclass(frozen=True)
@@ -123,19 +156,60 @@ def _named_sentence(name: str, values: Sequence[str]) -> str:
 
 def _tags(values: list[str]) -> tuple[Tag, ...]:
     """`client:web`, or `client:-` for the records without this tag."""
+    return tuple(dict.fromkeys(Tag(*parts) for parts in _by_colon(values, "client:web")))
+
+
+def _by_colon(values: list[str], example: str) -> list[tuple[str, str]]:
+    """The names of tags, and what is said of each."""
     if wrong := [value for value in values if ":" not in value]:
-        raise SelectionError(f"“{wrong[0]}” is not a tag such as client:web.")
+        raise SelectionError(f"“{wrong[0]}” is not a tag such as {example}.")
     parts = [value.partition(":") for value in values]
-    return tuple(dict.fromkeys(Tag(unquote(name), value) for name, _, value in parts))
+    return [(unquote(name), said) for name, _, said in parts]
 
 
 def _written_tags(tags: tuple[Tag, ...]) -> list[str]:
-    return [f"{quote(tag.name, safe=' ')}:{tag.value}" for tag in tags]
+    return [_written_tag(tag.name, tag.value) for tag in tags]
+
+
+def _written_tag(name: str, said: str) -> str:
+    return f"{quote(name, safe=' ')}:{said}"
+
+
+def _tag_ranges(values: list[str]) -> tuple[Range, ...]:
+    """`latency_ms:100..200`, or `latency_ms:none` for the records where it is no number."""
+    found = [_read_range(*parts) for parts in _by_colon(values, "latency_ms:100..200")]
+    return tuple({held.projection: held for held in found}.values())
+
+
+def _written_tag_ranges(ranges: tuple[Range, ...]) -> list[str]:
+    return [_written_tag(held.projection, _written_range(held)) for held in ranges]
 
 
 def tag_value(name: str) -> Condition:
     """The value of a tag as text, in SQL; null where there is none."""
     return "json_extract_string(tags, ?)", ["/" + name.replace("~", "~0").replace("/", "~1")]
+
+
+def tag_number(name: str) -> Condition:
+    """The value of a tag as a number, in SQL; null or not finite where it is none."""
+    value, path = tag_value(name)
+    return f"try_cast({value} as double)", path
+
+
+def _tag_range_sql(ranges: tuple[Range, ...]) -> Condition:
+    asked: list[str] = []
+    params: list[Any] = []
+    for held in ranges:
+        number, path = tag_number(held.projection)
+        low = -LARGEST if held.low is None else held.low
+        high = LARGEST if held.high is None else math.nextafter(held.high, -math.inf)
+        asked.append(f"({number} between ? and ?) is {'not ' if held.missing else ''}true")
+        params += [*path, low, high]
+    return " and ".join(asked), params
+
+
+def _tag_range_sentence(ranges: tuple[Range, ...]) -> str:
+    return ", ".join(range_sentence(held.projection, held) for held in ranges)
 
 
 def _tag_sql(tags: tuple[Tag, ...]) -> Condition:
@@ -198,6 +272,59 @@ def _written_until(moment: datetime) -> str:
     return _written_moment(moment - DAY if _is_midnight(moment) else moment)
 
 
+def _hours(values: list[str]) -> tuple[int, ...]:
+    hours = {value: int(value) for value in values if value.isdecimal() and len(value) <= 2}
+    if wrong := [value for value in values if value and hours.get(value, 24) > 23]:
+        raise SelectionError(f"“{wrong[0]}” is not an hour from 0 to 23.")
+    return tuple(sorted(set(hours.values())))
+
+
+def _hour_sentence(hours: tuple[int, ...]) -> str:
+    return f"at {' or '.join(f'{hour:02}' for hour in hours)} o’clock UTC"
+
+
+def _weekdays(values: list[str]) -> tuple[str, ...]:
+    asked = {value.capitalize(): value for value in values if value}
+    if wrong := [value for day, value in asked.items() if day not in WEEKDAYS]:
+        raise SelectionError(f"“{wrong[0]}” is not a day of the week such as Monday.")
+    return tuple(day for day in WEEKDAYS if day in asked)
+
+
+def _image_states(values: list[str]) -> tuple[str, ...]:
+    if wrong := [value for value in values if value and value not in IMAGE_STATES]:
+        raise SelectionError(f"“{wrong[0]}” is none of readable, unreadable and none.")
+    return tuple(state for state in IMAGE_STATES if state in values)
+
+
+def _word(values: list[str]) -> str:
+    """A word without what stands by it."""
+    if not values or not values[-1]:
+        return ""
+    words = [part.strip(PUNCTUATION) for part in values[-1][:1000].split()]
+    [word, *more] = [part for part in words if part] or [""]
+    if not word or more:
+        raise SelectionError(f"“{values[-1][:100]}” is not one word; text=… takes any text.")
+    return word
+
+
+def _word_sql(word: str) -> Condition:
+    """A word as it is counted: between spaces, but for punctuation, in either case."""
+    text = 'lower("outputs.output_text")'
+    return (
+        f"coalesce(regexp_matches({text}, ? || regexp_escape(lower(?)) || ?), false)",
+        [WORD_BEFORE, word, WORD_AFTER],
+    )
+
+
+def _without_word_sql(word: str) -> Condition:
+    sql, params = _word_sql(word)
+    return f"not {sql}", params
+
+
+def _without_flag_sql(flags: tuple[str, ...]) -> Condition:
+    return f'not list_has_any("feedback.flags", [{", ".join("?" * len(flags))}])', list(flags)
+
+
 def _flag_sql(flags: tuple[str, ...]) -> Condition:
     asked: list[str] = []
     params: list[Any] = []
@@ -248,6 +375,15 @@ FILTERS: tuple[Filter, ...] = (
         sentence=lambda values: _named_sentence("version", values),
     ),
     Filter(
+        key="application",
+        label="Application",
+        group="Where",
+        read=_names,
+        write=list,
+        sql=_any_of("application"),
+        sentence=lambda values: _named_sentence("application", values),
+    ),
+    Filter(
         key="since",
         label="From",
         group="When",
@@ -266,6 +402,24 @@ FILTERS: tuple[Filter, ...] = (
         sentence=lambda moment: f"to {spoken_until(moment)}",
     ),
     Filter(
+        key="hour",
+        label="Hour of the day",
+        group="When",
+        read=_hours,
+        write=lambda hours: list(map(str, hours)),
+        sql=_any_of("hour(timestamp)"),
+        sentence=_hour_sentence,
+    ),
+    Filter(
+        key="weekday",
+        label="Day of the week",
+        group="When",
+        read=_weekdays,
+        write=list,
+        sql=_any_of("dayname(timestamp)"),
+        sentence=lambda days: f"on a {' or '.join(days)} (UTC)",
+    ),
+    Filter(
         key="flag",
         label="Flags",
         group="What users said",
@@ -273,6 +427,15 @@ FILTERS: tuple[Filter, ...] = (
         write=list,
         sql=_flag_sql,
         sentence=_flag_sentence,
+    ),
+    Filter(
+        key="without_flag",
+        label="Without flags",
+        group="What users said",
+        read=_names,
+        write=list,
+        sql=_without_flag_sql,
+        sentence=lambda flags: f"not flagged {' or '.join(flags)}",
     ),
     Filter(
         key="text",
@@ -284,6 +447,24 @@ FILTERS: tuple[Filter, ...] = (
         sentence=lambda text: f"output contains “{text}”",
     ),
     Filter(
+        key="word",
+        label="Output has the word",
+        group="What the model said",
+        read=_word,
+        write=lambda word: [word],
+        sql=_word_sql,
+        sentence=lambda word: f"output has the word “{word}”",
+    ),
+    Filter(
+        key="without_word",
+        label="Output without the word",
+        group="What the model said",
+        read=_word,
+        write=lambda word: [word],
+        sql=_without_word_sql,
+        sentence=lambda word: f"output without the word “{word}”",
+    ),
+    Filter(
         key="tag",
         label="Tags",
         group="Where",
@@ -291,6 +472,24 @@ FILTERS: tuple[Filter, ...] = (
         write=_written_tags,
         sql=_tag_sql,
         sentence=_tag_sentence,
+    ),
+    Filter(
+        key="tag_range",
+        label="Tags of numbers",
+        group="Where",
+        read=_tag_ranges,
+        write=_written_tag_ranges,
+        sql=_tag_range_sql,
+        sentence=_tag_range_sentence,
+    ),
+    Filter(
+        key="image_state",
+        label="Image",
+        group="What the image looks like",
+        read=_image_states,
+        write=list,
+        sql=_any_of(IMAGE_STATE),
+        sentence=lambda states: " or ".join(IMAGE_STATES[state] for state in states),
     ),
     Filter(
         key="images",

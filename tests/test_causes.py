@@ -2,14 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -27,13 +28,21 @@ from data_access.causes import (
     together,
 )
 from data_access.log import Log
+from data_access.projections import load_projections
 from data_access.queries import Causes, causes
-from data_access.queries.candidates import gather
-from data_access.selection import NO_VALUE, Range, Selection, Tag, query_string
+from data_access.queries.candidates import CHOSEN, Kind, gather
+from data_access.selection import (
+    NO_VALUE,
+    Range,
+    Selection,
+    Tag,
+    parse_selection,
+    query_string,
+)
 from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
-from tests.samples import SAMPLE, Event, feedback, prediction, write
+from tests.samples import SAMPLE, Event, feedback, picture, prediction, write, write_picture
 
 ENTROPY = "entropy(outputs.output_text)"
 REPETITION = "repetition(outputs.output_text)"
@@ -229,7 +238,6 @@ def test_the_first_cause_is_true_of_what_the_truth_calls_dark_on_light(
 ) -> None:
     truth = pd.read_csv(SAMPLE.parent / "truth.csv").set_index("record_key")["mode"]
     first = causes(warehouse, strange(warehouse)[1], TEST).causes[0]
-    assert first.narrowed is not None
     held = sample_log.records(query_string(first.narrowed))["record_key"].map(truth)
     assert held.isin(["dark_on_light", "printed", "textured_background"]).mean() > 0.95
 
@@ -244,9 +252,9 @@ def test_counts_are_exact_and_filters_list_the_same_records(
         shown = [*found.causes, *found.general, *found.symptoms, *(found.then or ())]
         assert shown
         for cause in shown:
-            if cause.narrowed is None or cause.narrowed.text:
-                continue
-            assert queries.coverage(warehouse, cause.narrowed).served == cause.selected.yes
+            assert cause.listed in (cause.selected.yes, None)
+            held = queries.coverage(warehouse, cause.narrowed).served
+            assert held == cause.selected.yes if cause.listed is not None else held
 
 
 def test_what_defines_the_selection_is_no_cause_of_it(warehouse: Warehouse) -> None:
@@ -300,6 +308,108 @@ def filled(log: Log, open_warehouse: OpenWarehouse, *events: Event) -> Warehouse
     warehouse = open_warehouse(log)
     sync(log, warehouse)
     return warehouse
+
+
+@pytest.fixture(scope="module")
+def motley(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """A log with all kinds of values, odd ones among them."""
+    folder = tmp_path_factory.mktemp("motley")
+    (folder / "log").mkdir()
+    log = Log.open(str(folder / "log"))
+    random = np.random.default_rng(11)
+    images = [write_picture(log, body) for body in (picture(), picture(20, 230), b"no picture")]
+    sizes = [3, 2.5, 12345678901234567, -1e308, 0.1, 7, 7.000000000000001]
+    odd = ["NaN", "inf", "1e999", "seven", None, True, [1], {"a": 1}]
+    texts = [
+        "the",
+        "The",
+        "(the)",
+        "other",
+        "“THE”,",
+        "the-end",
+        "a.b",
+        "İst",
+        "ẞ",
+        "<b>",
+        "$x^",
+        "…",
+    ]
+    gaps = [" ", "\n", "\t", "\u00a0", "\u2003", "\x0b", "\x1f", "\u0085", "  "]
+
+    def event(n: int) -> Event:
+        text = "".join(
+            f"{random.choice(texts)}{random.choice(gaps)}" for _ in range(random.integers(0, 6))
+        )
+        tags: dict[str, object] = {"client": str(random.choice(["web", "ios", "-", ""]))}
+        if n % 3:
+            tags["size"] = sizes[n % len(sizes)] if n >= 60 else odd[n % len(odd)]
+        if n % 5:
+            tags["odd:name?&"] = int(random.integers(0, 40))
+        return prediction(
+            f"k{n}",
+            None if n % 40 == 3 else text,
+            timestamp=f"2026-07-{n % 23 + 1:02}T{random.integers(0, 24):02}:59:59.999999Z",
+            environment=["prod", "test", "dev"][n % 7 % 3],
+            version=[None, "1", "2"][n % 3],
+            application=[None, "a", "b"][n % 4 % 3],
+            inputs__image=[None, *images, f"images/ff/{'f' * 64}.png"][n % 5],
+            tags=tags,
+            **{"outputs.confidence": n % 10 / 10} if n % 6 else {},
+        )
+
+    write(log, "predictions/a.jsonl", *(event(n) for n in range(240)))
+    said = (
+        feedback(f"k{n}", ["incorrect", "other"][n % 2], feedback_key=f"f{n}")
+        for n in range(0, 240, 4)
+    )
+    write(log, "feedback/a.jsonl", *said, *(feedback(f"k{n}") for n in range(0, 90, 8)))
+    warehouse = Warehouse.open(folder / "w.duckdb", log.uri, load_projections())
+    sync(log, warehouse)
+    yield warehouse
+    warehouse.close()
+
+
+@given(
+    st.sampled_from(
+        [
+            Selection(),
+            Selection(environment=("prod",), word="the"),
+            Selection(hour=tuple(range(12)), without_word="other"),
+            Selection(tag_range=(Range("size", 2.5, 8.0),), images="once"),
+            Selection(image_state=("none", "readable"), without_flag=("other",)),
+            Selection(application=("a", NO_VALUE), weekday=("Monday", "Tuesday", "Friday")),
+        ]
+    ),
+    st.data(),
+)
+@settings(max_examples=150)
+def test_the_filter_of_a_question_lists_the_records_that_say_yes(
+    motley: Warehouse, chosen: Selection, data: st.DataObject
+) -> None:
+    gathered = motley.cached(("gathered", chosen), lambda: gather(motley, chosen, None))
+    known = gathered.known[data.draw(st.integers(0, len(gathered.known) - 1))]
+    levels = range(-known.candidate.asks_missing, known.candidate.levels)
+    level = data.draw(st.sampled_from([n for n in levels if n or not known.candidate.ordered]))
+    under = known.candidate.ordered and level > 0 and data.draw(st.booleans())
+    question = Question(level, under)
+    if chosen.each_image_once and known.kind in ("environment", "version", "day"):
+        return
+    own = gathered.side == CHOSEN
+    yes = int((says_yes(known.candidate, question) & own).sum())
+    narrowed = known.narrow(chosen, question)
+    assert queries.coverage(motley, narrowed).served == yes, query_string(narrowed)
+    assert parse_selection(query_string(narrowed), motley.projections) == narrowed
+    without = known.narrow_without(chosen, question)
+    assert without is not None
+    no = own & ~says_yes(known.candidate, question)
+    if known.candidate.ordered and level > 0:
+        no &= known.candidate.codes >= 0
+    assert queries.coverage(motley, without).served == no.sum(), query_string(without)
+
+
+def test_every_kind_of_thing_is_asked_about(motley: Warehouse) -> None:
+    kinds = {known.kind for known in gather(motley, Selection(), None).known}
+    assert kinds == set(get_args(Kind))
 
 
 def said(found: Causes) -> str:
@@ -377,7 +487,6 @@ def test_a_tag_that_is_missing_is_a_cause(folder_log: Log, open_warehouse: OpenW
     warehouse = filled(folder_log, open_warehouse, *events)
     first = causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says in ("have no client", "have client “web”")
-    assert first.narrowed is not None
     assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
     assert {Tag("client", NO_VALUE), Tag("client", "web")} >= set(first.narrowed.tag)
 
@@ -427,7 +536,7 @@ def test_days_become_a_filter(folder_log: Log, open_warehouse: OpenWarehouse) ->
     warehouse = filled(folder_log, open_warehouse, *events)
     first = causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says == "came on 5 Jul 2026 or later" and first.selected.share == 1
-    assert first.narrowed is not None and first.narrowed.since is not None
+    assert first.narrowed.since is not None
     assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
 
 

@@ -1,6 +1,8 @@
 import math
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,11 @@ from data_access.projections import load_projections
 from data_access.selection import (
     ANY_FLAG,
     FILTERS,
+    IMAGE_STATES,
     NO_FLAG,
+    NO_VALUE,
+    PUNCTUATION,
+    WEEKDAYS,
     Range,
     Selection,
     parse_selection,
@@ -41,7 +47,20 @@ ends = st.one_of(st.just(""), st.floats(allow_nan=False, allow_infinity=False).m
 ranges = st.one_of(st.just("none"), st.tuples(ends, ends).map("..".join))
 parameters = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["environment", "version", "flag", "text"]), words),
+        st.tuples(
+            st.sampled_from(
+                ["environment", "version", "application", "flag", "without_flag", "text"]
+            ),
+            words,
+        ),
+        st.tuples(
+            st.sampled_from(["word", "without_word"]),
+            words.filter(lambda text: text.strip(PUNCTUATION) and len(text.split()) == 1),
+        ),
+        st.tuples(st.just("hour"), st.integers(0, 23).map(str)),
+        st.tuples(st.just("weekday"), st.sampled_from(WEEKDAYS)),
+        st.tuples(st.just("image_state"), st.sampled_from(list(IMAGE_STATES))),
+        st.tuples(st.just("tag_range"), st.tuples(words.map(quote), ranges).map(":".join)),
         st.tuples(st.sampled_from(["since", "until"]), moments),
         st.tuples(st.just("images"), st.sampled_from(["once", "each"])),
         st.tuples(st.just("tag"), st.tuples(words, words).map(":".join)),
@@ -80,10 +99,18 @@ def test_what_a_selection_says_in_english() -> None:
     selection = Selection(
         environment=("prod", "dev"),
         version=("1.0.0",),
+        application=("notes", NO_VALUE),
         since=JULY,
         until=AUGUST,
+        hour=(3, 14),
+        weekday=("Sunday",),
         flag=(ANY_FLAG, NO_FLAG, "offensive"),
+        without_flag=("other",),
         text="of to",
+        word="the",
+        without_word="or",
+        tag_range=(Range("latency_ms", 200.0), Range("size", missing=True)),
+        image_state=("none", "unreadable"),
         images="once",
         ranges=(
             Range(ENTROPY, high=3.2),
@@ -95,10 +122,18 @@ def test_what_a_selection_says_in_english() -> None:
     assert sentences(selection, TABLE) == [
         ("environment", "prod or dev"),
         ("version", "version 1.0.0"),
+        ("application", "application notes or no application"),
         ("since", "from 1 Jul 2026"),
         ("until", "to 31 Jul 2026"),
+        ("hour", "at 03 or 14 o’clock UTC"),
+        ("weekday", "on a Sunday (UTC)"),
         ("flag", "flagged or not flagged or flagged offensive"),
+        ("without_flag", "not flagged other"),
         ("text", "output contains “of to”"),
+        ("word", "output has the word “the”"),
+        ("without_word", "output without the word “or”"),
+        ("tag_range", "latency_ms at least 200, no size"),
+        ("image_state", "no image or an unreadable image"),
         ("images", "each image once"),
         (ENTROPY, "word entropy under 3.2"),
         ("polarity(inputs.image)", "polarity at least 0"),
@@ -139,8 +174,19 @@ def test_a_range_takes_the_place_of_another_of_its_projection() -> None:
         (f"{ENTROPY}=..inf", f"{ENTROPY} was left out: “inf” is not a number."),
         (f"{ENTROPY}=4..3", f"{ENTROPY} was left out: “4..3” ends before it begins."),
         (f"{ENTROPY}=0..1 or 1=1", f"{ENTROPY} was left out: “1 or 1=1” is not a number."),
+        ("hour=24", "Hour of the day was left out: “24” is not an hour from 0 to 23."),
+        ("hour=-1", "Hour of the day was left out: “-1” is not an hour"),
+        (f"hour={'9' * 5000}", "Hour of the day was left out: “999"),
+        ("hour=3 or 1=1", "Hour of the day was left out: “3 or 1=1” is not an hour"),
+        ("weekday=Moonday", "Day of the week was left out: “Moonday” is not a day of the week"),
+        ("image_state=broken", "Image was left out: “broken” is none of readable, unreadable and"),
+        ("word=of to", "Output has the word was left out: “of to” is not one word; text="),
+        ("without_word=...", "Output without the word was left out: “...” is not one word;"),
+        ("tag_range=latency", "Tags of numbers was left out: “latency” is not a tag such as"),
+        ("tag_range=latency:3", "Tags of numbers was left out: “3” is not a range such as 0.5"),
+        ("tag_range=latency:1e999..", "Tags of numbers was left out: “1e999” is not a number."),
         ("entropy(x)=..3", "entropy(x) was left out: there is no such projection."),
-        ("colour=red", "colour is not a filter: use environment, flag,"),
+        ("colour=red", "colour is not a filter: use application, environment, flag,"),
         ("prod", "prod is not a filter:"),
         ("&&", "&& is not a filter:"),
         ("https://misread.example/cases", "https://misread.example/cases is not a filter:"),
@@ -170,7 +216,15 @@ def test_a_question_mark_in_a_value_is_part_of_it() -> None:
 )
 def test_hostile_text_is_only_looked_for(sample_log: OpenLog, text: str) -> None:
     warehouse = sample_log.warehouse
-    hostile = Selection(environment=(text,), version=(text,), flag=(text,), text=text)
+    hostile = Selection(
+        environment=(text,),
+        version=(text,),
+        application=(text,),
+        flag=(text,),
+        text=text,
+        word=text,
+        tag_range=(Range(text, 0.0),),
+    )
     assert queries.coverage(warehouse, hostile).served == 0
     found = queries.cases_page(warehouse, Selection(text=text), size=RECORDS).rows
     assert all(text in output for output in found["outputs.output_text"])
@@ -184,6 +238,20 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         keep &= frame["environment"].isin(selection.environment)
     if selection.version:
         keep &= frame["version"].isin(selection.version)
+    if selection.hour:
+        keep &= frame["timestamp"].dt.hour.isin(selection.hour)
+    if selection.weekday:
+        keep &= frame["timestamp"].dt.strftime("%A").isin(selection.weekday)
+    if selection.without_flag:
+        unwanted = set(selection.without_flag)
+        keep &= frame["feedback.flags"].map(lambda flags: not unwanted & set(flags))
+    said = frame["outputs.output_text"].map(
+        lambda text: {part.strip(PUNCTUATION) for part in text.lower().split()}
+    )
+    if selection.word:
+        keep &= said.map(lambda words: selection.word.lower() in words)
+    if selection.without_word:
+        keep &= said.map(lambda words: selection.without_word.lower() not in words)
     if selection.since is not None:
         keep &= frame["timestamp"] >= selection.since
     if selection.until is not None:
@@ -202,7 +270,12 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
             .str.lower()
             .str.contains(selection.text.lower(), regex=False)
         )
-    for held in selection.ranges:
+    if selection.application:
+        keep &= frame["application"].isin(selection.application)
+    if selection.image_state:
+        keep &= "readable" in selection.image_state
+    tags = (replace(held, projection=f"tags.{held.projection}") for held in selection.tag_range)
+    for held in (*selection.ranges, *tags):
         values = frame[held.projection]
         if held.missing:
             keep &= values.isna()
@@ -231,6 +304,15 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         Selection(flag=("incorrect", "offensive")),
         Selection(flag=(NO_FLAG, "other")),
         Selection(text="THE"),
+        Selection(word="THE"),
+        Selection(word="to", without_word="the", flag=(ANY_FLAG,)),
+        Selection(hour=(9, 10, 23), weekday=("Monday", "Sunday")),
+        Selection(without_flag=("incorrect", "offensive"), environment=("prod",)),
+        Selection(application=("handwriting-reader", NO_VALUE), image_state=("readable",)),
+        Selection(application=("nowhere", NO_VALUE)),
+        Selection(image_state=("none", "unreadable")),
+        Selection(tag_range=(Range("latency_ms", 200.0, 251.4),)),
+        Selection(tag_range=(Range("latency_ms", missing=True),)),
         Selection(ranges=(Range(ENTROPY, high=3.0), Range("polarity(inputs.image)", low=0.0))),
         Selection(ranges=(Range("outputs.confidence", 0.5, 0.9),)),
         Selection(ranges=(Range(ERRORS, missing=True),), flag=(ANY_FLAG,)),
@@ -264,9 +346,11 @@ def test_each_image_once_keeps_its_first_report(
 
 def test_no_value_of_a_user_is_in_the_sql() -> None:
     selection = Selection(
-        environment=("ENV",), version=("VER",), flag=("FLAG",), text="TEXT", since=JULY,
-        ranges=(Range(ENTROPY, 1.5, 2.5),),
+        environment=("ENV",), version=("VER",), application=("APP",), flag=("FLAG",),
+        without_flag=("UN",), text="TEXT", word="WORD", without_word="WITHOUT", since=JULY,
+        tag_range=(Range("TAG", 3.5),), ranges=(Range(ENTROPY, 1.5, 2.5),),
     )  # fmt: skip
     sql, params = source(selection)
-    assert params == ["ENV", "VER", datetime(2026, 7, 1), "FLAG", "TEXT", 1.5, 2.5]
-    assert not any(value in sql for value in ("ENV", "VER", "FLAG", "TEXT", "2026", "1.5"))
+    given = ["ENV", "VER", "APP", datetime(2026, 7, 1), "FLAG", "UN", "TEXT", "WORD", "WITHOUT"]
+    assert {*given, "/TAG", 3.5, 1.5, 2.5} <= set(params)
+    assert not re.search("ENV|VER|APP|FLAG|UN|TEXT|WORD|WITHOUT|TAG|2026|1.5|3.5", sql)

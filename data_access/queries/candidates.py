@@ -18,14 +18,19 @@ from data_access.queries.coverage import flags
 from data_access.queries.distributions import extents
 from data_access.selection import (
     ANY_FLAG,
+    IMAGE_STATE,
+    IMAGE_STATES,
     NO_FLAG,
     NO_VALUE,
+    PUNCTUATION,
+    WEEKDAYS,
     Range,
     Selection,
     Tag,
     range_sentence,
     source,
     spoken_moment,
+    tag_number,
     tag_value,
 )
 from data_access.sql import quoted
@@ -36,26 +41,26 @@ TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of t
 CATEGORIES = 30  # of a tag that are asked about, the most frequent ones
 ALIKE = 0.5  # share of records that the frequent categories cover, or a tag is an identifier
 SHORTEST_WORD = 3
-PUNCTUATION = ".,;:!?\"'()[]{}“”‘’…"
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HOURS = tuple(f"{hour:02}" for hour in range(24))
-IMAGES = ("no image", "an unreadable image", "a readable image")
 DAY_SECONDS = 86_400
 CHOSEN, REST, OTHERS = 0, 1, 2
 MOST = 200_000  # records of a side that are looked at; of more, some drawn at random
 
 Kind = Literal[
-    "projection", "number", "tag", "version", "application", "environment", "image", "day", "hour",
-    "weekday", "flag", "word",
+    "projection", "number", "tag", "version", "application", "environment", "image_state", "day",
+    "hour", "weekday", "flag", "word",
 ]  # fmt: skip
 SAID: dict[Kind, str] = {
     "version": "are of version “{}”",
     "application": "are of application “{}”",
     "environment": "are of environment “{}”",
-    "image": "have {}",
+    "image_state": "have {}",
     "hour": "came at {} o’clock UTC",
     "weekday": "came on a {} (UTC)",
 }
+FILTERED_BY: dict[Kind, Sequence[Any]] = {
+    "hour": range(24), "weekday": WEEKDAYS, "image_state": tuple(IMAGE_STATES)
+}  # fmt: skip
 SPOKEN = {
     Range(f"polarity({IMAGE})", low=0.0): "are dark on light",
     Range(f"polarity({IMAGE})", high=0.0): "are light on dark",
@@ -114,32 +119,59 @@ class Known:
         name = self.names[question.level]
         return f"have {self.label} “{name}”" if self.kind == "tag" else SAID[self.kind].format(name)
 
-    def narrow(self, selection: Selection, question: Question) -> Selection | None:
-        """The records of a selection of which a question is true; None where no filter says so."""
+    def narrow(self, selection: Selection, question: Question) -> Selection:
+        """The records of a selection of which a question is true."""
         held = self.range(question)
         if held is not None:
-            return _ranged(selection, held) if self.kind == "projection" else None
+            return self._ranged(selection, held)
+        name = self.candidate.name
+        if self.kind == "day" and question.under:
+            return replace(selection, until=self._day(question))
         if self.kind == "day":
-            day = self._day(question)
-            if question.under:
-                return replace(selection, until=day)
-            return replace(selection, since=day)
+            return replace(selection, since=self._day(question))
+        if self.kind == "flag" and question.under and name != ANY_FLAG:
+            return replace(selection, without_flag=(name,))
         if self.kind == "flag":
-            flag = self.candidate.name
-            if question.under:
-                return selection.with_flag(NO_FLAG) if flag == ANY_FLAG else None
-            return selection.with_flag(flag)
+            return selection.with_flag(NO_FLAG if question.under else name)
+        if self.kind == "word" and question.under:
+            return replace(selection, without_word=name)
         if self.kind == "word":
-            return None if question.under else replace(selection, text=self.candidate.name)
-        value = NO_VALUE if question.level < 0 else self.names[question.level]
-        if self.kind == "version":
-            return replace(selection, version=(value,))
-        if self.kind == "environment":
-            return replace(selection, environment=(value,))
+            return replace(selection, word=name)
+        return self._of_levels(selection, [question.level])
+
+    def narrow_without(self, selection: Selection, question: Question) -> Selection | None:
+        """The records of a selection of which a question is not true; None where no filter says so.
+
+        Of a number: those that have a value on the other side of the edge.
+        """
+        levels = self.candidate.levels
+        if self.candidate.ordered and question.level < 0:
+            assert self.projection is not None
+            return self._ranged(selection, Range(self.projection.name))
+        if self.candidate.ordered:
+            return self.narrow(selection, question.opposite)
+        if (self.candidate.codes >= levels).any():
+            return None
+        return self._of_levels(selection, [n for n in range(-1, levels) if n != question.level])
+
+    def _ranged(self, selection: Selection, wanted: Range) -> Selection:
+        """The same selection inside this range too."""
+        if self.kind == "projection":
+            return selection.with_range(_both(selection.ranges, wanted))
+        return selection.with_tag_range(
+            _both(selection.tag_range, replace(wanted, projection=self.label))
+        )
+
+    def _of_levels(self, selection: Selection, levels: Sequence[int]) -> Selection:
+        """The records of a selection that are of one of these categories; −1: of none."""
+        values = tuple(self.names[n] if n >= 0 else NO_VALUE for n in levels)
         if self.kind == "tag":
             kept = tuple(tag for tag in selection.tag if tag.name != self.label)
-            return replace(selection, tag=(*kept, Tag(self.label, value)))
-        return None
+            return replace(selection, tag=(*kept, *(Tag(self.label, value) for value in values)))
+        if self.kind in FILTERED_BY:  # every record has one
+            values = tuple(FILTERED_BY[self.kind][n] for n in levels if n >= 0)
+        changed: dict[str, Any] = {self.kind: values}
+        return replace(selection, **changed)
 
     def _day(self, question: Question) -> datetime:
         assert self.bins is not None
@@ -162,22 +194,26 @@ class Gathered:
     left_out: tuple[tuple[str, str], ...]
 
 
-def _ranged(selection: Selection, wanted: Range) -> Selection | None:
-    """The same selection inside this range too; None where it has none of the values already."""
-    held = next((r for r in selection.ranges if r.projection == wanted.projection), Range(""))
-    if held.missing or (wanted.missing and (held.low, held.high) != (None, None)):
-        return None
+def _both(ranges: Sequence[Range], wanted: Range) -> Range:
+    """A range, and what is asked of its projection already."""
+    held = next((r for r in ranges if r.projection == wanted.projection), Range(""))
     lows = [side for side in (held.low, wanted.low) if side is not None]
     highs = [side for side in (held.high, wanted.high) if side is not None]
-    both = Range(
+    return Range(
         wanted.projection, max(lows, default=None), min(highs, default=None), wanted.missing
     )
-    return selection.with_range(both)
 
 
 def scope_of(selection: Selection) -> Selection:
-    """All records of the same environment, version and time, chosen or not."""
-    return replace(selection, flag=(), text="", tag=(), ranges=())
+    """All records of the same place (application, environment, version) and dates."""
+    return Selection(
+        application=selection.application,
+        environment=selection.environment,
+        version=selection.version,
+        since=selection.since,
+        until=selection.until,
+        images=selection.images,
+    )
 
 
 def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Gathered:
@@ -200,7 +236,7 @@ def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | Non
             found.append(known)
         elif reason:
             left_out.append((known.label, reason))
-        if any(held.projection == known.candidate.name for held in selection.ranges):
+        if _has_range(known, selection):
             defining.append(known)
     return Gathered(tuple(found), tuple(defining), side, parts, tuple(left_out))
 
@@ -223,20 +259,20 @@ def _fetch(
     """One row for each record: `side` and all that is known; records in both are chosen."""
     chosen, chosen_params = source(selection)
     scope, scope_params = source(scope_of(selection))
+    places = ("version", "application", "environment")
     columns = [
-        "version",
-        "application",
-        "environment",
+        *(f"nullif({place}, '{NO_VALUE}') as {place}" for place in places),
         "epoch(timestamp) as moment",
-        """if("inputs.image" is null, 0, if(image_failure is null, 2, 1)) as image""",
+        f"list_position({list(IMAGE_STATES)}, {IMAGE_STATE}) - 1 as image",
         '"feedback.flags" as flags',
-        quoted(TEXT),
+        f"lower({quoted(TEXT)}) as text",
         *map(quoted, names),
     ]
     params: list[Any] = []
     for number, (tag, kind) in enumerate(tags):
-        value, path = tag_value(tag)
-        columns.append(f"try_cast({value} as {kind}) as tag{number}")
+        value, path = tag_value(tag) if kind == "varchar" else tag_number(tag)
+        held = f"nullif({value}, '{NO_VALUE}')" if kind == "varchar" else value
+        columns.append(f"{held} as tag{number}")
         params += path
     keys = f"(select record_key from {chosen})"
     rows = f"select *, if(record_key in {keys}, {CHOSEN}, {REST}) as side from {scope}"
@@ -272,11 +308,11 @@ def _all_known(
             yield _number(row, "number", values, _bins_over(values))
     for kind_of in ("version", "application", "environment"):
         yield _category(kind_of, kind_of, kind_of, table[kind_of])
-    image = table["image"].to_numpy().astype(np.int16)
-    yield Known(Candidate("image", image, 3, False, False), "image", "image", names=IMAGES)
+    states = Candidate("image_state", table["image"].to_numpy().astype(np.int16), 3, False, False)
+    yield Known(states, "image_state", "image", names=tuple(IMAGE_STATES.values()))
     yield from _times(_numbers(table["moment"]))
     yield from _flagged(flags(warehouse)[:FLAGS], table["flags"])
-    yield from _words(table[TEXT])
+    yield from _words(table["text"])
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -341,8 +377,8 @@ def _flagged(names: Sequence[str], column: pa.ChunkedArray) -> Iterator[Known]:
 
 
 def _words(column: pa.ChunkedArray) -> Iterator[Known]:
-    """The most frequent words of the outputs, without regard to case."""
-    held = pc.utf8_split_whitespace(pc.utf8_lower(column.combine_chunks()))
+    """The most frequent words of outputs in lower case; the filter by `word` finds the same."""
+    held = pc.utf8_split_whitespace(column.combine_chunks())
     records = pc.list_parent_indices(held).to_numpy()
     said = pc.utf8_trim(pc.list_flatten(held), PUNCTUATION).dictionary_encode()
     codes, words = said.indices.to_numpy(), said.dictionary
@@ -384,15 +420,23 @@ def _reason(
     return None
 
 
+def _has_range(known: Known, selection: Selection) -> bool:
+    """Whether the selection is a range of this number."""
+    if known.kind == "number":
+        return any(held.projection == known.label for held in selection.tag_range)
+    return any(held.projection == known.candidate.name for held in selection.ranges)
+
+
 def _defines(known: Known, selection: Selection) -> bool:
-    if any(held.projection == known.candidate.name for held in selection.ranges):
-        return True
-    if known.kind == "tag":
-        return any(tag.name == known.label for tag in selection.tag)
-    if known.kind == "day":
-        return selection.since is not None or selection.until is not None
-    filters = {"version": "version", "environment": "environment", "flag": "flag", "word": "text"}
-    return known.kind in filters and bool(getattr(selection, filters[known.kind]))
+    if known.kind in ("projection", "number", "tag"):
+        named = known.kind != "projection" and known.label in {tag.name for tag in selection.tag}
+        return named or _has_range(known, selection)
+    filters: dict[Kind, Sequence[str]] = {
+        "day": ("since", "until"),
+        "flag": ("flag", "without_flag"),
+        "word": ("text", "word", "without_word"),
+    }
+    return any(getattr(selection, name) for name in filters.get(known.kind, (known.kind,)))
 
 
 def _is_identifier(codes: np.ndarray, levels: int) -> bool:

@@ -69,7 +69,8 @@ class Cause:
     strength, p: as in data_access.causes.Separation.
     numbers, asked: a number's histograms, and the range for which it is true.
     categories: a category's bars.
-    narrowed: the selected records of which it is true, where a filter can say so.
+    narrowed: the selected records of which it is true; listed: how many these are, or None where
+        the filter holds more than what was looked at.
     goes_with: what is true of the same records, so that it cannot be told from this.
     selected_by: the projection selected by that it goes with among the others, if any.
     """
@@ -86,7 +87,8 @@ class Cause:
     numbers: HistogramPair | None
     asked: Range | None
     categories: CauseBars | None
-    narrowed: Selection | None
+    narrowed: Selection
+    listed: int | None
     goes_with: tuple[str, ...]
     selected_by: str | None
 
@@ -139,7 +141,15 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
     side = gathered.side
     rest = None if baseline is None else side == REST
     others = side == (REST if baseline is None else OTHERS)
-    search = _Search(selection, gathered.known, gathered.defining, side == CHOSEN, others, rest)
+    search = _Search(
+        selection=selection,
+        is_exact=gathered.parts[CHOSEN] == 1,
+        known=gathered.known,
+        defining=gathered.defining,
+        selected=side == CHOSEN,
+        others=others,
+        rest=rest,
+    )
     came_in, came_out = search.found(came_in=True), search.found(came_in=False)
     told = [found for found in came_in if found.is_told]
     special = [found for found in told if not search.is_general(found)]
@@ -183,11 +193,12 @@ class _Found:
 class _Search:
     """Candidates and the sides that are compared, masks of shape (n,); `rest` where it is a third.
 
-    selection: the selected records, None where no filter says which these are. defining: the
+    selection: the selected records; is_exact: whether it holds these and no others. defining: the
     projections that the selection is a range of.
     """
 
-    selection: Selection | None
+    selection: Selection
+    is_exact: bool
     known: tuple[Known, ...]
     defining: tuple[Known, ...]
     selected: np.ndarray
@@ -218,11 +229,21 @@ class _Search:
         no = ~says_yes(candidate, question)
         selected, others = self.selected & no, self.others & no
         rest = None if self.rest is None else self.rest & no
-        narrowed = None
-        told = candidate.ordered and question.level >= 0 and (candidate.codes[selected] >= 0).all()
-        if self.selection and told:
-            narrowed = found.known.narrow(self.selection, question.opposite)
-        return replace(self, selection=narrowed, selected=selected, others=others, rest=rest)
+        narrowed = found.known.narrow_without(self.selection, question)
+        if candidate.ordered and question.level >= 0 and (candidate.codes[selected] < 0).any():
+            narrowed = None
+        return replace(
+            self,
+            selection=narrowed or self.selection,
+            is_exact=self.is_exact and narrowed is not None and not self._folds(found.known),
+            selected=selected,
+            others=others,
+            rest=rest,
+        )
+
+    def _folds(self, known: Known) -> bool:
+        """Whether a filter by it has other reports stand for images that count once."""
+        return self.selection.each_image_once and known.kind in ("environment", "version", "day")
 
     def causes(self, found: Sequence[_Found]) -> tuple[Cause, ...]:
         """The strongest, each with what is true of the same records."""
@@ -280,7 +301,8 @@ class _Search:
             numbers=numbers,
             asked=known.range(question),
             categories=categories,
-            narrowed=known.narrow(self.selection, question) if self.selection else None,
+            narrowed=known.narrow(self.selection, question),
+            listed=separation.chosen.yes if self.is_exact and not self._folds(known) else None,
             goes_with=tuple(goes_with),
             selected_by=self._selected_by(known),
         )

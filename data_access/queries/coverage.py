@@ -111,7 +111,9 @@ def _unscored(warehouse: Warehouse) -> str:
     return " or ".join(f"({wait})" for wait in waits) or "false"
 
 
-def choices(warehouse: Warehouse, column: Literal["environment", "version"]) -> list[str]:
+def choices(
+    warehouse: Warehouse, column: Literal["environment", "version", "application"]
+) -> list[str]:
     """The values of a column, the most frequent first."""
     asked = f"select {column} from records where {column} is not null group by 1"
     return list(warehouse.query(f"{asked} order by count(*) desc, 1")[column])

@@ -102,11 +102,11 @@ def _card(cause: Cause, against: str, key: str) -> None:
         notes.append(f"It goes with {cause.selected_by}, which you selected by.")
     if notes:
         st.caption(" ".join(notes))
-    if cause.narrowed is not None:
-        label = f"Show these {words.count(cause.selected.yes, 'case')}"
-        if cause.narrowed.text == cause.name:  # the filter takes parts of words too
-            label = f"Show outputs that contain “{words.plain(cause.name)}”"
-        controls.page_link("cases", label, cause.narrowed)
+    counted = cause.listed is not None
+    label = (
+        f"Show these {words.count(cause.selected.yes, 'case')}" if counted else "Show such cases"
+    )
+    controls.page_link("cases", label, cause.narrowed)
 
 
 def then(found: Causes, against: str) -> None:
