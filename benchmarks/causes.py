@@ -21,7 +21,7 @@ import data_access
 from benchmarks.synthetic import open_synthetic
 from data_access import drift, queries
 from data_access.bins import Bins, linear_bins, log_bins
-from data_access.causes import Candidate, cramers_v, level_counts, separations
+from data_access.causes import Candidate, level_counts, separations
 from data_access.drift import SIGNIFICANT
 from data_access.projections import ENTROPY, IMAGE, PROJECTIONS
 from data_access.queries.causes import WORTH_TELLING
@@ -265,7 +265,7 @@ def _timed(logs: Logs) -> None:
             bars = [level_counts(candidate, side) for side in (selected, ~selected)]
             drift.compare(sides[0], sides[1], bars[0], bars[1])
         for candidate in categories:
-            cramers_v(level_counts(candidate, selected), level_counts(candidate, ~selected))
+            drift.cramers_v(level_counts(candidate, selected), level_counts(candidate, ~selected))
 
     def scipys() -> None:
         for column in values:

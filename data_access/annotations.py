@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from data_access.errors import LogError, SelectionError
+from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.log import Log
 from data_access.queries.annotations import SELECTION, last_annotated, saved_selections
 from data_access.records import Annotation
@@ -48,17 +48,27 @@ def annotate(
     return read_added(log, warehouse, key)
 
 
-def save_selection(log: Log, warehouse: Warehouse, name: str, selection: Selection) -> bool:
-    """Keep a selection under a name that is free; see `annotate` for what is returned.
+def save_selection(
+    log: Log, warehouse: Warehouse, name: str, selection: Selection, replace: bool = False
+) -> bool:
+    """Keep a selection under a name; see `annotate` for what is returned.
 
-    Raises SelectionError where the name will not do, LogError where the log does not take it.
+    replace: let it take the place of one of that name; what that was stays in the log. Raises
+    NameTakenError where there is one and it is not to be replaced, SelectionError where the name
+    will not do, LogError where the log does not take it.
     """
     chosen = checked_name(name)
-    taken = {saved.name.casefold() for saved in saved_selections(warehouse)}
-    if chosen.casefold() in taken:
-        raise SelectionError(
-            f"There is a selection named “{chosen}” already: choose another name, or remove it."
+    taken = [
+        saved.name
+        for saved in saved_selections(warehouse)
+        if saved.name.casefold() == chosen.casefold()
+    ]
+    if taken and not replace:
+        raise NameTakenError(
+            f"There is a selection named “{taken[0]}” already: choose another name, or replace it.",
         )
+    if taken and chosen not in taken:
+        chosen = taken[0]
     try:
         return annotate(log, warehouse, SELECTION, chosen, {"query": query_string(selection)})
     except LogError as error:

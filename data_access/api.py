@@ -84,16 +84,17 @@ class OpenLog:
             raise LogError(f"The record {record_key} has no image.", passing=False)
         return open_image(self.log.image(case.record["inputs.image"]))
 
-    def save_selection(self, name: str, selection: Selection | str) -> bool:
+    def save_selection(self, name: str, selection: Selection | str, replace: bool = False) -> bool:
         """Keep a selection in the log under a name, for all who look at it.
 
-        selection: as for `records`. False where the warehouse has it only after the next sync.
-        Raises SelectionError where the selection or its name will not do, or the name is taken;
-        LogError where the log does not take it.
+        selection: as for `records`. replace: let it take the place of one of that name. False
+        where the warehouse has it only after the next sync. Raises SelectionError where the
+        selection or its name will not do, or the name is taken; LogError where the log does not
+        take it.
         """
         if isinstance(selection, str):
             selection = parse_selection(selection, self.warehouse.projections)
-        return save_selection(self.log, self.warehouse, name, selection)
+        return save_selection(self.log, self.warehouse, name, selection, replace)
 
     def remove_selection(self, name: str) -> bool:
         """Take a saved selection away. Raises LogError where the log does not take that."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_access.drift import Z95
-
 PERMUTATIONS = 199
 BATCH = 24  # candidates whose questions are counted together
 AT_ONCE = 4_000  # records of a group that chance is measured on; with more it is only scaled
@@ -274,31 +272,3 @@ def together(yes: np.ndarray, other_yes: np.ndarray) -> float:
     )
     spread = math.sqrt(share * (1 - share) * other * (1 - other))
     return (both - share * other) / spread if spread else 0.0
-
-
-def cramers_v(counts: np.ndarray, other_counts: np.ndarray) -> tuple[float, float, float]:
-    """Cramér's V of two groups' categories and its 95% interval; counts of shape (categories,).
-
-    Each group weighs the same, so that V does not depend on how many were chosen; of groups of
-    one size it is the usual V. The interval is the delta method's, about V without what chance
-    alone adds (Bergsma, 2013), on the scale of Fisher's z. NaN where a group is empty.
-    """
-    n, m = int(counts.sum()), int(other_counts.sum())
-    if not n or not m:
-        return math.nan, math.nan, math.nan
-    held = (counts + other_counts) > 0
-    p, q = counts[held] / n, other_counts[held] / m
-    squared = float(((p - q) ** 2 / (p + q)).sum() / 2)
-    if squared >= 1 - TIED:  # no variance to go by: what so few could show by chance
-        return 1.0, max(0.0, 2 * 0.025 ** (1 / min(n, m)) - 1), 1.0
-    spread, freedom = (1 / n + 1 / m) / 4, len(p) - 1
-    variance = 2 * freedom * spread**2
-    for size, share, slope in (
-        (n, p, (p - q) * (p + 3 * q) / (p + q) ** 2 / 2),
-        (m, q, (q - p) * (q + 3 * p) / (p + q) ** 2 / 2),
-    ):
-        variance += float((share * slope**2).sum() - (share * slope).sum() ** 2) / size
-    centre = math.sqrt(max(0.0, squared - freedom * spread))
-    error = math.sqrt(variance) / (2 * max(centre, math.sqrt(spread)))
-    middle, half = math.atanh(centre), Z95 * error / (1 - centre * centre)
-    return math.sqrt(squared), max(0.0, math.tanh(middle - half)), math.tanh(middle + half)

@@ -20,6 +20,7 @@ WEAK_ASSOCIATION, STRONG_ASSOCIATION = 0.1, 0.3  # of Cramér's V: small and med
 TESTABLE = 5.0  # records expected of a value on each side; rarer ones are tested as one
 EMPTY_SHARE = 1e-4  # what the population stability index takes for a share of nothing
 MEDIANS = 256  # equally likely medians of each side
+TIED = 1e-9
 AT_ONCE = 32_768  # ranks worked on together: as many as stay in the processor's cache
 
 Verdict = Literal[
@@ -274,13 +275,19 @@ class Association:
     """How the values of a category differ from the baseline's.
 
     chi_square: Pearson's statistic, of so many degrees of freedom; p: its p-value, not corrected.
-    cramers_v: the size of the difference, from 0 to 1. NaN where there is nothing to test.
+    cramers_v: the size of the difference, from 0 to 1; v_low, v_high: its 95% interval. NaN where
+    there is nothing to test.
     """
 
     chi_square: float
     freedom: int
     p: float
     cramers_v: float
+    v_low: float
+    v_high: float
+
+
+NO_ASSOCIATION = Association(math.nan, 0, *[math.nan] * 4)
 
 
 def associate(counts: np.ndarray, baseline_counts: np.ndarray) -> Association:
@@ -293,7 +300,7 @@ def associate(counts: np.ndarray, baseline_counts: np.ndarray) -> Association:
     table = np.array([counts, baseline_counts], dtype=float)  # (2, values)
     sides = table.sum(axis=1, keepdims=True)
     if not sides.all():
-        return Association(math.nan, 0, math.nan, math.nan)
+        return NO_ASSOCIATION
     table = table[:, np.argsort(table.sum(axis=0))]  # the rarest value first
     totals = table.sum(axis=0)
     enough = TESTABLE * sides.sum() / sides.min()
@@ -302,11 +309,45 @@ def associate(counts: np.ndarray, baseline_counts: np.ndarray) -> Association:
     pooled = np.column_stack([rare, table[:, pooled_count:]])
     freedom = pooled.shape[1] - 1
     if not freedom:
-        return Association(math.nan, 0, math.nan, math.nan)
+        return NO_ASSOCIATION
     expected = sides * pooled.sum(axis=0) / sides.sum()
     statistic = float(((pooled - expected) ** 2 / expected).sum())
-    size = math.sqrt(statistic / float(sides.sum()))
-    return Association(statistic, freedom, float(chdtrc(freedom, statistic)), size)
+    size, low, high = cramers_v(pooled[0], pooled[1], float(sides[0, 0] / sides.sum()))
+    return Association(statistic, freedom, float(chdtrc(freedom, statistic)), size, low, high)
+
+
+def cramers_v(
+    counts: np.ndarray, baseline_counts: np.ndarray, weight: float = 0.5
+) -> tuple[float, float, float]:
+    """Cramér's V of two groups' categories and its 95% interval; counts of shape (categories,).
+
+    weight: of the first group. With the same for each, V does not depend on how many records
+    there are of each; with its share of all records, V is the usual one, of chi-square. The
+    interval is the delta method's, about V without what chance alone adds (Bergsma, 2013), on the
+    scale of Fisher's z. NaN where a group is empty.
+    """
+    n, m = int(counts.sum()), int(baseline_counts.sum())
+    if not n or not m:
+        return math.nan, math.nan, math.nan
+    held = (counts + baseline_counts) > 0
+    p, q = counts[held] / n, baseline_counts[held] / m
+    other = 1 - weight
+    mixture = weight * p + other * q
+    squared = weight * other * float(((p - q) ** 2 / mixture).sum())
+    if squared >= 1 - TIED:  # no variance to go by: what so few could show by chance
+        return 1.0, max(0.0, 2 * 0.025 ** (1 / min(n, m)) - 1), 1.0
+    spread, freedom = weight * other * (1 / n + 1 / m), len(p) - 1
+    variance = 2 * freedom * spread**2
+    for size, share, slope in (
+        (n, p, (p - q) * (mixture + q) / mixture**2),
+        (m, q, (q - p) * (mixture + p) / mixture**2),
+    ):
+        slope = weight * other * slope
+        variance += float((share * slope**2).sum() - (share * slope).sum() ** 2) / size
+    centre = math.sqrt(max(0.0, squared - freedom * spread))
+    error = math.sqrt(variance) / (2 * max(centre, math.sqrt(spread)))
+    middle, half = math.atanh(centre), Z95 * error / (1 - centre * centre)
+    return math.sqrt(squared), max(0.0, math.tanh(middle - half)), math.tanh(middle + half)
 
 
 def association_verdict(found: Association, few: int, corrected_p: float) -> Verdict:

@@ -35,5 +35,9 @@ class SelectionError(MisreadError):
     """A selection written as text cannot be understood."""
 
 
+class NameTakenError(SelectionError):
+    """There is a selection of this name already."""
+
+
 class ModelError(MisreadError):
     """A model that scores texts or reads images is not there, not whole, or cannot be run."""

@@ -15,12 +15,12 @@ from data_access import queries
 from data_access.annotations import MAX_NAME, annotate, checked_name
 from data_access.annotations import remove_selection as remove
 from data_access.annotations import save_selection as save
-from data_access.errors import LogError, SelectionError
+from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.log import Log, UnreachableLog
 from data_access.projections import load_projections
 from data_access.records import Annotation, read_object
 from data_access.schema import schemas
-from data_access.selection import Range, Selection
+from data_access.selection import Range, Selection, query_string
 from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from data_access.writer import object_key, to_json
@@ -157,11 +157,27 @@ def test_a_name_that_is_taken_is_refused(folder_log: Log, open_warehouse: OpenWa
     warehouse = open_warehouse(folder_log)
     save(folder_log, warehouse, "Low", LOW)
     for name in ("Low", "low", " LOW "):
-        with pytest.raises(SelectionError, match="already: choose another name, or remove it"):
+        with pytest.raises(NameTakenError, match="“Low” already: choose another name, or replace"):
             save(folder_log, warehouse, name, Selection())
     assert saved(warehouse) == {"Low": LOW}
+    assert len(folder_log.list("annotations/")) == 1
     remove(folder_log, warehouse, "Low")
     assert save(folder_log, warehouse, "low", Selection())
+
+
+def test_what_is_replaced_stays_in_the_log(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    mine = open_warehouse(folder_log)
+    save(folder_log, mine, "Low", LOW)
+    version = Selection(version=("v1",))
+    assert save(folder_log, mine, " low ", version, replace=True)
+    assert saved(mine) == {"Low": version}, "under the name that it had"
+    assert save(folder_log, mine, "new", LOW, replace=True)
+    theirs = open_warehouse(folder_log, name="theirs.duckdb")
+    sync(folder_log, theirs)
+    assert saved(theirs) == {"Low": version, "new": LOW}
+    held = [json.loads(folder_log.get(found.key)) for found in folder_log.list("annotations/")]
+    queries_kept = {event["payload"]["query"] for event in held if event["name"] == "Low"}
+    assert queries_kept == {query_string(LOW), "version=v1"}
 
 
 @pytest.mark.parametrize(

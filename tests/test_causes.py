@@ -12,7 +12,6 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from data_access import queries
 from data_access.api import OpenLog
@@ -21,12 +20,12 @@ from data_access.causes import (
     Candidate,
     Question,
     answers,
-    cramers_v,
     level_counts,
     says_yes,
     separations,
     together,
 )
+from data_access.drift import cramers_v
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Causes, causes
@@ -68,34 +67,6 @@ def category(codes: Iterable[int], levels: int = 12) -> Candidate:
 # --- statistics -----------------------------------------------------------------------------
 
 
-@given(
-    arrays.arrays(np.int64, (2, 5), elements=st.integers(0, 40)).filter(
-        lambda t: (t.sum(axis=0) > 0).sum() > 1 and t.sum(axis=1).min() > 0
-    )
-)
-def test_cramers_v_is_scipys_where_both_groups_are_of_one_size(table: np.ndarray) -> None:
-    one_size = table * table.sum(axis=1)[::-1, None]
-    held = one_size[:, one_size.sum(axis=0) > 0]
-    expected = scipy.stats.contingency.association(held, method="cramer")
-    v, low, high = cramers_v(*table)
-    assert v == pytest.approx(expected, abs=1e-9)
-    assert 0 <= low <= high <= 1
-
-
-@pytest.mark.parametrize("sizes", [(100, 100), (60, 600)])
-@pytest.mark.parametrize("moved", [0.0, 0.2, 0.5])
-def test_the_interval_of_v_holds_the_true_one(sizes: tuple[int, int], moved: float) -> None:
-    random = np.random.default_rng(7)
-    others = np.array([0.4, 0.3, 0.2, 0.1])
-    share = (1 - moved) * others + moved * np.array([0, 0, 0, 1.0])
-    true = math.sqrt(((share - others) ** 2 / (share + others)).sum() / 2)
-    drawn = [
-        cramers_v(random.multinomial(sizes[0], share), random.multinomial(sizes[1], others))
-        for _ in range(400)
-    ]
-    assert np.mean([low <= true <= high for _, low, high in drawn]) > 0.91
-
-
 @given(st.integers(0, 10_000))
 def test_strength_is_the_best_v_of_all_questions(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -108,10 +79,11 @@ def test_strength_is_the_best_v_of_all_questions(seed: int) -> None:
             if candidate.ordered
             else [codes == level for level in range(6)]
         )
-        best = max(
-            cramers_v(*(np.array([yes[g].sum(), (~yes)[g].sum()]) for g in (chosen, ~chosen)))[0]
+        tables = (
+            [np.array([yes[group].sum(), (~yes)[group].sum()]) for group in (chosen, ~chosen)]
             for yes in asked
         )
+        best = max(cramers_v(mine, others)[0] for mine, others in tables)
         found = separations([candidate], chosen)
         assert (found[0].strength if found else 0.0) == pytest.approx(best, abs=1e-9)
 

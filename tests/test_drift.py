@@ -8,6 +8,7 @@ import scipy.stats
 import statsmodels.stats.api as sms
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from data_access import drift
 from data_access.drift import Drift
@@ -226,17 +227,68 @@ def test_association_is_scipys_and_statsmodels(pairs: list[tuple[int, int]]) -> 
     assert found.cramers_v == pytest.approx(cramers_v, abs=1e-9)
 
 
+@given(
+    arrays.arrays(np.int64, (2, 5), elements=st.integers(0, 40)).filter(
+        lambda t: (t.sum(axis=0) > 0).sum() > 1 and t.sum(axis=1).min() > 0
+    )
+)
+def test_cramers_v_is_scipys_where_both_groups_are_of_one_size(table: np.ndarray) -> None:
+    one_size = table * table.sum(axis=1)[::-1, None]
+    held = one_size[:, one_size.sum(axis=0) > 0]
+    expected = scipy.stats.contingency.association(held, method="cramer")
+    v, low, high = drift.cramers_v(*table)
+    assert v == pytest.approx(expected, abs=1e-9)
+    assert 0 <= low <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "weight"), [((100, 100), 0.5), ((60, 600), 0.5), ((60, 600), 60 / 660)]
+)
+@pytest.mark.parametrize("moved", [0.0, 0.2, 0.5])
+def test_the_interval_of_v_holds_the_true_one(
+    sizes: tuple[int, int], weight: float, moved: float
+) -> None:
+    random = np.random.default_rng(7)
+    others = np.array([0.4, 0.3, 0.2, 0.1])
+    share = (1 - moved) * others + moved * np.array([0, 0, 0, 1.0])
+    mixture = weight * share + (1 - weight) * others
+    true = math.sqrt(weight * (1 - weight) * ((share - others) ** 2 / mixture).sum())
+    drawn = [
+        drift.cramers_v(
+            random.multinomial(sizes[0], share), random.multinomial(sizes[1], others), weight
+        )
+        for _ in range(400)
+    ]
+    assert np.mean([low <= true <= high for _, low, high in drawn]) > 0.91
+
+
+def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
+    counts = np.array([[90, 60, 50, 40], [150, 210, 130, 10]])
+    found = drift.associate(*counts)
+    values = [np.repeat(np.arange(4), side) for side in counts]
+
+    def v(one: np.ndarray, other: np.ndarray) -> float:
+        table = [np.bincount(side, minlength=4) for side in (one, other)]
+        return float(scipy.stats.contingency.association(np.array(table), method="cramer"))
+
+    drawn = scipy.stats.bootstrap(
+        values, v, vectorized=False, n_resamples=600, method="basic", rng=1
+    ).confidence_interval
+    assert (found.v_low, found.v_high) == pytest.approx((drawn.low, drawn.high), abs=0.012)
+    assert found.v_low < found.cramers_v < found.v_high
+
+
 @pytest.mark.parametrize(
     ("found", "few", "p", "verdict"),
     [
-        (drift.Association(9.0, 1, 0.01, 0.5), 0, 0.01, "no values"),
-        (drift.Association(9.0, 1, 0.01, 0.5), 29, 0.01, "too few to say"),
-        (drift.Association(9.0, 1, 0.01, 0.3), 30, 0.01, "clearly different"),
-        (drift.Association(9.0, 1, 0.01, 0.29), 30, 0.01, "different"),
-        (drift.Association(9.0, 1, 0.01, 0.09), 30, 0.01, "no difference to speak of"),
-        (drift.Association(9.0, 1, 0.01, 0.09), 30, 0.05, "no clear difference"),
+        (drift.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
+        (drift.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "too few to say"),
+        (drift.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
+        (drift.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
+        (drift.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "no difference to speak of"),
+        (drift.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
         (
-            drift.Association(math.nan, 0, math.nan, math.nan),
+            drift.NO_ASSOCIATION,
             30,
             math.nan,
             "too few to say",

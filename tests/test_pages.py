@@ -260,6 +260,38 @@ def test_widgets_make_the_selection(dashboard: Dashboard) -> None:
     stands(app)
 
 
+def test_more_widgets_make_the_selection(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE, "environment=prod")
+    app.multiselect(key="widget.hour").set_value([14, 9]).run()
+    assert app.query_params["hour"] == ["9", "14"]
+    app.selectbox(key="widget.add.tag_range").select("latency_ms").run()
+    app.number_input(key="widget.low.latency_ms").set_value(200.0).run()
+    assert app.query_params["tag_range"] == "latency_ms:200.0.."
+    app.text_input(key="widget.word").set_value("two words").run()
+    assert "is not one word" in app.warning[0].value
+    app.text_input(key="widget.word").set_value("the,").run()
+    assert app.query_params["word"] == "the" and not app.warning
+    stands(app)
+    said = {app.button(key=f"chip.{name}").label for name in ("hour", "word", "tag_range")}
+    assert said == {
+        "at 09 or 14 o’clock UTC", "output has the word “the”", r"latency\_ms at least 200",
+    }  # fmt: skip
+
+
+def test_hostile_filters_are_told_and_the_others_kept(dashboard: Dashboard) -> None:
+    hostile = "<script>alert(1)</script> ' or 1=1 --"
+    names = ("hour", "weekday", "image_state", "word", "tag_range")
+    query = "&".join(f"{name}={hostile}" for name in names)
+    app = dashboard("cases", SAMPLE, f"environment=prod&{query}")
+    stands(app)
+    assert len(app.warning) == len(names)
+    assert f"**{SERVED}** of {RECORDS} records" in text(app)
+    held = f"word=<b>&without_flag={hostile}&tag_range={hostile}:1..2&application={hostile}"
+    app = dashboard("cases", SAMPLE, held, sync=False)
+    stands(app)
+    assert "**0** of" in text(app) and not app.warning
+
+
 def test_a_preset_is_switched_on_and_off(dashboard: Dashboard) -> None:
     app = dashboard("cases", SAMPLE)
     app.button(key="preset.dark on light").click().run()
@@ -362,6 +394,12 @@ def test_a_name_that_will_not_do_is_told_where_it_was_typed(
     assert sentence in app.warning[0].value
     assert app.text_input(key="widget.name").value == name, "it can be mended"
     assert len(Log.open(small_log).list("annotations/")) == 1
+    if sentence != "already":
+        return
+    app.button(key="saved.replace").click().run()
+    stands(app)
+    assert (app.success[0].value, app.text_input(key="widget.name").value) == ("Replaced\\.", "")
+    assert len(Log.open(small_log).list("annotations/")) == 2
 
 
 def test_a_log_that_takes_nothing_says_so(dashboard: Dashboard, small_log: str) -> None:

@@ -13,7 +13,7 @@ from data_access.bins import BARS, Bins, linear_bins
 from data_access.causes import Candidate, Question
 from data_access.projections import IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
-from data_access.queries.cases import tag_kinds
+from data_access.queries.cases import frequent_tags
 from data_access.queries.coverage import flags
 from data_access.queries.distributions import extents
 from data_access.selection import (
@@ -36,8 +36,7 @@ from data_access.selection import (
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
-TAGS, FLAGS, WORDS = 20, 8, 80  # that are looked at, the most frequent ones
-TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of tags
+FLAGS, WORDS = 8, 80  # that are looked at, the most frequent ones
 CATEGORIES = 30  # of a tag that are asked about, the most frequent ones
 ALIKE = 0.5  # share of records that the frequent categories cover, or a tag is an identifier
 SHORTEST_WORD = 3
@@ -222,7 +221,7 @@ def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | Non
     Left out is what the selection or the baseline is defined by, what has no two values, names
     each record for itself, or cannot be the same in the baseline.
     """
-    names, tags = list(extents(warehouse)), tag_kinds(warehouse, TAGS, TAGS_FROM)[0]
+    names, tags = list(extents(warehouse)), frequent_tags(warehouse)
     sides = (selection, scope_of(selection), baseline or Selection())
     parts = tuple(_parts(warehouse, side) for side in sides)
     table = _fetch(warehouse, names, tags, selection, baseline, parts)
@@ -251,7 +250,7 @@ def _parts(warehouse: Warehouse, selection: Selection) -> int:
 def _fetch(
     warehouse: Warehouse,
     names: Sequence[str],
-    tags: Sequence[tuple[str, str]],
+    tags: Sequence[tuple[str, bool]],
     selection: Selection,
     baseline: Selection | None,
     parts: Sequence[int],
@@ -269,9 +268,9 @@ def _fetch(
         *map(quoted, names),
     ]
     params: list[Any] = []
-    for number, (tag, kind) in enumerate(tags):
-        value, path = tag_value(tag) if kind == "varchar" else tag_number(tag)
-        held = f"nullif({value}, '{NO_VALUE}')" if kind == "varchar" else value
+    for number, (tag, is_number) in enumerate(tags):
+        value, path = tag_number(tag) if is_number else tag_value(tag)
+        held = value if is_number else f"nullif({value}, '{NO_VALUE}')"
         columns.append(f"{held} as tag{number}")
         params += path
     keys = f"(select record_key from {chosen})"
@@ -292,15 +291,15 @@ def _all_known(
     warehouse: Warehouse,
     table: pa.Table,
     names: Sequence[str],
-    tags: Sequence[tuple[str, str]],
+    tags: Sequence[tuple[str, bool]],
 ) -> Iterator[Known]:
     bins = extents(warehouse)
     for name in names:
         row = warehouse.projections[name]
         yield _number(row, "projection", _numbers(table[name]), bins[name])
-    for number, (tag, kind) in enumerate(tags):
+    for number, (tag, is_number) in enumerate(tags):
         column, name = table[f"tag{number}"], f"tags.{tag}"
-        if kind == "varchar":
+        if not is_number:
             yield _category(name, "tag", tag, column)
         else:
             values = _numbers(column)

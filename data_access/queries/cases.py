@@ -12,6 +12,9 @@ from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
+FREQUENT_TAGS = 20
+TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of tags
+
 
 @dataclass(frozen=True)
 class CasesPage:
@@ -193,6 +196,12 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
         f"select {', '.join(columns)} from {selected} order by timestamp, record_key",
         [*params, *selected_params],
     )
+
+
+def frequent_tags(warehouse: Warehouse) -> list[tuple[str, bool]]:
+    """The most frequent tags of the newest records, by name, and whether they are numbers."""
+    kinds, _ = tag_kinds(warehouse, FREQUENT_TAGS, TAGS_FROM)
+    return [(name, kind != "varchar") for name, kind in kinds]
 
 
 def tag_kinds(

@@ -218,6 +218,8 @@ def category_table(pairs: Sequence[CategoryPair]) -> pd.DataFrame:
                 "change_low": change.low,
                 "change_high": change.high,
                 "cramers_v": pair.association.cramers_v,
+                "cramers_v_low": pair.association.v_low,
+                "cramers_v_high": pair.association.v_high,
                 "chi_square": pair.association.chi_square,
                 "freedom": pair.association.freedom,
                 "p_corrected": pair.corrected_p,

@@ -13,7 +13,6 @@ from data_access.causes import (
     Question,
     Separation,
     answers,
-    cramers_v,
     level_counts,
     says_yes,
     separations,
@@ -313,7 +312,7 @@ class _Search:
         bars = [level_counts(known.candidate, side) for side in (self.selected, self.others)]
         pair = _category_pair(known, separation.question, *bars) if known.names else None
         if known.values is None or known.bins is None:
-            return None, pair, Measured("V", *cramers_v(*bars))
+            return None, pair, Measured("V", *drift.cramers_v(bars[0], bars[1]))
         sides = [known.values[side] for side in (self.selected, self.others)]
         held = [np.sort(values[~np.isnan(values)]) for values in sides]
         counts = [known.bins.count(values) for values in held]

@@ -4,7 +4,7 @@ The only file that touches session_state and the URL. The URL is the truth: a pa
 colleague the same records. While a person works, the selection is kept here and written there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
-from data_access.errors import LogError, SelectionError
+from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.projections import Projection
 from data_access.queries import (
     Axis,
@@ -28,8 +28,10 @@ from data_access.queries import (
 from data_access.selection import (
     ANY_FLAG,
     FILTERS,
+    IMAGE_STATES,
     NO_FLAG,
     NO_VALUE,
+    WEEKDAYS,
     Range,
     Selection,
     Tag,
@@ -201,10 +203,11 @@ def sidebar(log: OpenLog) -> None:
 
 @dataclass(frozen=True)
 class _Told:
-    """What came of writing to the log."""
+    """What came of writing to the log; taken: a name that could be replaced."""
 
     done: bool
     sentence: str
+    taken: str = ""
 
 
 def _baseline_label(log: OpenLog, name: str) -> str:
@@ -221,6 +224,14 @@ def _saved(log: OpenLog, chosen: Selection) -> None:
     with st.expander(label, expanded=told is not None, key="saved"):
         if told is not None:
             (st.success if told.done else st.warning)(words.plain(told.sentence))
+            if told.taken:
+                st.button(
+                    "Replace it",
+                    key="saved.replace",
+                    on_click=_save,
+                    args=(log, chosen, told.taken),
+                    help="For everybody who looks at this log.",
+                )
         if saved:
             name = st.selectbox(
                 "Saved selection",
@@ -259,22 +270,25 @@ def _saved_one(log: OpenLog, found: SavedSelection) -> None:
             st.button("Remove it", key="saved.remove", on_click=_remove, args=(log, found.name))
 
 
-def _save(log: OpenLog, chosen: Selection) -> None:
-    name = st.session_state["widget.name"]
-    if _told(lambda: log.save_selection(name, chosen), "Saved"):
+def _save(log: OpenLog, chosen: Selection, replaced: str = "") -> None:
+    """Under the name that was typed, or in the place of the one that has this name."""
+    name = replaced or st.session_state["widget.name"]
+    done = "Replaced" if replaced else "Saved"
+    if _told(name, lambda: log.save_selection(name, chosen, bool(replaced)), done):
         st.session_state["widget.name"] = ""
 
 
 def _remove(log: OpenLog, name: str) -> None:
-    _told(lambda: log.remove_selection(name), "Removed")
+    _told(name, lambda: log.remove_selection(name), "Removed")
 
 
-def _told(write: Callable[[], bool], done: str) -> bool:
+def _told(name: str, write: Callable[[], bool], done: str) -> bool:
     """Whether it was written; what came of it is told where it was asked for."""
     try:
         shown = write()
     except (SelectionError, LogError) as error:
-        st.session_state["told"] = _Told(False, str(error))
+        taken = name if isinstance(error, NameTakenError) else ""
+        st.session_state["told"] = _Told(False, str(error), taken)
         return False
     sentence = f"{done}." if shown else f"{done}. It shows after the next sync."
     st.session_state["told"] = _Told(True, sentence)
@@ -377,6 +391,28 @@ def _when(log: OpenLog, chosen: Selection) -> None:
         args=("until", lambda day: _midnight(day + timedelta(days=1) if day else None)),
         format="YYYY-MM-DD",
     )
+    _several("hour", "Hours of the day (UTC)", range(24), chosen.hour, lambda hour: f"{hour:02}")
+    _several("weekday", "Days of the week (UTC)", WEEKDAYS, chosen.weekday)
+
+
+def _several(
+    field: str,
+    label: str,
+    options: Sequence[Any],
+    held: Sequence[Any],
+    format_func: Callable[[Any], str] = str,
+    placeholder: str = "All",
+) -> None:
+    """Some of a few values, in their order."""
+    st.multiselect(
+        label,
+        options,
+        key=_preset_widget(field, list(held)),
+        format_func=format_func,
+        on_change=_changed,
+        args=(field, lambda picked: tuple(value for value in options if value in picked)),
+        placeholder=placeholder,
+    )
 
 
 def _day(moment: datetime | None) -> date | None:
@@ -388,9 +424,15 @@ def _midnight(day: date | None) -> datetime | None:
 
 
 def _where(log: OpenLog, chosen: Selection) -> None:
-    for field, label in (("environment", "Environment"), ("version", "Model version")):
+    for field, label in (
+        ("environment", "Environment"),
+        ("version", "Model version"),
+        ("application", "Application"),
+    ):
         held = list(getattr(chosen, field))
         found = queries.choices(log.warehouse, field)  # type: ignore[arg-type]
+        if field == "application" and len(found) < 2 and not held:
+            continue
         st.multiselect(
             label,
             list(dict.fromkeys([*found, *held])),
@@ -415,6 +457,7 @@ def _where(log: OpenLog, chosen: Selection) -> None:
             placeholder="All",
             help="What the application logged beside its predictions. Of one tag, any value.",
         )
+    _tag_ranges(log, chosen)
     st.toggle(
         "Each image once",
         key=_preset_widget("images", chosen.each_image_once),
@@ -422,6 +465,53 @@ def _where(log: OpenLog, chosen: Selection) -> None:
         args=("images", lambda on: "once" if on else ""),
         help="Several records of the same image (the same bytes) count as one: the first.",
     )
+
+
+def _tag_ranges(log: OpenLog, chosen: Selection) -> None:
+    """From and to of each tag of numbers that is asked about, and a way to add one."""
+    for held in chosen.tag_range:
+        label = words.plain(held.projection)
+        if held.missing:
+            st.caption(f"{label}: records without a number")
+            continue
+        with st.container(horizontal=True):
+            for side, said, lowest, highest in (
+                ("low", "from", None, held.high),
+                ("high", "to under", held.low, None),
+            ):
+                st.number_input(
+                    f"{label} {said}",
+                    min_value=lowest,
+                    max_value=highest,
+                    value=None,
+                    key=_preset_widget(f"{side}.{held.projection}", getattr(held, side)),
+                    format="%g",
+                    on_change=_tag_range_changed,
+                    args=(held, side),
+                )
+    used = {held.projection for held in chosen.tag_range}
+    found = queries.frequent_tags(log.warehouse)
+    offered = [name for name, is_number in found if is_number and name not in used]
+    if offered:
+        st.selectbox(
+            "Add a range of a tag",
+            offered,
+            index=None,
+            key=_preset_widget("add.tag_range", None),
+            placeholder="Choose a tag of numbers",
+            on_change=_tag_range_added,
+        )
+
+
+def _tag_range_changed(held: Range, side: str) -> None:
+    limits = {side: st.session_state[f"widget.{side}.{held.projection}"]}
+    select(selection().with_tag_range(replace(held, **limits)))
+
+
+def _tag_range_added() -> None:
+    name = st.session_state["widget.add.tag_range"]
+    if name is not None:
+        select(selection().with_tag_range(Range(name)))
 
 
 def _users(log: OpenLog, chosen: Selection) -> None:
@@ -437,21 +527,41 @@ def _users(log: OpenLog, chosen: Selection) -> None:
         on_change=_changed,
         args=("flag", tuple),
     )
+    if found or chosen.without_flag:
+        every = list(dict.fromkeys([*found, *chosen.without_flag]))
+        _several("without_flag", "Without flags", every, chosen.without_flag, placeholder="None")
 
 
 def _model(log: OpenLog, chosen: Selection) -> None:
-    st.text_input(
-        "Output contains",
-        key=_preset_widget("text", chosen.text),
-        on_change=_changed,
-        args=("text",),
-        max_chars=1000,
-        help="Upper and lower case are the same.",
-    )
+    for field, label, help in (
+        ("text", "Output contains", "Any part of the text."),
+        ("word", "Output has the word", "A whole word, with or without punctuation around it."),
+        ("without_word", "Output without the word", "A whole word that is not there."),
+    ):
+        st.text_input(
+            label,
+            key=_preset_widget(field, getattr(chosen, field)),
+            on_change=_written,
+            args=(field,),
+            max_chars=1000,
+            help=f"{help} Upper and lower case are the same.",
+        )
     _ranges(log, chosen, "What the model said")
 
 
+def _written(field: str) -> None:
+    """A text of the sidebar becomes a filter as it would from the address."""
+    row = next(row for row in FILTERS if row.key == field)
+    try:
+        _changed(field, lambda text: row.read([text]))
+    except SelectionError as error:
+        st.session_state["problems"] = [f"{row.label} was left out: {error}"]
+
+
 def _image(log: OpenLog, chosen: Selection) -> None:
+    _several(
+        "image_state", "Image", list(IMAGE_STATES), chosen.image_state, IMAGE_STATES.__getitem__
+    )
     _ranges(log, chosen, "What the image looks like")
 
 

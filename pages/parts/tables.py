@@ -110,6 +110,10 @@ def categories(table: pd.DataFrame) -> None:
             words.interval(low * 100, high * 100)
             for low, high in zip(table["change_low"], table["change_high"], strict=True)
         ],
+        cramers_v_interval=[
+            words.interval(low, high)
+            for low, high in zip(table["cramers_v_low"], table["cramers_v_high"], strict=True)
+        ],
     )
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
@@ -117,7 +121,8 @@ def categories(table: pd.DataFrame) -> None:
         hide_index=True,
         column_order=[
             "category", "verdict", "value", "share", "baseline_share", "change", "change_interval",
-            "cramers_v", "chi_square", "freedom", "p_corrected", "n", "baseline_n",
+            "cramers_v", "cramers_v_interval", "chi_square", "freedom", "p_corrected", "n",
+            "baseline_n",
         ],
         column_config={
             "category": text("category", pinned=True),
@@ -132,6 +137,7 @@ def categories(table: pd.DataFrame) -> None:
                 format="%.2f",
                 help="How far apart all shares are, from 0 to 1. Under 0.1 is nothing to speak of.",
             ),
+            "cramers_v_interval": text("95% of V", help=f"{LIMITS} By the delta method."),
             "chi_square": number(
                 "chi-square",
                 format="%.1f",
