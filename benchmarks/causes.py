@@ -21,7 +21,7 @@ import data_access
 from benchmarks.synthetic import open_synthetic
 from data_access import drift, queries
 from data_access.bins import Bins, linear_bins, log_bins
-from data_access.causes import Candidate, level_counts, separations
+from data_access.causes import CHOSEN, OTHERS, Candidate, Groups, separations
 from data_access.drift import SIGNIFICANT
 from data_access.projections import ENTROPY, IMAGE, PROJECTIONS
 from data_access.queries.causes import WORTH_TELLING
@@ -142,7 +142,7 @@ def _different(fine: pd.DataFrame, kind: pd.DataFrame) -> tuple[str, ...]:
     """What differs most, or nearly as much, between two kinds of pictures."""
     both = pd.concat([kind, fine], ignore_index=True)
     candidates = [_number(name, both[name].to_numpy(), _bins(fine, name)) for name in NAMES]
-    found = separations(candidates, np.arange(len(both)) < len(kind))
+    found = separations(candidates, Groups.of(np.arange(len(both)) < len(kind)))
     least = found[0].strength * NEARLY
     return tuple(candidates[row.number].name for row in found if row.strength >= least)
 
@@ -227,7 +227,7 @@ def _found(logs: Logs, plant: Plant, share: float, fewer: int) -> str:
         hits = 0
         for run in range(runs):
             candidates, selected = logs.drawn(size, plant, share, random)
-            first = separations(candidates, selected, seed=run)[0]
+            first = separations(candidates, Groups.of(selected, run))[0]
             hits += candidates[first.number].name in plant.right and first.p < SIGNIFICANT
         strength = first.strength
         cells.append(f"{hits / runs:.0%}")
@@ -241,7 +241,10 @@ def _nothing(logs: Logs, fewer: int) -> None:
         random = np.random.default_rng(size)
         runs = max(10, runs // fewer)
         firsts = [
-            separations(*logs.drawn(size, None, 0.0, random), seed=run)[0] for run in range(runs)
+            separations(candidates, Groups.of(selected, run))[0]
+            for run, (candidates, selected) in enumerate(
+                logs.drawn(size, None, 0.0, random) for _ in range(runs)
+            )
         ]
         low = [first for first in firsts if first.p < SIGNIFICANT]
         claimed = [first for first in low if first.strength >= WORTH_TELLING]
@@ -258,14 +261,15 @@ def _timed(logs: Logs) -> None:
     categories = [c for c in candidates if not c.ordered]
 
     def ours() -> None:
-        separations(candidates, selected)
+        groups = Groups.of(selected)
+        separations(candidates, groups)
         for candidate, column in zip(numbers, values, strict=True):
             np.searchsorted(np.arange(1.0, candidate.levels), column, side="right")
             sides = [np.sort(column[side]) for side in (selected, ~selected)]
-            bars = [level_counts(candidate, side) for side in (selected, ~selected)]
-            drift.compare(sides[0], sides[1], bars[0], bars[1])
+            bars = groups.counts(candidate)
+            drift.compare(sides[0], sides[1], bars[CHOSEN], bars[OTHERS])
         for candidate in categories:
-            drift.cramers_v(level_counts(candidate, selected), level_counts(candidate, ~selected))
+            drift.cramers_v(*groups.counts(candidate)[[CHOSEN, OTHERS]])
 
     def scipys() -> None:
         for column in values:

@@ -7,12 +7,14 @@ by repeating the whole search, all questions about all candidates, on shuffled g
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
+CHOSEN, OTHERS, REST, NEITHER = range(4)
 PERMUTATIONS = 199
-BATCH = 24  # candidates whose questions are counted together
 AT_ONCE = 4_000  # records of a group that chance is measured on; with more it is only scaled
 TIED = 1e-9
 NEARLY = 0.97  # of the strongest question's strength
@@ -23,8 +25,8 @@ class Candidate:
     """Something known of all records.
 
     codes: shape (n,), the bar of a number (from 0, ascending) or the number of a category;
-        −1 where there is no value. Categories from `levels` on are never asked about.
-    levels: how many bars or categories there are.
+        −1 where there is no value. Rare categories, `levels` all, are never asked about.
+    levels: how many bars or categories there are that are asked about.
     ordered: whether codes are bars.
     asks_missing: whether to have no value is a question too.
     zero: the bar that begins at 0, a number's natural edge where others are no better.
@@ -36,10 +38,6 @@ class Candidate:
     ordered: bool
     asks_missing: bool = True
     zero: int | None = None
-
-    def of(self, kept: np.ndarray) -> "Candidate":
-        """The same of fewer records; kept: a mask or indices."""
-        return replace(self, codes=self.codes[kept])
 
 
 @dataclass(frozen=True)
@@ -89,32 +87,80 @@ class Separation:
     p: float
 
 
-def separations(
-    candidates: Sequence[Candidate], chosen: np.ndarray, seed: int = 0
-) -> list[Separation]:
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Records by the group that they are in.
+
+    side: of each record, shape (n,): CHOSEN or OTHERS, which are compared; REST, which is counted
+    too; or NEITHER.
+    """
+
+    side: np.ndarray
+    seed: int = 0
+    _counts: dict[Candidate, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, chosen: np.ndarray, seed: int = 0) -> "Groups":
+        """Those that are chosen, a mask of shape (n,), and all others."""
+        return cls(np.where(chosen, CHOSEN, OTHERS).astype(np.int8), seed)
+
+    @cached_property
+    def sizes(self) -> tuple[int, int, int]:
+        """Records of CHOSEN, OTHERS and REST."""
+        n, m, rest, _ = np.bincount(self.side, minlength=4).tolist()
+        return n, m, rest
+
+    def counts(self, candidate: Candidate) -> np.ndarray:
+        """Records by group and code, shape (4, levels + 2): no value, each level, beyond."""
+        if candidate not in self._counts:
+            width = candidate.levels + 2
+            places = self.side.astype(np.int16) * np.int16(width) + (candidate.codes + 1)
+            counted = np.bincount(places, minlength=4 * width)
+            self._counts[candidate] = counted.reshape(4, width)
+        return self._counts[candidate]
+
+    @cached_property
+    def shuffled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Records, at most AT_ONCE of each group, shape (k,); and in which shuffles they count as
+        chosen, float32 0 or 1 of shape (k, PERMUTATIONS).
+        """
+        random = np.random.default_rng(self.seed)
+        sides = [np.flatnonzero(self.side == group) for group in (CHOSEN, OTHERS)]
+        drawn = [
+            side if len(side) <= AT_ONCE else random.choice(side, AT_ONCE, replace=False)
+            for side in sides
+        ]
+        labels = np.zeros((PERMUTATIONS, sum(map(len, drawn))), np.uint8)
+        labels[:, : len(drawn[0])] = 1
+        random.permuted(labels, axis=1, out=labels)
+        return np.concatenate(drawn), np.ascontiguousarray(labels.T, np.float32)
+
+
+def separations(candidates: Sequence[Candidate], groups: Groups) -> list[Separation]:
     """What each candidate with a question tells of the chosen records, the best first.
 
-    chosen: bool, shape (n,). None where one of the groups is empty.
+    None where one of the groups is empty.
     """
-    n, m = int(chosen.sum()), int((~chosen).sum())
+    n, m, _ = groups.sizes
     if not n or not m:
         return []
     found = []
     for number, candidate in enumerate(candidates):
-        yes, known = _counted(candidate, chosen)
-        other_yes, other_known = _counted(candidate, ~chosen)
+        chosen, others = groups.counts(candidate)[[CHOSEN, OTHERS]]
+        yes, known = _asked(candidate, chosen)
+        other_yes, other_known = _asked(candidate, others)
         strengths = separation(yes, known / n, n, other_yes, other_known / m, m)
         if strengths.max(initial=0.0) > 0:
             question = _best(strengths, yes * other_known > other_yes * known, candidate)
             found.append((number, question, float(strengths.max())))
-    by_chance = _by_chance([candidates[number] for number, *_ in found], chosen, seed)
+    by_chance = _by_chance([candidates[number] for number, *_ in found], groups)
     return sorted(
         (
             Separation(
                 number,
                 question,
-                answers(candidates[number], question, chosen),
-                answers(candidates[number], question, ~chosen),
+                answers(candidates[number], question, groups.counts(candidates[number])[CHOSEN]),
+                answers(candidates[number], question, groups.counts(candidates[number])[OTHERS]),
                 strength,
                 p=(1 + int((by_chance >= strength * (1 - TIED)).sum())) / (1 + PERMUTATIONS),
             )
@@ -165,29 +211,29 @@ def says_yes(candidate: Candidate, question: Question) -> np.ndarray:
     return np.asarray((codes >= 0) & ~above if question.under else above)
 
 
-def answers(candidate: Candidate, question: Question, group: np.ndarray) -> Answers:
-    """How a group, a mask of shape (n,), answers."""
-    yes = int(np.count_nonzero(says_yes(candidate, question) & group))
-    known = group if question.level < 0 else group & (candidate.codes >= 0)
-    return Answers(yes, int(np.count_nonzero(known)))
+def answers(candidate: Candidate, question: Question, counts: np.ndarray) -> Answers:
+    """How a group answers; counts: its row of `Groups.counts`, shape (levels + 2,)."""
+    missing, total, place = int(counts[0]), int(counts.sum()), question.level + 1
+    if question.level < 0:
+        return Answers(missing, total)
+    if not candidate.ordered:
+        yes = counts[place]
+    else:
+        yes = counts[1:place].sum() if question.under else counts[place:].sum()
+    return Answers(int(yes), total - missing)
 
 
-def level_counts(candidate: Candidate, group: np.ndarray) -> np.ndarray:
-    """Records of a group by code, shape (levels + 2,): without a value, each level, beyond."""
-    codes = candidate.codes[group].astype(np.intp) + 1
-    return np.bincount(codes, minlength=candidate.levels + 2)
+def _asked(candidate: Candidate, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Records that answer yes to each question, and that have a value for it.
 
-
-def _counted(candidate: Candidate, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Records of a group that answer yes to each question, and that have a value for it."""
-    missing, *levels, beyond = level_counts(candidate, group).tolist()
-    yes = np.array(levels)
-    known = int(yes.sum()) + beyond
+    counts: by code, shape (levels + 2, …); returns shapes (questions, …).
+    """
+    yes, missing, known = counts[1:-1], counts[:1], counts[1:].sum(axis=0, keepdims=True)
     if candidate.ordered:
-        yes = yes[::-1].cumsum()[::-1][1:]
-    held = np.full(len(yes), known)
+        yes = yes[::-1].cumsum(axis=0)[::-1][1:]
+    held = np.repeat(known, len(yes), axis=0)
     if candidate.asks_missing:
-        yes, held = np.append(yes, missing), np.append(held, known + missing)
+        return np.concatenate([yes, missing]), np.concatenate([held, known + missing])
     return yes, held
 
 
@@ -216,53 +262,43 @@ def _best(strengths: np.ndarray, more: np.ndarray, candidate: Candidate) -> Ques
     return Question(level, under=not more[best])
 
 
-def _by_chance(candidates: Sequence[Candidate], chosen: np.ndarray, seed: int) -> np.ndarray:
+def _by_chance(candidates: Sequence[Candidate], groups: Groups) -> np.ndarray:
     """The best strength of all candidates in each of PERMUTATIONS shuffles of the groups.
 
     Of a group of more than AT_ONCE records as many are drawn, and what they give is scaled to the
     spread that all would have.
     """
-    random = np.random.default_rng(seed)
-    sides = [np.flatnonzero(chosen), np.flatnonzero(~chosen)]
-    drawn = [
-        side if len(side) <= AT_ONCE else random.choice(side, AT_ONCE, replace=False)
-        for side in sides
-    ]
-    n, m = (len(side) for side in drawn)
-    rows = np.concatenate(drawn)
-    labels = np.zeros((PERMUTATIONS, n + m), np.float32)
-    labels[:, :n] = 1
-    random.permuted(labels, axis=1, out=labels)
+    rows, labels = groups.shuffled
+    sizes = groups.sizes[:2]
+    n, m = (min(size, AT_ONCE) for size in sizes)
     best = np.zeros(PERMUTATIONS)
-    for start in range(0, len(candidates), BATCH):
-        columns = [c.codes[rows] for c in candidates[start : start + BATCH]]
-        asked, of, missing = _asked(candidates[start : start + BATCH], columns)
-        has_value = np.column_stack([codes >= 0 for codes in columns]).astype(np.float32)
-        held = (labels @ has_value).astype(np.float64)[:, of]
-        known = has_value.sum(axis=0)[of]
-        held[:, missing], known[missing] = n, n + m
-        yes = (labels @ asked).astype(np.float64)
-        no = asked.sum(axis=0) - yes
-        strengths = separation(yes, held / n, n, no, (known - held) / m, m)
-        np.maximum(best, strengths.max(axis=1, initial=0.0), out=best)
-    spread = math.sqrt((1 / len(sides[0]) + 1 / len(sides[1])) / (1 / n + 1 / m))
+    for candidate in candidates:
+        totals, chosen = _shuffled_counts(candidate, rows, labels)
+        yes, known = _asked(candidate, chosen)
+        other_yes, other_known = _asked(candidate, totals[:, None] - chosen)
+        strengths = separation(yes, known / n, n, other_yes, other_known / m, m)
+        np.maximum(best, strengths.max(axis=0), out=best)
+    spread = math.sqrt((1 / sizes[0] + 1 / sizes[1]) / (1 / n + 1 / m))
     return best * spread
 
 
-def _asked(
-    candidates: Sequence[Candidate], columns: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Who answers yes to each question, float32 0 or 1 of shape (n, questions); of which candidate
-    each question is, and whether it asks for no value, shapes (questions,).
+def _shuffled_counts(
+    candidate: Candidate, rows: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of these rows, how many there are by code, shape (levels + 2,), and how many of these count
+    as chosen in each shuffle, shape (levels + 2, PERMUTATIONS).
+
+    The most frequent code has what the others leave: most records have none of the rare words.
     """
-    asked, of, missing = [], [], []
-    for number, (candidate, codes) in enumerate(zip(candidates, columns, strict=True)):
-        levels = np.arange(candidate.ordered, candidate.levels, dtype=codes.dtype)
-        yes = codes[:, None] >= levels if candidate.ordered else codes[:, None] == levels
-        asked += [yes, codes[:, None] < 0] if candidate.asks_missing else [yes]
-        of += [number] * (len(levels) + candidate.asks_missing)
-        missing += [False] * len(levels) + [True] * candidate.asks_missing
-    return np.hstack(asked).astype(np.float32), np.array(of), np.array(missing)
+    codes = candidate.codes[rows] + 1
+    totals = np.bincount(codes, minlength=candidate.levels + 2)
+    frequent = int(totals.argmax())
+    held = np.flatnonzero(codes != frequent)
+    shape = (len(totals), len(rows))
+    which = sparse.csr_array((np.ones(len(held), np.float32), (codes[held], held)), shape)
+    chosen = (which @ labels).astype(np.float64)
+    chosen[frequent] = labels[:, 0].sum() - chosen.sum(axis=0)
+    return totals, chosen
 
 
 def together(yes: np.ndarray, other_yes: np.ndarray) -> float:

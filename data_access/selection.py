@@ -623,7 +623,13 @@ def _is_midnight(moment: datetime) -> bool:
 
 
 def source(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
-    """The selected records as SQL to put after `from`, with its parameters.
+    """The selected records as SQL to put after `from`, with its parameters."""
+    sql, params = holds(selection, extra)
+    return f"(select * from records where {sql})", params
+
+
+def holds(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
+    """Whether a row of `records` is selected.
 
     Where each image counts once, one record stands for it: the first that was flagged, or else
     the first. Which one depends on where and when alone, so that every other filter takes whole
@@ -640,7 +646,7 @@ def source(selection: Selection, extra: Sequence[Condition] = ()) -> Condition:
             "group by image_hash)"
         )
     further, more = _all_of(rest)
-    return f"(select * from records where {sql} and {further})", [*params, *more]
+    return f"{sql} and {further}", [*params, *more]
 
 
 def _all_of(conditions: Sequence[Condition]) -> Condition:

@@ -261,6 +261,34 @@ def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     heading(page, f"{RECORDS} cases")
 
 
+def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Browser) -> None:
+    page.goto(f"{address}/cases?environment=prod&version=v1")
+    heading(page, re.compile("cases$"))
+    page.get_by_text("Saved selections").click()
+    page.get_by_label("Save this selection as").fill("The old version")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
+        colleague = context.new_page()
+        colleague.goto(f"{address}/distributions?environment=prod&version=v2")
+        heading(colleague, "How it differs from test")
+        colleague.get_by_text("Saved selections").click()
+        colleague.get_by_placeholder("Choose one").click()
+        colleague.get_by_role("option", name="The old version").click()
+        buttons = [colleague.get_by_role("button", name=name) for name in ("Open", "Remove")]
+        tops = {box["y"] for button in buttons if (box := button.bounding_box())}
+        assert len(tops) == 1, "the buttons stand in one row"
+        colleague.get_by_role("button", name="Compare").click()
+        heading(colleague, "How it differs from “The old version”")
+        buttons[1].click()
+        colleague.get_by_role("button", name="Remove it").click()
+        expect(colleague.get_by_text("Removed.")).to_be_visible()
+        heading(colleague, "How it differs from prod · version v1")
+    page.reload()
+    heading(page, re.compile("cases$"))
+    expect(page.get_by_text("Saved selections", exact=True)).to_be_visible()
+
+
 def test_the_tools_of_a_case(page: Page, address: str) -> None:
     page.goto(f"{address}/case?environment=prod&flag=incorrect")
     heading(page, "Flagged incorrect")

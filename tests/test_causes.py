@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,19 +18,23 @@ from data_access import queries
 from data_access.api import OpenLog
 from data_access.causes import (
     AT_ONCE,
+    CHOSEN,
+    PERMUTATIONS,
+    Answers,
     Candidate,
+    Groups,
     Question,
     answers,
-    level_counts,
     says_yes,
     separations,
+    strength_of,
     together,
 )
 from data_access.drift import cramers_v
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Causes, causes
-from data_access.queries.candidates import CHOSEN, Kind, gather
+from data_access.queries.candidates import Kind, gather
 from data_access.selection import (
     NO_VALUE,
     Range,
@@ -84,7 +89,7 @@ def test_strength_is_the_best_v_of_all_questions(seed: int) -> None:
             for yes in asked
         )
         best = max(cramers_v(mine, others)[0] for mine, others in tables)
-        found = separations([candidate], chosen)
+        found = separations([candidate], Groups.of(chosen))
         assert (found[0].strength if found else 0.0) == pytest.approx(best, abs=1e-9)
 
 
@@ -94,9 +99,49 @@ def test_the_probability_of_the_best_of_all_is_even_where_nothing_separates() ->
     for run in range(300):
         candidates = [number(random.integers(-1, 12, 150)) for _ in range(4)]
         candidates += [category(random.integers(-1, 5, 150)) for _ in range(4)]
-        held.append(separations(candidates, np.arange(150) < 50, seed=run)[0].p)
+        held.append(separations(candidates, Groups.of(np.arange(150) < 50, run))[0].p)
     assert scipy.stats.kstest(held, "uniform").pvalue > 0.001
     assert np.mean(np.array(held) < 0.05) < 0.09
+
+
+@pytest.mark.parametrize("sizes", [(40, 70), (20, AT_ONCE + 30)])
+def test_p_is_counted_from_shuffles_of_all_questions(sizes: tuple[int, int]) -> None:
+    """The same shuffles, each question asked of each by itself."""
+    random = np.random.default_rng(9)
+    chosen = np.arange(sum(sizes)) < sizes[0]
+    candidates = [
+        number(np.where(chosen, 2, 0) + random.integers(-1, 9, len(chosen))),
+        category(random.choice([-1, 0, 1, 2, 5], len(chosen), p=[0.02, 0.02, 0.9, 0.03, 0.03]), 5),
+        Candidate("rare", (random.random(len(chosen)) < 0.1).astype(np.int16), 2, True, False),
+    ]
+    found = separations(candidates, Groups.of(chosen, 4))
+
+    again = np.random.default_rng(4)
+    sides = [np.flatnonzero(chosen), np.flatnonzero(~chosen)]
+    drawn = [s if len(s) <= AT_ONCE else again.choice(s, AT_ONCE, replace=False) for s in sides]
+    rows, n = np.concatenate(drawn), len(drawn[0])
+    labels = np.tile(np.arange(len(rows)) < n, (PERMUTATIONS, 1))
+    again.permuted(labels, axis=1, out=labels)
+    best = np.zeros(PERMUTATIONS)
+    for candidate in candidates:
+        codes = candidate.codes[rows]
+        for level in range(-candidate.asks_missing, candidate.levels):
+            if candidate.ordered and not level:
+                continue
+            question = Question(level)
+            held = (codes >= 0) | (level < 0)
+            yes = says_yes(replace(candidate, codes=codes), question)
+            for shuffle, label in enumerate(labels):
+                mine, others = (
+                    Answers(int((yes & side).sum()), int((held & side).sum()))
+                    for side in (label, ~label)
+                )
+                strength = strength_of(mine, others, n, len(rows) - n)
+                best[shuffle] = max(best[shuffle], strength)
+    best *= math.sqrt(sum(1 / size for size in sizes) / sum(1 / len(side) for side in drawn))
+    for one in found:
+        assert one.p == (1 + (best >= one.strength * (1 - 1e-9)).sum()) / (1 + PERMUTATIONS)
+    assert 1 / (1 + PERMUTATIONS) < found[1].p < 1, "something to get wrong"
 
 
 def test_chance_in_large_groups_is_that_of_their_own_size() -> None:
@@ -106,8 +151,7 @@ def test_chance_in_large_groups_is_that_of_their_own_size() -> None:
     held = [
         separations(
             [number(random.integers(0, 30, size), 30) for _ in range(5)],
-            np.arange(size) < size // 2,
-            seed=run,
+            Groups.of(np.arange(size) < size // 2, run),
         )[0].p
         for run in range(60)
     ]
@@ -120,7 +164,7 @@ def test_a_planted_cause_comes_first_with_true_counts() -> None:
     planted = random.integers(0, 4, 400)
     planted[:80] = random.integers(7, 9, 80)
     noise = [number(random.integers(0, 12, 400)) for _ in range(20)]
-    first = separations([*noise, number(planted)], chosen)[0]
+    first = separations([*noise, number(planted)], Groups.of(chosen))[0]
     assert first.number == 20 and first.p == 1 / 200
     assert not first.question.under and 4 <= first.question.level <= 7
     assert (first.chosen.yes, first.chosen.known) == (80, 100)
@@ -129,9 +173,10 @@ def test_a_planted_cause_comes_first_with_true_counts() -> None:
 
 def test_lower_values_and_missing_ones_are_found_too() -> None:
     chosen = np.arange(200) < 100
-    low = separations([number(np.where(chosen, 1, 8))], chosen)[0]
+    low = separations([number(np.where(chosen, 1, 8))], Groups.of(chosen))[0]
     assert low.question.under and low.chosen.share == 1 and low.others.share == 0
-    none = separations([number(np.where(chosen & (np.arange(200) % 5 > 0), -1, 8))], chosen)[0]
+    without = number(np.where(chosen & (np.arange(200) % 5 > 0), -1, 8))
+    none = separations([without], Groups.of(chosen))[0]
     assert none.question == Question(-1) and (none.chosen.yes, none.others.yes) == (80, 0)
 
 
@@ -140,38 +185,38 @@ def test_what_few_records_have_separates_little() -> None:
     chosen = np.arange(200) < 100
     codes = np.where(chosen, np.where(np.arange(200) < 2, 9, -1), 1)
     rare = Candidate("rare", codes.astype(np.int16), 12, True, asks_missing=False)
-    assert separations([rare], chosen)[0].strength < 0.3
+    assert separations([rare], Groups.of(chosen))[0].strength < 0.3
 
 
 def test_an_edge_at_zero_is_preferred_where_it_is_as_good() -> None:
     chosen = np.arange(200) < 100
     codes = np.where(chosen, 9, 1).astype(np.int16)
-    plain = separations([Candidate("plain", codes, 12, True)], chosen)[0]
-    natural = separations([Candidate("natural", codes, 12, True, zero=3)], chosen)[0]
+    plain = separations([Candidate("plain", codes, 12, True)], Groups.of(chosen))[0]
+    natural = separations([Candidate("natural", codes, 12, True, zero=3)], Groups.of(chosen))[0]
     assert plain.question.level == 5 and natural.question.level == 3
-    outside = separations([Candidate("outside", codes, 12, True, zero=11)], chosen)[0]
+    outside = separations([Candidate("outside", codes, 12, True, zero=11)], Groups.of(chosen))[0]
     assert outside.question.level == 5
 
 
 def test_empty_groups_separate_nothing() -> None:
     codes = number(range(10))
-    assert separations([codes], np.ones(10, bool)) == []
-    assert separations([codes], np.zeros(10, bool)) == []
-    assert separations([], np.arange(10) < 5) == []
+    assert separations([codes], Groups.of(np.ones(10, bool))) == []
+    assert separations([codes], Groups.of(np.zeros(10, bool))) == []
+    assert separations([], Groups.of(np.arange(10) < 5)) == []
     assert all(math.isnan(value) for value in cramers_v(np.zeros(3, int), np.ones(3, int)))
 
 
 @given(st.lists(st.tuples(st.integers(-1, 5), st.booleans()), min_size=1, max_size=30))
 def test_answers_are_those_of_the_records(rows: list[tuple[int, bool]]) -> None:
     codes, group = np.array([code for code, _ in rows]), np.array([held for _, held in rows])
-    for candidate in (number(codes, 6), category(codes, 4)):
+    for candidate in (number(codes, 6), category(np.minimum(codes, 4), 4)):
+        counts = Groups.of(group).counts(candidate)
+        assert counts.sum(axis=1).tolist() == [group.sum(), (~group).sum(), 0, 0]
         for question in (Question(-1), Question(2), Question(2, under=candidate.ordered)):
             yes = says_yes(candidate, question)
-            found = answers(candidate, question, group)
+            found = answers(candidate, question, counts[CHOSEN])
             assert found.yes == (yes & group).sum()
             assert found.known == (group & ((codes >= 0) | (question.level < 0))).sum()
-        clipped = Candidate("", np.minimum(codes, candidate.levels), candidate.levels, False)
-        assert level_counts(clipped, group).sum() == group.sum()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=3, max_size=40))
@@ -265,8 +310,9 @@ def test_a_random_half_has_no_cause(warehouse: Warehouse) -> None:
     gathered = gather(warehouse, PROD, TEST)
     random = np.random.default_rng(0)
     candidates = [known.candidate for known in gathered.known if known.came_in]
+    size = len(gathered.groups.side)
     claims = [
-        separations(candidates, random.random(len(gathered.side)) < 0.5, seed=run)[0].p < 0.05
+        separations(candidates, Groups.of(random.random(size) < 0.5, run))[0].p < 0.05
         for run in range(60)
     ]
     assert sum(claims) <= 8
@@ -366,7 +412,7 @@ def test_the_filter_of_a_question_lists_the_records_that_say_yes(
     question = Question(level, under)
     if chosen.each_image_once and known.kind in ("environment", "version", "day"):
         return
-    own = gathered.side == CHOSEN
+    own = gathered.groups.side == CHOSEN
     yes = int((says_yes(known.candidate, question) & own).sum())
     narrowed = known.narrow(chosen, question)
     assert queries.coverage(motley, narrowed).served == yes, query_string(narrowed)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_access.bins import BARS, Bins, linear_bins
-from data_access.causes import Candidate, Question
+from data_access.causes import CHOSEN, OTHERS, REST, Candidate, Groups, Question
 from data_access.projections import IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.cases import frequent_tags
@@ -27,13 +27,12 @@ from data_access.selection import (
     Range,
     Selection,
     Tag,
+    holds,
     range_sentence,
     source,
     spoken_moment,
-    tag_number,
-    tag_value,
 )
-from data_access.sql import quoted
+from data_access.sql import json_pointer, quoted
 from data_access.warehouse import Warehouse
 
 FLAGS, WORDS = 8, 80  # that are looked at, the most frequent ones
@@ -42,7 +41,6 @@ ALIKE = 0.5  # share of records that the frequent categories cover, or a tag is 
 SHORTEST_WORD = 3
 HOURS = tuple(f"{hour:02}" for hour in range(24))
 DAY_SECONDS = 86_400
-CHOSEN, REST, OTHERS = 0, 1, 2
 MOST = 200_000  # records of a side that are looked at; of more, some drawn at random
 
 Kind = Literal[
@@ -57,6 +55,7 @@ SAID: dict[Kind, str] = {
     "hour": "came at {} o’clock UTC",
     "weekday": "came on a {} (UTC)",
 }
+PLACES: tuple[Kind, ...] = ("version", "application", "environment")
 FILTERED_BY: dict[Kind, Sequence[Any]] = {
     "hour": range(24), "weekday": WEEKDAYS, "image_state": tuple(IMAGE_STATES)
 }  # fmt: skip
@@ -181,15 +180,16 @@ class Known:
 class Gathered:
     """What is known of records.
 
-    side: of each record, shape (n,): CHOSEN, REST of the same place and time, or OTHERS, those of
-    the baseline. parts: one in how many of each side was looked at. defining: what the selection
-    is a range of. left_out: label and reason of what cannot be compared.
+    groups: CHOSEN, the selected ones; OTHERS, those of the baseline; REST, those of the same place
+    and time as the selected ones, which are the OTHERS where there is no baseline. parts: one in
+    how many of the selected and of the others was looked at. defining: what the selection is a
+    range of. left_out: label and reason of what cannot be compared.
     """
 
     known: tuple[Known, ...]
     defining: tuple[Known, ...]
-    side: np.ndarray
-    parts: tuple[int, ...]
+    groups: Groups
+    parts: tuple[int, int]
     left_out: tuple[tuple[str, str], ...]
 
 
@@ -222,69 +222,80 @@ def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | Non
     each record for itself, or cannot be the same in the baseline.
     """
     names, tags = list(extents(warehouse)), frequent_tags(warehouse)
-    sides = (selection, scope_of(selection), baseline or Selection())
-    parts = tuple(_parts(warehouse, side) for side in sides)
-    table = _fetch(warehouse, names, tags, selection, baseline, parts)
-    side = table["side"].to_numpy()
+    scope = scope_of(selection)
+    sides = [selection, scope] if baseline is None else [selection, baseline, scope]
+    parts = [_parts(warehouse, side) for side in sides]
+    table = _fetch(warehouse, names, tags, sides, parts)
+    groups = Groups(table["side"].to_numpy().astype(np.int8))
     found: list[Known] = []
     defining: list[Known] = []
     left_out: list[tuple[str, str]] = []
     for known in _all_known(warehouse, table, names, tags):
-        reason = _reason(known, side, selection, baseline)
+        reason = _reason(known, groups, selection, baseline)
         if reason is None:
             found.append(known)
         elif reason:
             left_out.append((known.label, reason))
         if _has_range(known, selection):
             defining.append(known)
-    return Gathered(tuple(found), tuple(defining), side, parts, tuple(left_out))
+    return Gathered(
+        tuple(found), tuple(defining), groups, (parts[CHOSEN], parts[OTHERS]), tuple(left_out)
+    )
 
 
 def _parts(warehouse: Warehouse, selection: Selection) -> int:
     """In how many parts of at most MOST records a selection falls, or one."""
+    asked = "select count(*) as n from"
+    if int(row_of(warehouse, f"{asked} records")["n"]) <= MOST:
+        return 1
     selected, params = source(selection)
-    count = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
-    return max(1, -(-count // MOST))
+    return max(1, -(-int(row_of(warehouse, f"{asked} {selected}", params)["n"]) // MOST))
 
 
 def _fetch(
     warehouse: Warehouse,
     names: Sequence[str],
     tags: Sequence[tuple[str, bool]],
-    selection: Selection,
-    baseline: Selection | None,
+    sides: Sequence[Selection],
     parts: Sequence[int],
 ) -> pa.Table:
-    """One row for each record: `side` and all that is known; records in both are chosen."""
-    chosen, chosen_params = source(selection)
-    scope, scope_params = source(scope_of(selection))
-    places = ("version", "application", "environment")
+    """All that is known of each record, and its `side`: what it is in `sides`.
+
+    sides: by group, the selected ones, those of the baseline if there is one, and the scope of
+    the selected ones, which are no part of it here, or of the baseline.
+    """
+    chosen, chosen_params = holds(sides[CHOSEN])
+    scope, params = holds(sides[-1])
+    rest = len(sides) - 1
+    rows = f"select *, if({chosen}, {CHOSEN}, {rest}) as side from records where {scope}"
+    params = [*chosen_params, *params]
+    if rest == REST:
+        others, others_params = holds(sides[OTHERS])
+        rows += (
+            f" union all by name select *, {OTHERS} as side from records "
+            f"where {others} and not coalesce({chosen}, false)"
+        )
+        params += [*others_params, *chosen_params]
+    if max(parts) > 1:
+        rows = f"from ({rows}) where hash(record_key) % {list(parts)}[side + 1] = 0"
     columns = [
-        *(f"nullif({place}, '{NO_VALUE}') as {place}" for place in places),
+        *(f"nullif({place}, '{NO_VALUE}') as {place}" for place in PLACES),
         "epoch(timestamp) as moment",
         f"list_position({list(IMAGE_STATES)}, {IMAGE_STATE}) - 1 as image",
         '"feedback.flags" as flags',
         f"lower({quoted(TEXT)}) as text",
         *map(quoted, names),
     ]
-    params: list[Any] = []
-    for number, (tag, is_number) in enumerate(tags):
-        value, path = tag_number(tag) if is_number else tag_value(tag)
-        held = value if is_number else f"nullif({value}, '{NO_VALUE}')"
+    for number, (_, is_number) in enumerate(tags):
+        value = f"tagged[{number + 1}]"
+        held = f"try_cast({value} as double)" if is_number else f"nullif({value}, '{NO_VALUE}')"
         columns.append(f"{held} as tag{number}")
-        params += path
-    keys = f"(select record_key from {chosen})"
-    rows = f"select *, if(record_key in {keys}, {CHOSEN}, {REST}) as side from {scope}"
-    params += [*chosen_params, *scope_params]
-    if baseline is not None:
-        others, others_params = source(baseline)
-        rows += (
-            f" union all by name select *, {OTHERS} as side from {others} "
-            f"where record_key not in {keys}"
-        )
-        params += [*others_params, *chosen_params]
-    drawn = f"hash(record_key) % [{parts[0]}, {parts[1]}, {parts[2]}][side + 1] = 0"
-    return warehouse.table(f"select {', '.join(columns)}, side from ({rows}) where {drawn}", params)
+    tagged = "json_extract_string(tags, ?::varchar[])"  # all at once: each is parsed once
+    paths = [json_pointer(tag) for tag, _ in tags]
+    return warehouse.table(
+        f"select {', '.join(columns)}, side from (select *, {tagged} as tagged from ({rows}))",
+        [paths, *params],
+    )
 
 
 def _all_known(
@@ -305,7 +316,7 @@ def _all_known(
             values = _numbers(column)
             row = Projection(name, tag, "", (name,), "A tag of the log.")
             yield _number(row, "number", values, _bins_over(values))
-    for kind_of in ("version", "application", "environment"):
+    for kind_of in PLACES:
         yield _category(kind_of, kind_of, kind_of, table[kind_of])
     states = Candidate("image_state", table["image"].to_numpy().astype(np.int16), 3, False, False)
     yield Known(states, "image_state", "image", names=tuple(IMAGE_STATES.values()))
@@ -378,20 +389,21 @@ def _flagged(names: Sequence[str], column: pa.ChunkedArray) -> Iterator[Known]:
 def _words(column: pa.ChunkedArray) -> Iterator[Known]:
     """The most frequent words of outputs in lower case; the filter by `word` finds the same."""
     held = pc.utf8_split_whitespace(column.combine_chunks())
-    records = pc.list_parent_indices(held).to_numpy()
-    said = pc.utf8_trim(pc.list_flatten(held), PUNCTUATION).dictionary_encode()
-    codes, words = said.indices.to_numpy(), said.dictionary
-    lengths = pc.utf8_length(words).to_numpy()
-    counts = np.bincount(codes, minlength=len(words)) * (lengths >= SHORTEST_WORD)
+    records, found = pc.list_parent_indices(held), pc.list_flatten(held).dictionary_encode()
+    trimmed = pc.utf8_trim(found.dictionary, PUNCTUATION).dictionary_encode()
+    words, codes = trimmed.dictionary, trimmed.indices.to_numpy()[found.indices.to_numpy()]
+    counts = np.bincount(codes, minlength=len(words))
+    counts *= pc.utf8_length(words).to_numpy() >= SHORTEST_WORD
     frequent = np.argsort(-counts, kind="stable")[:WORDS]
     number = np.full(len(words), len(frequent), np.int16)
     number[frequent] = np.arange(len(frequent))
     order = np.argsort(number[codes], kind="stable")
+    said = records.to_numpy()[order]
     ends = np.cumsum(counts[frequent])
     for word, start, end in zip(frequent, ends - counts[frequent], ends, strict=True):
         if start < end:
             name = words[int(word)].as_py()
-            candidate = _yes(name, records[order[start:end]], len(column))
+            candidate = _yes(name, said[start:end], len(column))
             yield Known(candidate, "word", f"“{name}”", came_in=False)
 
 
@@ -403,19 +415,19 @@ def _yes(name: str, records: np.ndarray, n: int) -> Candidate:
 
 
 def _reason(
-    known: Known, side: np.ndarray, selection: Selection, baseline: Selection | None
+    known: Known, groups: Groups, selection: Selection, baseline: Selection | None
 ) -> str | None:
     """Why something is left out; empty where there is nothing to say of it, None to keep it."""
-    codes, levels = known.candidate.codes, known.candidate.levels
-    compared = codes[side != REST] if baseline is not None else codes
-    if not len(compared) or (compared == compared[0]).all():
+    counts = groups.counts(known.candidate)
+    if np.count_nonzero(counts[CHOSEN] + counts[OTHERS]) < 2:
         return "" if known.kind in ("word", "flag") else "the same for all of them"
     if _defines(known, selection) or (baseline is not None and _defines(known, baseline)):
         return "" if known.kind in ("word", "flag") else "you selected by this"
-    if known.kind == "tag" and _is_identifier(codes, levels):
+    if known.kind == "tag" and _is_identifier(known.candidate, counts.sum(axis=0)):
         return "nearly every record has its own"
     if baseline is not None:
-        return _apart(known, codes[side != OTHERS], codes[side == OTHERS], selection, baseline)
+        own, others = counts[CHOSEN] + counts[REST], counts[OTHERS]
+        return _apart(known, own, others, selection, baseline)
     return None
 
 
@@ -438,25 +450,29 @@ def _defines(known: Known, selection: Selection) -> bool:
     return any(getattr(selection, name) for name in filters.get(known.kind, (known.kind,)))
 
 
-def _is_identifier(codes: np.ndarray, levels: int) -> bool:
-    held = codes[codes >= 0]
-    return levels == CATEGORIES and (held < levels).mean() < ALIKE
+def _is_identifier(candidate: Candidate, counts: np.ndarray) -> bool:
+    """Whether most records that have a value have a rare one."""
+    frequent = counts[1:-1].sum() / counts[1:].sum()
+    return candidate.levels == CATEGORIES and bool(frequent < ALIKE)
 
 
 def _apart(
     known: Known, own: np.ndarray, others: np.ndarray, selection: Selection, baseline: Selection
 ) -> str | None:
-    """What differs between the two for every record says nothing of the selected ones."""
+    """What differs between the two for every record says nothing of the selected ones.
+
+    own, others: records by code, shape (levels + 2,), as in `Groups.counts`.
+    """
     if known.kind == "day":
         return "only compared with the rest"
-    if selection.environment == baseline.environment or not len(own) or not len(others):
+    if selection.environment == baseline.environment or not own.any() or not others.any():
         return None
     if known.kind in ("hour", "weekday"):
         return "only compared with the rest"
     if known.kind == "flag":
-        return None if others.any() else ""
-    if known.candidate.ordered and not ((own >= 0).any() and (others >= 0).any()):
+        return None if others[2:].any() else ""
+    if known.candidate.ordered and not (own[1:].any() and others[1:].any()):
         return "the baseline has no value"
-    if known.kind in ("tag", "application") and not np.intersect1d(own, others).size:
+    if known.kind in ("tag", "application") and not (own * others).any():
         return "the baseline has no value in common with these"
     return None

@@ -9,17 +9,21 @@ import pandas as pd
 
 from data_access import drift
 from data_access.causes import (
+    CHOSEN,
+    NEITHER,
+    OTHERS,
+    REST,
     Answers,
+    Groups,
     Question,
     Separation,
     answers,
-    level_counts,
     says_yes,
     separations,
     strength_of,
     together,
 )
-from data_access.queries.candidates import CHOSEN, OTHERS, REST, Known, gather
+from data_access.queries.candidates import Known, gather
 from data_access.queries.distributions import HistogramPair
 from data_access.selection import Range, Selection
 from data_access.warehouse import Warehouse
@@ -137,17 +141,13 @@ def causes(warehouse: Warehouse, selection: Selection, baseline: Selection | Non
 
 def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Causes:
     gathered = gather(warehouse, selection, baseline)
-    side = gathered.side
-    rest = None if baseline is None else side == REST
-    others = side == (REST if baseline is None else OTHERS)
     search = _Search(
         selection=selection,
         is_exact=gathered.parts[CHOSEN] == 1,
         known=gathered.known,
         defining=gathered.defining,
-        selected=side == CHOSEN,
-        others=others,
-        rest=rest,
+        groups=gathered.groups,
+        has_rest=baseline is not None,
     )
     came_in, came_out = search.found(came_in=True), search.found(came_in=False)
     told = [found for found in came_in if found.is_told]
@@ -155,20 +155,21 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
     left, then = search, None
     if special:
         left = search.without(special[0])
-        if min(left.selected.sum(), left.others.sum()) >= ENOUGH_LEFT:
+        if min(left.groups.sizes[:2]) >= ENOUGH_LEFT:
             again = left.found(came_in=True)
             then = left.causes([f for f in again if f.is_told and not left.is_general(f)])
+    selected, others, _ = search.groups.sizes
     return Causes(
-        selected=int(search.selected.sum()),
-        others=int(search.others.sum()),
-        parts=(gathered.parts[CHOSEN], gathered.parts[REST if baseline is None else OTHERS]),
+        selected=selected,
+        others=others,
+        parts=gathered.parts,
         candidates=sum(known.came_in for known in gathered.known),
         p=came_in[0].separation.p if came_in else 1.0,
         causes=search.causes(special),
         general=search.causes([found for found in told if search.is_general(found)]),
         symptoms=search.causes([found for found in came_out if found.is_told]),
-        left=int(left.selected.sum()),
-        left_others=int(left.others.sum()),
+        left=left.groups.sizes[CHOSEN],
+        left_others=left.groups.sizes[OTHERS],
         then=then,
         looked_at=search.table([*came_in, *came_out]),
         left_out=gathered.left_out,
@@ -190,7 +191,7 @@ class _Found:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Candidates and the sides that are compared, masks of shape (n,); `rest` where it is a third.
+    """Candidates, and the groups that are compared; has_rest: beside a third.
 
     selection: the selected records; is_exact: whether it holds these and no others. defining: the
     projections that the selection is a range of.
@@ -200,44 +201,40 @@ class _Search:
     is_exact: bool
     known: tuple[Known, ...]
     defining: tuple[Known, ...]
-    selected: np.ndarray
-    others: np.ndarray
-    rest: np.ndarray | None
+    groups: Groups
+    has_rest: bool
 
     def found(self, *, came_in: bool) -> list[_Found]:
         """How well everything that came in (or out) separates the sides, the best first."""
-        rows = self.selected | self.others
         known = [row for row in self.known if row.came_in is came_in]
-        candidates = [row.candidate.of(rows) for row in known]
-        return [
-            _Found(known[separation.number], separation)
-            for separation in separations(candidates, self.selected[rows])
-        ]
+        found = separations([row.candidate for row in known], self.groups)
+        return [_Found(known[separation.number], separation) for separation in found]
 
     def is_general(self, found: _Found) -> bool:
         """Whether it is about as true of the rest, which the selected ones were taken from."""
-        if self.rest is None or self.rest.sum() < drift.ENOUGH:
+        selected, _, rest = self.groups.sizes
+        if not self.has_rest or rest < drift.ENOUGH:
             return False
-        rest = answers(found.known.candidate, found.separation.question, self.rest)
-        sizes = int(self.selected.sum()), int(self.rest.sum())
-        return strength_of(found.separation.chosen, rest, *sizes) < WORTH_TELLING
+        of_rest = self._rest(found)
+        return strength_of(found.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
+
+    def _rest(self, found: _Found) -> Answers:
+        candidate = found.known.candidate
+        return answers(candidate, found.separation.question, self.groups.counts(candidate)[REST])
 
     def without(self, found: _Found) -> "_Search":
         """The records of which it is not true."""
         candidate, question = found.known.candidate, found.separation.question
-        no = ~says_yes(candidate, question)
-        selected, others = self.selected & no, self.others & no
-        rest = None if self.rest is None else self.rest & no
+        side = np.where(says_yes(candidate, question), np.int8(NEITHER), self.groups.side)
         narrowed = found.known.narrow_without(self.selection, question)
-        if candidate.ordered and question.level >= 0 and (candidate.codes[selected] < 0).any():
+        groups = Groups(side)
+        if candidate.ordered and question.level >= 0 and groups.counts(candidate)[CHOSEN, 0]:
             narrowed = None
         return replace(
             self,
             selection=narrowed or self.selection,
             is_exact=self.is_exact and narrowed is not None and not self._folds(found.known),
-            selected=selected,
-            others=others,
-            rest=rest,
+            groups=groups,
         )
 
     def _folds(self, known: Known) -> bool:
@@ -246,11 +243,11 @@ class _Search:
 
     def causes(self, found: Sequence[_Found]) -> tuple[Cause, ...]:
         """The strongest, each with what is true of the same records."""
-        rows = self.selected | self.others
+        compared = self.groups.side <= OTHERS
         leaders: list[tuple[_Found, np.ndarray, list[str]]] = []
         for one in found:
             question = one.separation.question
-            yes = says_yes(one.known.candidate, question)[rows]
+            yes = says_yes(one.known.candidate, question)[compared]
             same = next(
                 (names for _, led, names in leaders if abs(together(yes, led)) >= SAME), None
             )
@@ -293,7 +290,7 @@ class _Search:
             says=known.says(question),
             selected=separation.chosen,
             others=separation.others,
-            rest=None if self.rest is None else answers(known.candidate, question, self.rest),
+            rest=self._rest(found) if self.has_rest else None,
             measured=measured,
             strength=separation.strength,
             p=separation.p,
@@ -309,11 +306,11 @@ class _Search:
     def _measured(self, found: _Found) -> tuple[HistogramPair | None, CauseBars | None, Measured]:
         """A candidate's bars, those of a number or those of a category, and its AUC or V."""
         known, separation = found.known, found.separation
-        bars = [level_counts(known.candidate, side) for side in (self.selected, self.others)]
+        bars = list(self.groups.counts(known.candidate)[[CHOSEN, OTHERS]])
         pair = _category_pair(known, separation.question, *bars) if known.names else None
         if known.values is None or known.bins is None:
             return None, pair, Measured("V", *drift.cramers_v(bars[0], bars[1]))
-        sides = [known.values[side] for side in (self.selected, self.others)]
+        sides = [known.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
         held = [np.sort(values[~np.isnan(values)]) for values in sides]
         counts = [known.bins.count(values) for values in held]
         compared = drift.compare(held[0], held[1], counts[0], counts[1])
@@ -339,7 +336,7 @@ class _Search:
         codes = known.candidate.codes
         for defining in self.defining:
             other = defining.candidate.codes
-            both = self.others & (codes >= 0) & (other >= 0)
+            both = (self.groups.side == OTHERS) & (codes >= 0) & (other >= 0)
             if known.projection is None or both.sum() < drift.ENOUGH:
                 continue
             with np.errstate(invalid="ignore", divide="ignore"):
