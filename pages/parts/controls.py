@@ -260,10 +260,11 @@ def _saved_one(log: OpenLog, found: SavedSelection) -> None:
         if found.selection is not None:
             st.button("Open", key="saved.open", on_click=select, args=(found.selection,))
             st.button(
-                "Compare with it",
+                "Compare",
                 key="saved.compare",
                 on_click=_compare_with,
                 args=(queries.selection_baseline(found.selection),),
+                help="Make it the baseline.",
             )
         with st.popover("Remove", type="tertiary"):
             st.caption("It goes for everybody who looks at this log.")
