@@ -294,8 +294,10 @@ def _shuffled_counts(
     totals = np.bincount(codes, minlength=candidate.levels + 2)
     frequent = int(totals.argmax())
     held = np.flatnonzero(codes != frequent)
-    shape = (len(totals), len(rows))
-    which = sparse.csr_array((np.ones(len(held), np.float32), (codes[held], held)), shape)
+    held = held[np.argsort(codes[held], kind="stable")]
+    ends = np.where(np.arange(len(totals)) == frequent, 0, totals).cumsum()
+    places = (np.ones(len(held), np.float32), held, np.append(0, ends))
+    which = sparse.csr_array(places, shape=(len(totals), len(rows)))  # a row for each code
     chosen = (which @ labels).astype(np.float64)
     chosen[frequent] = labels[:, 0].sum() - chosen.sum(axis=0)
     return totals, chosen

@@ -268,6 +268,7 @@ def test_counts_are_exact_and_filters_list_the_same_records(
         assert found.selected == queries.coverage(warehouse, chosen).served
         shown = [*found.causes, *found.general, *found.symptoms, *(found.then or ())]
         assert shown
+        assert all(cause.listed is not None for cause in (*found.causes, *found.symptoms))
         for cause in shown:
             assert cause.listed in (cause.selected.yes, None)
             held = queries.coverage(warehouse, cause.narrowed).served

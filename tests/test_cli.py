@@ -181,7 +181,10 @@ def test_an_export_takes_the_place_of_an_older_file_only_when_it_is_whole(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["export", "colour=red", "x.csv"], "colour is not a filter: use environment, flag,"),
+        (
+            ["export", "colour=red", "x.csv"],
+            "colour is not a filter: use application, environment, flag,",
+        ),
         (["export", "since=soon", "x.csv"], "From was left out: “soon” is not a date"),
         (["export", "", "x.xlsx"], "x.xlsx must end in .csv or .parquet."),
         (["export", "", "nowhere/x.csv"], "nowhere/x.csv cannot be written: No such file"),

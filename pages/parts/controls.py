@@ -560,9 +560,7 @@ def _written(field: str) -> None:
 
 
 def _image(log: OpenLog, chosen: Selection) -> None:
-    _several(
-        "image_state", "Image", list(IMAGE_STATES), chosen.image_state, IMAGE_STATES.__getitem__
-    )
+    _several("image_state", "Image", list(IMAGE_STATES), chosen.image_state)
     _ranges(log, chosen, "What the image looks like")
 
 
