@@ -31,9 +31,10 @@ from PIL import Image, ImageDraw
 from benchmarks.synthetic import CACHE, WORDS, fingerprint
 from data_access.embedded import embedded_server
 from data_access.log import Log, create_bucket
+from data_access.measuring import FETCHERS
 from data_access.progress import silent
 from data_access.projections import load_projections
-from data_access.sync import FETCHERS, PREFIXES, SyncReport, _load, _score_images, sync
+from data_access.sync import PREFIXES, SyncReport, _load, _score_images, sync
 from data_access.warehouse import Warehouse
 
 FOLDER = CACHE / "ingest"

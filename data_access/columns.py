@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_access.measures import MEASURES, read_measures, schema
 from data_access.records import (
     ANNOTATION_SCHEMA,
     ANNOTATIONS,
@@ -149,6 +150,7 @@ class Events:
     """What objects of the log hold: tables of PREDICTION_, FEEDBACK_, QUARANTINE_SCHEMA, and so on.
 
     covered: the other objects (`source`, `e_tag`) whose events a compacted one, `object_key`, has.
+    measures: of images; object_key and the columns of `measures.schema`.
     """
 
     predictions: pa.Table
@@ -157,6 +159,7 @@ class Events:
     covered: pa.Table
     scores: pa.Table
     annotations: pa.Table
+    measures: pa.Table
 
 
 @dataclass
@@ -169,6 +172,7 @@ class _Found:
     covered: list[tuple[str, str, str]] = field(default_factory=list)
     scores: list[pa.Table] = field(default_factory=list)
     annotations: list[pa.Table] = field(default_factory=list)
+    measures: list[pa.Table] = field(default_factory=list)
 
     def add(self, key: str, contents: Contents) -> None:
         """What `records` made of rows that were left to it."""
@@ -186,7 +190,7 @@ class _Found:
         for name, rows in vars(other).items():
             getattr(self, name).extend(rows)
 
-    def events(self) -> Events:
+    def events(self, image_projections: Sequence[str]) -> Events:
         return Events(
             pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *self.predictions]),
             pa.concat_tables([FEEDBACK_SCHEMA.empty_table(), *self.feedback]),
@@ -197,19 +201,23 @@ class _Found:
             ),
             pa.concat_tables([SCORES_SCHEMA.empty_table(), *self.scores]),
             pa.concat_tables([ANNOTATION_SCHEMA.empty_table(), *self.annotations]),
+            pa.concat_tables([_no_measures(image_projections), *self.measures]),
         )
 
 
-def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
+def read_objects(
+    objects: Sequence[tuple[str, bytes]], image_projections: Sequence[str] = ()
+) -> Events:
     """Events of objects given as (key, body): the same as `records.read_object` of each.
 
-    Never raises: what cannot be read is in `quarantined`.
+    image_projections: the names that measures of images are of. Never raises: what cannot be read
+    is in `quarantined`.
     """
     found = _Found()
     lines: dict[str, list[tuple[str, bytes]]] = {"predictions": [], "feedback": []}
     for key, packed in objects:
         if key.startswith(PREFIX):
-            _read_scores(key, packed, found)
+            _read_computed(key, packed, image_projections, found)
             continue
         if key.startswith(ANNOTATIONS):
             found.add(key, read_object(key, packed))
@@ -233,12 +241,20 @@ def read_objects(objects: Sequence[tuple[str, bytes]]) -> Events:
     for kind, bodies in lines.items():
         for part in _slices(bodies):
             _read_slice(kind, part, found)
-    return found.events()
+    return found.events(image_projections)
 
 
-def _read_scores(key: str, body: bytes, found: _Found) -> None:
+def _no_measures(names: Sequence[str]) -> pa.Table:
+    return pa.schema([("object_key", pa.string()), *schema(names)]).empty_table()
+
+
+def _read_computed(key: str, body: bytes, names: Sequence[str], found: _Found) -> None:
+    """Scores, or measures of images by the projections of these names."""
     try:
-        found.scores.append(read_scores(key, body))
+        if key.startswith(MEASURES):
+            found.measures.append(read_measures(key, body, names))
+        else:
+            found.scores.append(read_scores(key, body))
     except Exception as error:  # decoders raise many kinds on hostile bytes
         reason = f"the object cannot be read: {str(error)[:300]}"
         found.quarantined.append((key, Quarantined(0, reason, repr(body[:50]))))

@@ -63,7 +63,7 @@ class Log:
     def __init__(self, uri: str, store: Any, image_roots: tuple[str, ...] = ()) -> None:
         self.uri = uri
         self._store = store
-        self._image_roots = image_roots
+        self.image_roots = image_roots
         self._image_stores: dict[str, Any] = {}
         self._silences: dict[int, tuple[float, str]] = {}  # by store: until when, and why
 
@@ -236,7 +236,7 @@ class Log:
             return self._store, name.removeprefix(f"{self.uri}/")
         if not re.match(r"[a-z0-9+.-]+:", name, re.IGNORECASE) and not name.startswith("/"):
             return self._store, name
-        for root in self._image_roots:
+        for root in self.image_roots:
             if name.startswith(f"{root.rstrip('/')}/"):
                 if root not in self._image_stores:
                     self._image_stores[root] = _store(root.rstrip("/"))

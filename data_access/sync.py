@@ -4,9 +4,6 @@ Each object's rows and the mark that it was read land in one transaction, so a s
 killed at any moment and the next one goes on.
 """
 
-import hashlib
-import math
-import re
 import threading
 import time
 from collections import Counter
@@ -14,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import partial
 from typing import Any, TypeVar
 
 import duckdb
@@ -23,10 +20,20 @@ import pyarrow as pa
 
 from data_access.columns import Events, read_objects
 from data_access.errors import ChangedObjectError, LogError, MisreadError
-from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log, LogObject, is_plain
+from data_access.log import MISSING_IMAGE, Log, LogObject, is_plain
+from data_access.measures import MAY_HEAL, is_of_another, version
+from data_access.measuring import (
+    FETCHERS,
+    IMAGES_AT_ONCE,
+    Measured,
+    measure,
+    measures_table,
+    pieces,
+)
+from data_access.measuring import STAGE as MEASURING
 from data_access.progress import Progress, silent
 from data_access.projections import IMAGE, TEXT, TRUTH, Computed, Projection, compute_column
-from data_access.projections.image import UnreadableImageError, greyscale, open_image
+from data_access.queries import unmeasured_images
 from data_access.records import (
     ANNOTATIONS,
     MAX_OBJECT_BYTES,
@@ -38,24 +45,21 @@ from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 PREFIXES = ("predictions/", "feedback/", "projections/", ANNOTATIONS)
-FETCHERS = 16  # past this obstore gains nothing on two cores
 OBJECTS_AT_ONCE = 512  # fetched, then parsed together
 BYTES_AT_ONCE = 64 * 1024 * 1024
 ROWS_AT_ONCE = 500_000  # of one transaction: DuckDB writes fewer twice, to its journal first
 STORE_SECONDS = 2.0  # or as many as were read in this time
 ASKED_FOR = 32  # of the objects that a listing leaves out
-DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
 REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 ADDED_SECONDS = 2.0  # how long one who has added an object waits for a sync to end
 TEXTS_AT_ONCE = 5_000
-IMAGES_AT_ONCE = 256
 
 FROM_OBJECTS = (
     "records", "feedback", "annotations", "quarantine", "shadowed", "covered", "scores",
+    "image_measures",
 )  # fmt: skip
-HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
 
 REHOME = """
 update records
@@ -80,13 +84,35 @@ from scores
 semi join gone using (object_key)
 """
 
-_decoding = threading.Semaphore(DECODERS)
+OF_IMAGES = """
+select record_key
+from records
+semi join {images} on records."inputs.image" = {images}.image
+"""
+
+# of several objects that measured an image, the first counts
+TAKEN = """
+create or replace temp table taken as
+select *
+from image_measures
+semi join records on records."inputs.image" = image_measures.image
+anti join (
+    select image
+    from image_scores
+    where failure is null or failure not in (?, ?)
+) as lasting using (image)
+qualify row_number() over (partition by image order by object_key) = 1
+"""
+
 Item = TypeVar("Item")
 
 
 @dataclass
 class SyncReport:
-    """What one sync did. `failures`: sentences and how often; what they name is tried again."""
+    """What one sync did. `failures`: sentences and how often; what they name is tried again.
+
+    found_images: those that got the measures that the log has of them.
+    """
 
     objects: int = 0
     removed: int = 0
@@ -95,6 +121,7 @@ class SyncReport:
     quarantined: int = 0
     scored_texts: int = 0
     scored_images: int = 0
+    found_images: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
     def fail(self, *sentences: str) -> None:
@@ -106,20 +133,25 @@ class SyncReport:
         return bool(self.objects or self.removed or self.scored_texts or self.scored_images)
 
 
-def sync(log: Log, warehouse: Warehouse, progress: Progress = silent) -> SyncReport:
+def sync(
+    log: Log, warehouse: Warehouse, progress: Progress = silent, measuring: bool = True
+) -> SyncReport:
     """Read new and changed objects, forget removed ones, compute missing scores.
 
-    progress(stage, done, total) is called as work goes on. Raises LogError where the log
-    cannot be listed; the warehouse then stays as it was.
+    progress(stage, done, total) is called as work goes on. measuring: whether images are measured
+    that nobody has measured yet. Raises LogError where the log cannot be listed; the warehouse
+    then stays as it was.
     """
     report = SyncReport()
     with warehouse.writing:
         _load(log, warehouse, progress, report)
+        _take_measures(warehouse, report)
         warehouse.refresh(changed=report.changed)
         _score_texts(warehouse, progress, report)
         warehouse.refresh()
-        _score_images(log, warehouse, progress, report)
-        warehouse.refresh()
+        if measuring:
+            _score_images(log, warehouse, progress, report)
+            warehouse.refresh()
         with warehouse.transaction() as cursor:
             cursor.execute("delete from meta where name = 'synced'")
             cursor.execute("insert into meta values ('synced', ?)", [datetime.now(UTC).isoformat()])
@@ -137,7 +169,7 @@ def read_added(log: Log, warehouse: Warehouse, key: str) -> bool:
     try:
         body, e_tag = log.get_tagged(key)
         found = LogObject(key, e_tag, len(body), datetime.now(UTC).replace(tzinfo=None))
-        _store(warehouse, [_parse([(found, body)])], SyncReport())
+        _store(warehouse, [_parse([], [(found, body)])], SyncReport())
     except LogError:
         return False
     finally:
@@ -223,14 +255,16 @@ def _read(
 
     One batch is fetched while the one before is parsed and the one before that is stored.
     """
+    wanted = version(warehouse.projections)
+    names = [row.name for row in warehouse.projections.computed_from_image()]
     fetched = _one_ahead(
-        [*pool.map(lambda found: _fetch(log, found), batch)] for batch in _object_batches(objects)
+        [*pool.map(partial(_fetch, log, wanted), batch)] for batch in _object_batches(objects)
     )
     read: list[_Read] = []
     changed: dict[str, str] = {}
     done = 0
     shown = stored = time.monotonic()
-    for batch in _one_ahead(map(_parse, fetched)):
+    for batch in _one_ahead(map(partial(_parse, names), fetched)):
         for found, error in batch.failures:
             failed.add((found.key, found.e_tag))
             if isinstance(error, ChangedObjectError):
@@ -274,8 +308,11 @@ def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
         yield batch
 
 
-def _fetch(log: Log, found: LogObject) -> tuple[LogObject, bytes | LogError]:
+def _fetch(log: Log, wanted: str, found: LogObject) -> tuple[LogObject, bytes | LogError]:
+    """An object's bytes; none of one that is not to be read, as measures not of that version."""
     if not found.size or _refusal(found):  # without bytes: the folders that S3's console makes
+        return found, b""
+    if is_of_another(found.key, wanted):
         return found, b""
     try:
         body = log.get(found.key)
@@ -308,10 +345,11 @@ class _Read:
         return len(self.events.predictions) + len(self.events.feedback)
 
 
-def _parse(fetched: Sequence[tuple[LogObject, bytes | LogError]]) -> _Read:
+def _parse(names: Sequence[str], fetched: Sequence[tuple[LogObject, bytes | LogError]]) -> _Read:
+    """names: of the projections of images."""
     bodies = [(found, body) for found, body in fetched if isinstance(body, bytes)]
     refused = [(o.key, Quarantined(0, reason, "")) for o, _ in bodies if (reason := _refusal(o))]
-    events = read_objects([(found.key, body) for found, body in bodies if body])
+    events = read_objects([(found.key, body) for found, body in bodies if body], names)
     quarantined = pa.concat_tables([events.quarantined, quarantine_table(refused)])
     return _Read(
         [found for found, _ in bodies],
@@ -330,6 +368,7 @@ def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> N
     quarantined = pa.concat_tables([held.events.quarantined for held in read])
     scores = pa.concat_tables([held.events.scores for held in read])
     annotations = pa.concat_tables([held.events.annotations for held in read])
+    measures = pa.concat_tables([held.events.measures for held in read])
     with warehouse.transaction() as cursor:
         _forget(cursor, [found.key for found in objects])
         _insert(cursor, "scores", scores)
@@ -338,7 +377,8 @@ def _store(warehouse: Warehouse, read: Sequence[_Read], report: SyncReport) -> N
         _insert(cursor, "quarantine", quarantined)
         _insert(cursor, "covered", pa.concat_tables([held.events.covered for held in read]))
         _insert(cursor, "annotations", annotations)
-        held_rows = [predictions, feedback, scores, annotations]
+        _insert(cursor, "image_measures", measures)
+        held_rows = [predictions, feedback, scores, annotations, measures]
         _insert(cursor, "objects", _object_table(objects, held_rows))
         _touch(cursor, feedback)
         _rescore(cursor, feedback)
@@ -382,6 +422,12 @@ def _forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
         "delete from text_scores where record_key in "
         "(select record_key from lost union select record_key from touched)"
     )
+    cursor.execute(
+        "create or replace temp table unmeasured as "
+        "select image from image_scores where found_in in (from gone)"
+    )
+    cursor.execute(f"insert into touched {OF_IMAGES.format(images='unmeasured')}")
+    cursor.execute("delete from image_scores where found_in in (from gone)")
     cursor.execute(
         "delete from objects where key in (from gone) or key in "
         "(select object_key from shadowed semi join lost using (record_key))"
@@ -470,41 +516,27 @@ def _keep_failures(
         _insert(cursor, "failures", pa.table({"kind": [kind] * len(failed), **columns}))
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """One fetched image: grey levels (height, width), or why there are none."""
-
-    name: str
-    sha256: str | None
-    levels: np.ndarray | None
-    failure: str | None
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """An image without its pixels (None: try again later) and its values.
-
-    failed: (projection, sentence) of what could not be computed. problem: why there is no picture.
-    """
-
-    picture: _Picture | None
-    values: list[float]
-    failed: list[tuple[str, str]]
-    problem: str | None = None
+def _take_measures(warehouse: Warehouse, report: SyncReport) -> None:
+    """Give images what objects of the log hold of them, but those that were measured here."""
+    with warehouse.transaction() as cursor:
+        if not cursor.execute("select 1 from image_measures limit 1").fetchall():
+            return
+        cursor.execute(TAKEN, MAY_HEAL)
+        cursor.execute("delete from image_scores where image in (select image from taken)")
+        [(taken,)] = cursor.execute(
+            "insert into image_scores by name select * exclude (object_key), "
+            "object_key as found_in, ?::timestamp as tried from taken",
+            [datetime.now(UTC).replace(tzinfo=None)],
+        ).fetchall()
+        cursor.execute(f"insert into touched {OF_IMAGES.format(images='taken')}")
+    report.found_images += taken
 
 
 def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
-    """Compute what has no row in `image_scores`.
+    """Measure what has no row in `image_scores`.
 
     An image that cannot be had now is left for the next sync; one that cannot be read gets a
     row with the reason. A missing or damaged one is looked for again after MISSING_AGAIN.
-    """
-    never = f"""
-        select distinct {quoted(IMAGE)}
-        from records
-        where {quoted(IMAGE)} is not null
-        and {quoted(IMAGE)} not in (select image from image_scores)
-        order by all
     """
     missing = """
         select image
@@ -513,103 +545,52 @@ def _score_images(log: Log, warehouse: Warehouse, progress: Progress, report: Sy
         order by tried, image
         limit ?
     """
-    names = [name for (name,) in warehouse.rows(never)]
+    names = unmeasured_images(warehouse)
     now = datetime.now(UTC).replace(tzinfo=None)
-    again = [MISSING_IMAGE, DAMAGED_IMAGE, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
+    again = [*MAY_HEAL, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
     names += [name for (name,) in warehouse.rows(missing, again)]
     projections = warehouse.projections.computed_from_image()
     done = 0
     with ThreadPoolExecutor(FETCHERS) as pool:
-        for scored in _one_ahead(
-            [*pool.map(lambda name: _score_image(log, name, projections), batch)]
-            for batch in _batches(names, IMAGES_AT_ONCE)
+        for measured in _one_ahead(
+            measure(log, piece, projections, pool) for piece in pieces(names, IMAGES_AT_ONCE)
         ):
-            kept = [one for one in scored if one.picture is not None]
-            for one in scored:
+            kept = [one for one in measured if not one.passing]
+            for one in measured:
                 report.fail(*[f"{name}: {sentence}" for name, sentence in one.failed])
-                if one.problem is not None:
-                    report.fail(one.problem)
+                if one.passing and one.failure is not None:
+                    report.fail(one.failure)
             _store_images(warehouse, kept, projections)
             report.scored_images += len(kept)
-            done += len(scored)
-            progress("Measuring images", done, len(names))
-
-
-def _score_image(log: Log, name: str, projections: Sequence[Projection]) -> _Scored:
-    try:
-        body = log.image(name)
-    except LogError as error:
-        if error.passing:
-            return _Scored(None, [], [], str(error))
-        return _Scored(_Picture(name, None, None, str(error)), [math.nan] * len(projections), [])
-    with _decoding:
-        picture = _open_picture(name, body)
-        if picture.levels is None:
-            return _Scored(picture, [math.nan] * len(projections), [])
-        computed = [compute_column(row, [picture.levels]) for row in projections]
-    bare = _Picture(picture.name, picture.sha256, None, picture.failure)
-    failed = [
-        (row.name, sentence)
-        for row, one in zip(projections, computed, strict=True)
-        for sentence in one.failed.values()
-    ]
-    return _Scored(bare, [float(one.values[0]) for one in computed], failed)
-
-
-def _open_picture(name: str, body: bytes) -> _Picture:
-    sha256 = hashlib.sha256(body).hexdigest()
-    try:
-        return _Picture(name, sha256, greyscale(open_image(body)), None)
-    except UnreadableImageError as error:
-        named = HASHED.search(name)
-        reason = DAMAGED_IMAGE if named and named[1] != sha256 else str(error)
-        return _Picture(name, sha256, None, reason)
+            done += len(measured)
+            progress(MEASURING, done, len(names))
 
 
 def _store_images(
-    warehouse: Warehouse,
-    scored: Sequence[_Scored],
-    projections: Sequence[Projection],
+    warehouse: Warehouse, measured: Sequence[Measured], projections: Sequence[Projection]
 ) -> None:
-    pictures = [one.picture for one in scored if one.picture is not None]
-    scores: dict[str, Any] = {
-        "image": [picture.name for picture in pictures],
-        "sha256": pa.array([picture.sha256 for picture in pictures], pa.string()),
-        "failure": pa.array([picture.failure for picture in pictures], pa.string()),
-    }
-    for column, row in enumerate(projections):
-        values = [one.values[column] for one in scored]
-        scores[row.name] = pa.array(values, pa.float64(), from_pandas=True)
-    scores["tried"] = [datetime.now(UTC).replace(tzinfo=None)] * len(scored)
+    images = [one.image for one in measured]
+    moment = pa.scalar(datetime.now(UTC).replace(tzinfo=None))
+    scores = measures_table(measured, projections).append_column(
+        "tried", pa.repeat(moment, len(images))
+    )
     with warehouse.transaction() as cursor:
         known = cursor.execute(
             "select image from image_scores where failure = ? and image in (select unnest(?))",
-            [MISSING_IMAGE, scores["image"]],
+            [MISSING_IMAGE, images],
         ).fetchall()
         still_missing = {name for (name,) in known} & {
-            picture.name for picture in pictures if picture.failure == MISSING_IMAGE
+            one.image for one in measured if one.failure == MISSING_IMAGE
         }
-        cursor.execute(
-            "delete from image_scores where image in (select unnest(?))", [scores["image"]]
-        )
-        _insert(cursor, "image_scores", pa.table(scores))
-        failed = [
-            (name, *f)
-            for name, one in zip(scores["image"], scored, strict=True)
-            for f in one.failed
-        ]
-        _keep_failures(cursor, "image", scores["image"], failed)
+        cursor.execute("delete from image_scores where image in (select unnest(?))", [images])
+        _insert(cursor, "image_scores", scores)
+        failed = [(one.image, *f) for one in measured for f in one.failed]
+        _keep_failures(cursor, "image", images, failed)
         cursor.execute(
             f"insert into touched select record_key from records "
             f"where {quoted(IMAGE)} in (select unnest(?))",
-            [[name for name in scores["image"] if name not in still_missing]],
+            [[name for name in images if name not in still_missing]],
         )
-
-
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _told(report: SyncReport) -> str | None:

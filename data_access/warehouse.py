@@ -4,7 +4,9 @@
 the key of its object and its line there), what `feedback` says of it, and its scores from
 `text_scores` and `image_scores`. Rows are rewritten for the keys in `touched`. `shadowed` names
 the objects whose prediction gave way to another one: they are read again should that one go.
-`covered` names the objects whose events a compacted object holds too. `failures` says which
+`covered` names the objects whose events a compacted object holds too. `image_measures` has what
+objects of the log hold of images; an image that was not measured here has its scores from there,
+and `found_in` says from which object. `failures` says which
 projections could not be computed of a record's text (`scored` is its key) or of an image (its
 name), as long as these have scores. `cubes` keeps what was counted of a large log, until the next
 change. Of each record `object_key`, `origin` and `line` say where it
@@ -28,10 +30,11 @@ import pandas as pd
 import pyarrow as pa
 
 from data_access.errors import WarehouseError
+from data_access.measures import MEASURES
 from data_access.projections import Table
 from data_access.sql import literal, quoted
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -567,14 +570,20 @@ class Warehouse:
         }
 
     def _create_scores(self, cursor: duckdb.DuckDBPyConnection, kind: str) -> None:
-        """An empty table of scores; filled by the next sync."""
+        """An empty table of scores; filled by the next sync, from measures read anew."""
         if kind == "text":
             keys, rows = "record_key varchar", self.projections.computed_from_text()
         else:
-            keys = "image varchar, sha256 varchar, failure varchar, tried timestamp"
+            keys = "image varchar, sha256 varchar, failure varchar"
             rows = self.projections.computed_from_image()
-        columns = "".join(f", {quoted(row.name)} double" for row in rows)
-        cursor.execute(f"create or replace table {kind}_scores ({keys}{columns})")
+        columns = keys + "".join(f", {quoted(row.name)} double" for row in rows)
+        if kind == "image":
+            cursor.execute(
+                f"create or replace table image_measures (object_key varchar, {columns})"
+            )
+            cursor.execute("update objects set e_tag = null where starts_with(key, ?)", [MEASURES])
+            columns += ", found_in varchar, tried timestamp"
+        cursor.execute(f"create or replace table {kind}_scores ({columns})")
         cursor.execute("delete from failures where kind = ?", [kind])
 
 

@@ -71,7 +71,13 @@ from data_access.queries.holdings import (
     unscored_by_projection,
 )
 from data_access.queries.replays import Replayable, replay_cases, replay_images, replayable
-from data_access.queries.scoring import known_scores, unscored_text_count, unscored_texts
+from data_access.queries.scoring import (
+    images_measured_here,
+    known_scores,
+    unmeasured_images,
+    unscored_text_count,
+    unscored_texts,
+)
 from data_access.queries.trends import (
     Bucket,
     Move,
@@ -144,6 +150,7 @@ __all__ = [
     "high_range",
     "histogram_pair",
     "histogram_pairs",
+    "images_measured_here",
     "known_scores",
     "low_range",
     "moves",
@@ -172,6 +179,7 @@ __all__ = [
     "status",
     "tags",
     "time_span",
+    "unmeasured_images",
     "unscored_by_projection",
     "unscored_text_count",
     "unscored_texts",

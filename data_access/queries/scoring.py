@@ -1,10 +1,12 @@
-"""Which texts have no scores of a model yet, and what the same texts were given before."""
+"""What has no scores yet, texts of a model and images, and what was scored before."""
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from data_access.projections import TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.log import DAMAGED_IMAGE
+from data_access.measures import schema
+from data_access.projections import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.sql import literal, quoted
 from data_access.warehouse import Warehouse
 
@@ -92,3 +94,39 @@ def known_scores(
         if projection in names:
             found.setdefault(key, {})[names[projection]] = value
     return found
+
+
+def unmeasured_images(warehouse: Warehouse) -> list[str]:
+    """Images that nobody has measured or tried to, in the order of their names."""
+    found = warehouse.rows(
+        f"""
+        select distinct {quoted(IMAGE)}
+        from records
+        where {quoted(IMAGE)} is not null
+        and {quoted(IMAGE)} not in (select image from image_scores)
+        order by all
+        """
+    )
+    return [image for (image,) in found]
+
+
+def images_measured_here(warehouse: Warehouse) -> pa.Table:
+    """What syncs have measured and the log does not hold, with the columns of `measures.schema`.
+
+    Without images that could not be had, or not be measured whole: others may fare better.
+    """
+    names = schema([row.name for row in warehouse.projections.computed_from_image()])
+    found = warehouse.table(
+        f"""
+        select {", ".join(map(quoted, names.names))}
+        from image_scores
+        semi join records on {quoted(IMAGE)} = image
+        anti join image_measures using (image)
+        anti join (select scored from failures where kind = 'image') on scored = image
+        where sha256 is not null
+        and failure is distinct from ?
+        order by image
+        """,
+        [DAMAGED_IMAGE],
+    )
+    return found.cast(names)
