@@ -16,7 +16,9 @@ from data_access.errors import MisreadError
 from data_access.export import export
 from data_access.importers import ImportReport, gantry, gradio
 from data_access.log import Log
+from data_access.measuring import MeasuringReport
 from data_access.progress import SyncBars
+from data_access.scoring import ScoringReport
 from data_access.selection import parse_selection
 
 EPILOG = """
@@ -95,15 +97,22 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "score",
         parents=[common],
-        help="score outputs and truths with Detoxify, into the log",
+        help="score texts with Detoxify, and measure images, into the log",
         description="Give every output and every truth that has none yet the six scores of a "
-        "Detoxify model, and write them into the log, where every reader finds them. Can be "
-        "stopped at any moment and run again; no text is scored twice.",
+        "Detoxify model, and write them into the log, where every reader finds them; or do so with "
+        "the projections of every image. Can be stopped at any moment and run again; nothing is "
+        "scored twice.",
         epilog=SCORE_EPILOG,
         formatter_class=plain,
     )
     command.add_argument(
-        "--model", metavar="MODEL", help="default: MISREAD_TOXICITY, or else bundled"
+        "--what",
+        choices=["texts", "images", "all"],
+        default="texts",
+        help="images: those that would be measured by each reader for itself (default: texts)",
+    )
+    command.add_argument(
+        "--model", metavar="MODEL", help="of texts (default: MISREAD_TOXICITY, or else bundled)"
     )
     command.add_argument(
         "--engine",
@@ -226,6 +235,11 @@ def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
         f"{report.quarantined:,} quarantined. "
         f"{_number(report.scored_texts, 'text')} and "
         f"{_number(report.scored_images, 'image')} scored."
+        + (
+            f" {_number(report.found_images, 'image')} were measured before, in the log."
+            if report.found_images
+            else ""
+        )
     )
     for failure in list(report.failures)[:10]:
         print(failure, file=sys.stderr)
@@ -237,17 +251,36 @@ def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
 def _score(log: api.OpenLog, asked: argparse.Namespace) -> int:
     if asked.model:
         log.settings = replace(log.settings, toxicity=asked.model)
-    with SyncBars() as bars:
-        report = log.score(bars.show, ray=asked.engine == "ray", address=asked.address)
-    if report.rows:
-        print(
-            f"{_number(report.rows, 'output or truth', 'outputs and truths')} scored by "
-            f"{report.model} ({_number(report.texts, 'different text')}), in "
-            f"{_number(report.objects, 'object')}."
-        )
-    else:
-        print(f"Nothing to score: every text has its scores by {report.model}.")
+    ray = asked.engine == "ray"
+    if asked.what in ("images", "all"):
+        with SyncBars() as bars:
+            measured = log.measure(bars.show, ray=ray, address=asked.address)
+        print(_told_of_images(measured))
+    if asked.what in ("texts", "all"):
+        with SyncBars() as bars:
+            scored = log.score(bars.show, ray=ray, address=asked.address)
+        print(_told_of_texts(scored))
     return 0
+
+
+def _told_of_texts(report: ScoringReport) -> str:
+    if not report.rows:
+        return f"Nothing to score: every text has its scores by {report.model}."
+    return (
+        f"{_number(report.rows, 'output or truth', 'outputs and truths')} scored by "
+        f"{report.model} ({_number(report.texts, 'different text')}), in "
+        f"{_number(report.objects, 'object')}."
+    )
+
+
+def _told_of_images(report: MeasuringReport) -> str:
+    if not report.images:
+        return "Nothing to measure: the log has measures of every image that can be had."
+    told = f"{_number(report.measured, 'image')} measured, in {_number(report.objects, 'object')}"
+    told += f" ({report.known:,} of them before)." if report.known else "."
+    if report.left:
+        told += f" {_number(report.left, 'image')} could not be, and will be tried again."
+    return told
 
 
 def _bring_up_a_copy(log: api.OpenLog) -> None:

@@ -11,6 +11,7 @@ from data_access import queries
 from data_access.annotations import remove_selection, save_selection
 from data_access.errors import LogError, ModelError, WarehouseError
 from data_access.log import Log, UnreachableLog
+from data_access.measuring import MeasuringReport, measure_images
 from data_access.progress import Progress, silent
 from data_access.projections import load_projections
 from data_access.projections.image import open_image
@@ -59,6 +60,25 @@ class OpenLog:
         else:
             model = Toxicity.load(setting)
             report = score(self.log, self.warehouse, name, model.scores, progress)
+        self.sync(progress)
+        return report
+
+    def measure(
+        self, progress: Progress = silent, ray: bool = False, address: str | None = None
+    ) -> MeasuringReport:
+        """Measure the images that no object of the log has measures of, for all readers.
+
+        Those that were measured here before are not opened again. The measures go into the log
+        and are read from it. Arguments and errors are those of `score`.
+        """
+        sync(self.log, self.warehouse, progress, measuring=False)
+        if ray:
+            from data_access.cluster import measure_on_ray
+
+            modules = self.settings.projections
+            report = measure_on_ray(self.log, self.warehouse, modules, address, progress)
+        else:
+            report = measure_images(self.log, self.warehouse, progress)
         self.sync(progress)
         return report
 

@@ -1,24 +1,37 @@
-"""Scoring on a Ray cluster: the same function on the same pieces as on one machine.
+"""Scoring and measuring on a Ray cluster: the same functions on the same pieces as on one machine.
 
-The one home of ray, which is optional. What is to be scored, and what an object is named, is left
-to `scoring`: both engines write the same objects.
+The one home of ray, which is optional. What is to be done, and what an object is named, is left to
+`scoring` and `measuring`: both engines write the same objects.
 """
 
 import os
 import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
+from data_access import measures, queries
 from data_access.errors import ModelError
 from data_access.log import Log
+from data_access.measuring import (
+    FETCHERS,
+    IMAGES_AT_ONCE,
+    MeasuringReport,
+    measure_piece,
+    pieces,
+    put_known,
+)
+from data_access.measuring import STAGE as MEASURING
 from data_access.progress import Progress, silent
+from data_access.projections import load_projections
 from data_access.scoring import ROWS_AT_ONCE, STAGE, ScoringReport, score_chunk, unscored_chunks
 from data_access.toxicity import Toxicity
 from data_access.warehouse import Warehouse
 
 PATIENCE = 10.0  # seconds that a cluster may take to answer
-INSTALL = "Scoring on a cluster needs Ray: pip install -r requirements-ray.txt."
+INSTALL = "Work on a cluster needs Ray: pip install -r requirements-ray.txt."
 
 
 def score_on_ray(
@@ -36,40 +49,84 @@ def score_on_ray(
     nodes need Misread, what scoring needs, the model, and access to the log. A worker that dies
     is replaced, and its piece scored again. Raises ModelError, LogError.
     """
+    chunks = list(unscored_chunks(warehouse, model, rows_at_once))
+    total = sum(map(len, chunks))
+    report = ScoringReport(model)
+
+    def scored(row: Mapping[str, int]) -> None:
+        report.add(ScoringReport(model, **row))
+        progress(STAGE, report.rows, total)
+
+    progress(STAGE, 0, total)
+    _work(chunks, _Scorer, (log.uri, setting, model), address, scored)
+    return report
+
+
+def measure_on_ray(
+    log: Log,
+    warehouse: Warehouse,
+    modules: Sequence[str] = (),
+    address: str | None = None,
+    progress: Progress = silent,
+    images_at_once: int = IMAGES_AT_ONCE,
+) -> MeasuringReport:
+    """As `measuring.measure_images`, by one worker for each processor of a cluster.
+
+    modules: those of the warehouse's own projections, which the nodes need too. Otherwise as
+    `score_on_ray`.
+    """
+    report = put_known(log, warehouse, images_at_once)
+    images = queries.unmeasured_images(warehouse)
+    before = report.images
+
+    def measured(row: Mapping[str, int]) -> None:
+        report.add(MeasuringReport(**row))
+        progress(MEASURING, report.images - before, len(images))
+
+    progress(MEASURING, 0, len(images))
+    wanted = measures.version(warehouse.projections)
+    blocks = [pa.table({"image": piece}) for piece in pieces(images, images_at_once)]
+    arguments = (log.uri, log.image_roots, tuple(modules), wanted)
+    _work(blocks, _Measurer, arguments, address, measured)
+    return report
+
+
+def _work(
+    blocks: Sequence[pa.Table],
+    worker: type,
+    arguments: tuple[Any, ...],
+    address: str | None,
+    done: Callable[[Mapping[str, int]], None],
+) -> None:
+    """Have the workers of a cluster do each piece; `done` is told what each of them counted."""
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ModelError(f"{INSTALL} ({error})") from error
-    pieces = list(unscored_chunks(warehouse, model, rows_at_once))
-    report = ScoringReport(model)
-    if not pieces:
-        return report
-    total = sum(map(len, pieces))
-    progress(STAGE, 0, total)
+    if not blocks:
+        return
     mine = _join(ray, address)
     try:
         processors = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        found = ray.data.from_arrow(pieces).map_batches(
-            _Worker,
-            fn_constructor_args=(log.uri, setting, model),
+        found = ray.data.from_arrow(list(blocks)).map_batches(
+            worker,
+            fn_constructor_args=arguments,
             batch_size=None,  # a piece as it is
             batch_format="pyarrow",
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=max(1, min(processors, len(pieces)))),
+            compute=ray.data.ActorPoolStrategy(size=max(1, min(processors, len(blocks)))),
             max_restarts=-1,
             max_task_retries=-1,
         )
         for row in found.iter_rows():
-            report.add(ScoringReport(model, row["texts"], row["rows"], row["objects"]))
-            progress(STAGE, report.rows, total)
+            done(row)
     except (ray.exceptions.RayError, ray.exceptions.UserCodeException) as error:
         said = str(error).strip().splitlines()[-1][:300]
-        raise ModelError(f"The cluster did not score all texts: {said}") from error
+        raise ModelError(f"The cluster did not do all of it: {said}") from error
     finally:
         if mine:
             ray.shutdown()
-    return report
 
 
 def _join(ray: Any, address: str | None) -> bool:
@@ -100,7 +157,7 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), PATIENCE).close()
 
 
-class _Worker:
+class _Scorer:
     """A process of the cluster, with the log and the model open."""
 
     def __init__(self, uri: str, setting: str, model: str) -> None:
@@ -112,3 +169,21 @@ class _Worker:
     def __call__(self, piece: pa.Table) -> pa.Table:
         done = score_chunk(self._log, self._model.name, piece, self._model.scores)
         return pa.table({"texts": [done.texts], "rows": [done.rows], "objects": [done.objects]})
+
+
+class _Measurer:
+    """A process of the cluster, with the log and the projections open."""
+
+    def __init__(
+        self, uri: str, image_roots: tuple[str, ...], modules: tuple[str, ...], wanted: str
+    ) -> None:
+        self._log = Log.open(uri, image_roots)
+        self._projections = load_projections(modules)
+        self._pool = ThreadPoolExecutor(FETCHERS)
+        if measures.version(self._projections) != wanted:
+            raise ModelError("A node of the cluster has other projections of images.")
+
+    def __call__(self, piece: pa.Table) -> pa.Table:
+        images = piece["image"].to_pylist()
+        done = measure_piece(self._log, images, self._projections, self._pool)
+        return pa.table({name: [count] for name, count in vars(done).items()})

@@ -1,23 +1,26 @@
-"""Scoring with Ray: a real cluster of two workers on loopback, the real S3 server."""
+"""Scoring and measuring with Ray: a real cluster of two workers on loopback, the real S3 server."""
 
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from data_access.cluster import score_on_ray
+import data_access
+from data_access.cluster import measure_on_ray, score_on_ray
 from data_access.errors import ModelError
 from data_access.log import Log
+from data_access.measuring import MeasuringReport, measure_images
 from data_access.scoring import ScoringReport, score
-from data_access.sync import sync
+from data_access.sync import SyncReport, sync
 from data_access.toxicity import Toxicity, model_name
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
-from tests.samples import feedback, prediction, remove_object, write
+from tests.samples import feedback, picture, prediction, remove_object, write
 
 ray = pytest.importorskip("ray")
 
@@ -27,18 +30,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_checkpoint(tmp_path_factory.mktemp("tiny")))
 
 
-@pytest.fixture
-def cluster(s3_server: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        object_store_memory=10**8,
-        log_to_driver=False,
-    )
-    yield
-    ray.shutdown()
+@pytest.fixture(scope="module")
+def cluster(s3_server: object) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            object_store_memory=10**8,
+            log_to_driver=False,
+        )
+        yield
+        ray.shutdown()
 
 
 def fill(log: Log, count: int) -> None:
@@ -47,11 +51,21 @@ def fill(log: Log, count: int) -> None:
     write(log, "feedback/1.json", feedback("r1", ground_truth_string="what was meant"))
 
 
+def fill_with_images(log: Log, count: int) -> None:
+    """Images of which one is missing and one is none."""
+    names = [f"images/{number:04}.png" for number in range(count)]
+    bodies = [b"no image", *(picture(ground=9 + n % 240) for n in range(1, count - 1))]
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(log.put, names, bodies))
+    served = [prediction(f"r{n}", None, inputs__image=name) for n, name in enumerate(names)]
+    write(log, "predictions/1.jsonl", *served)
+
+
 def objects(log: Log) -> dict[str, bytes]:
     return {held.key: log.get(held.key) for held in log.list("projections/")}
 
 
-def test_both_engines_write_the_same_objects(
+def test_both_engines_write_the_same_scores(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse, checkpoint: str
 ) -> None:
     log = Log.open(log_uri)
@@ -71,8 +85,64 @@ def test_both_engines_write_the_same_objects(
     assert score_on_ray(log, warehouse, checkpoint, name) == ScoringReport(name)
 
 
+def test_both_engines_write_the_same_measures(
+    cluster: None, log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    fill_with_images(log, 50)
+    warehouse = open_warehouse(log)
+    assert sync(log, warehouse, measuring=False).scored_images == 0
+    told: list[tuple[int, int]] = []
+    report = measure_on_ray(
+        log, warehouse, progress=lambda _, done, n: told.append((done, n)), images_at_once=12
+    )
+    by_ray = objects(log)
+    assert report == MeasuringReport(measured=49, left=1, objects=5) and len(by_ray) == 5
+    assert told[0] == (0, 50) and told[-1] == (50, 50)
+    for key in by_ray:
+        remove_object(log, key)
+    assert measure_images(log, warehouse, images_at_once=12) == report
+    assert objects(log) == by_ray
+    assert sync(log, warehouse) == SyncReport(objects=5, found_images=49, scored_images=1)
+    assert measure_on_ray(log, warehouse) == MeasuringReport()
+    alone = open_warehouse(log, name="alone.duckdb")
+    for key in by_ray:
+        remove_object(log, key)
+    sync(log, alone)
+    measured = "select * exclude (found_in, tried) from image_scores order by image"
+    assert alone.rows(measured) == warehouse.rows(measured)
+
+
+def test_own_projections_are_measured_on_a_cluster_that_has_them(
+    cluster: None, folder_log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "ours.py"
+    module.write_text(
+        "from data_access.projections import projection\n"
+        "@projection('inputs.image', unit='grey level', explanation='The darkest.')\n"
+        "def darkest(images):\n"
+        "    return [image.min() for image in images]\n"
+    )
+    fill_with_images(folder_log, 5)
+    for name, value in {
+        "MISREAD_PROJECTIONS": str(module),
+        "MISREAD_LOG": folder_log.uri,
+        "MISREAD_WAREHOUSE": str(tmp_path / "own.duckdb"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    opened = data_access.open()
+    try:
+        sync(folder_log, opened.warehouse, measuring=False)
+        with pytest.raises(ModelError, match="has other projections of images"):
+            measure_on_ray(folder_log, opened.warehouse, modules=())
+        assert opened.measure(ray=True).measured == 4
+        found = opened.warehouse.rows('select "darkest(inputs.image)" from records order by all')
+        assert found == [(9.0 + 1,), (9.0 + 2,), (9.0 + 3,), (None,), (None,)]
+    finally:
+        opened.close()
+
+
 def _workers() -> list[int]:
-    """Processes of this cluster that have a model."""
+    """Processes of this cluster that are at work."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -84,15 +154,8 @@ def _workers() -> list[int]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers in /proc")
-def test_a_worker_that_is_killed_costs_time_only(
-    cluster: None, log_uri: str, open_warehouse: OpenWarehouse, checkpoint: str
-) -> None:
-    log = Log.open(log_uri)
-    fill(log, 6_000)
-    warehouse = open_warehouse(log)
-    sync(log, warehouse)
-    killed: list[int] = []
+def killing_a_worker(log: Log, killed: list[int]) -> threading.Thread:
+    """Kills one as soon as there is something in the log; started."""
 
     def kill_one() -> None:
         until = time.monotonic() + 60
@@ -105,6 +168,22 @@ def test_a_worker_that_is_killed_costs_time_only(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
+    return killer
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers in /proc")
+
+
+@needs_proc
+def test_a_worker_that_is_killed_costs_time_only(
+    cluster: None, log_uri: str, open_warehouse: OpenWarehouse, checkpoint: str
+) -> None:
+    log = Log.open(log_uri)
+    fill(log, 6_000)
+    warehouse = open_warehouse(log)
+    sync(log, warehouse)
+    killed: list[int] = []
+    killer = killing_a_worker(log, killed)
     report = score_on_ray(log, warehouse, checkpoint, model_name(checkpoint), rows_at_once=100)
     killer.join()
     assert killed
@@ -114,9 +193,33 @@ def test_a_worker_that_is_killed_costs_time_only(
     assert warehouse.rows(counted) == [(36_006, 36_006)]
 
 
-def test_no_cluster_is_said_in_a_sentence(
-    folder_log: Log, open_warehouse: OpenWarehouse, checkpoint: str
+@needs_proc
+def test_a_killed_worker_measures_no_image_twice(
+    cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:
+    log = Log.open(log_uri)
+    fill_with_images(log, 1_200)
+    warehouse = open_warehouse(log)
+    sync(log, warehouse, measuring=False)
+    killed: list[int] = []
+    killer = killing_a_worker(log, killed)
+    report = measure_on_ray(log, warehouse, images_at_once=12)
+    killer.join()
+    assert killed
+    assert (report.measured, report.left) == (1_199, 1)
+    assert sync(log, warehouse).found_images == 1_199
+    counted = "select count(*), count(distinct image) from image_measures"
+    assert warehouse.rows(counted) == [(1_199, 1_199)]
+    assert len(log.list("projections/")) == 100
+
+
+def test_no_cluster_is_said_in_a_sentence(
+    folder_log: Log,
+    open_warehouse: OpenWarehouse,
+    checkpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # whatever ran before
     fill(folder_log, 2)
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)

@@ -36,6 +36,7 @@ def by_rows(objects: Objects) -> Events:
         COVERED_SCHEMA.empty_table(),
         SCORES_SCHEMA.empty_table(),
         annotation_table([(key, row) for key, held in read for _, row in held.annotations]),
+        read_objects([]).measures,
     )
 
 
