@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_access import measures, queries
+from data_access import queries
 from data_access.errors import ModelError
 from data_access.log import Log
+from data_access.measures import measures_version
 from data_access.measuring import (
     FETCHERS,
     IMAGES_AT_ONCE,
@@ -84,7 +85,7 @@ def measure_on_ray(
         progress(MEASURING, report.images - before, len(images))
 
     progress(MEASURING, 0, len(images))
-    wanted = measures.version(warehouse.projections)
+    wanted = measures_version(warehouse.projections)
     blocks = [pa.table({"image": piece}) for piece in pieces(images, images_at_once)]
     arguments = (log.uri, log.image_roots, tuple(modules), wanted)
     _work(blocks, _Measurer, arguments, address, measured)
@@ -180,7 +181,7 @@ class _Measurer:
         self._log = Log.open(uri, image_roots)
         self._projections = load_projections(modules)
         self._pool = ThreadPoolExecutor(FETCHERS)
-        if measures.version(self._projections) != wanted:
+        if measures_version(self._projections) != wanted:
             raise ModelError("A node of the cluster has other projections of images.")
 
     def __call__(self, piece: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.measures import MEASURES, read_measures, schema
+from data_access.measures import MEASURES, found_schema, read_measures
 from data_access.records import (
     ANNOTATION_SCHEMA,
     ANNOTATIONS,
@@ -150,7 +150,7 @@ class Events:
     """What objects of the log hold: tables of PREDICTION_, FEEDBACK_, QUARANTINE_SCHEMA, and so on.
 
     covered: the other objects (`source`, `e_tag`) whose events a compacted one, `object_key`, has.
-    measures: of images; object_key and the columns of `measures.schema`.
+    measures: of images, by `measures.found_schema`.
     """
 
     predictions: pa.Table
@@ -201,7 +201,7 @@ class _Found:
             ),
             pa.concat_tables([SCORES_SCHEMA.empty_table(), *self.scores]),
             pa.concat_tables([ANNOTATION_SCHEMA.empty_table(), *self.annotations]),
-            pa.concat_tables([_no_measures(image_projections), *self.measures]),
+            pa.concat_tables([found_schema(image_projections).empty_table(), *self.measures]),
         )
 
 
@@ -242,10 +242,6 @@ def read_objects(
         for part in _slices(bodies):
             _read_slice(kind, part, found)
     return found.events(image_projections)
-
-
-def _no_measures(names: Sequence[str]) -> pa.Table:
-    return pa.schema([("object_key", pa.string()), *schema(names)]).empty_table()
 
 
 def _read_computed(key: str, body: bytes, names: Sequence[str], found: _Found) -> None:

@@ -26,7 +26,7 @@ MAY_HEAL = (MISSING_IMAGE, DAMAGED_IMAGE)
 HASH = "^[0-9a-f]{64}$"
 
 
-def version(projections: Table) -> str:
+def measures_version(projections: Table) -> str:
     """Of the projections of images, whatever their order: 16 hexadecimal digits."""
     named = sorted((row.name, row.version) for row in projections.computed_from_image())
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
@@ -37,13 +37,18 @@ def is_of_another(key: str, wanted: str) -> bool:
     return key.startswith(MEASURES) and not key.startswith(folder(IMAGE, wanted))
 
 
-def schema(names: Sequence[str]) -> pa.Schema:
+def measures_schema(names: Sequence[str]) -> pa.Schema:
     """Of measures by the projections of these names: inputs.image, its bytes' SHA-256, and values.
 
     failure: why the image has no pixels, and therefore no values.
     """
     texts = [(name, pa.string()) for name in ("image", "sha256", "failure")]
     return pa.schema([*texts, *((name, pa.float64()) for name in names)])
+
+
+def found_schema(names: Sequence[str]) -> pa.Schema:
+    """The same, and before it the object that has the measures."""
+    return pa.schema([("object_key", pa.string()), *measures_schema(names)])
 
 
 def put_measures(log: Log, wanted: str, measures: pa.Table) -> bool:
@@ -59,14 +64,14 @@ def put_measures(log: Log, wanted: str, measures: pa.Table) -> bool:
 
 
 def read_measures(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
-    """Columns object_key and those of `schema`; NULL for what is no finite number.
+    """A table of `found_schema`, NULL for what is no finite number.
 
     Raises ValueError, or what pyarrow raises, for an object that holds anything else.
     """
     if not body.startswith(b"PAR1"):
         raise ValueError("measures are kept as Parquet, and this is none")
     file = open_parquet(body)
-    wanted = schema(names)
+    wanted = measures_schema(names)
     if sorted(file.schema_arrow.names) != sorted(wanted.names):
         raise ValueError("its columns are not those of its version")
     held = file.read().select(wanted.names)
@@ -84,7 +89,7 @@ def read_measures(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
     for name in names:
         there = pc.and_(opened, pc.is_finite(held[name]))
         columns[name] = pc.if_else(there, held[name], None)
-    return pa.table(columns, pa.schema([("object_key", pa.string()), *wanted]))
+    return pa.table(columns, found_schema(names))
 
 
 def _sound(held: pa.Table) -> pa.ChunkedArray:

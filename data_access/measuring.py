@@ -16,9 +16,10 @@ from itertools import islice
 
 import pyarrow as pa
 
-from data_access import measures, queries
+from data_access import queries
 from data_access.errors import LogError
 from data_access.log import DAMAGED_IMAGE, Log
+from data_access.measures import measures_schema, measures_version, put_measures
 from data_access.progress import Progress, silent
 from data_access.projections import Projection, Table, compute_column
 from data_access.projections.image import UnreadableImageError, greyscale, open_image
@@ -108,7 +109,7 @@ def _measure(log: Log, image: str, projections: Sequence[Projection]) -> Measure
 
 
 def measures_table(measured: Sequence[Measured], projections: Sequence[Projection]) -> pa.Table:
-    """Measures with the columns of `measures.schema`."""
+    """Measures with the columns of `measures_schema`."""
     columns = {
         "image": [one.image for one in measured],
         "sha256": [one.sha256 for one in measured],
@@ -117,7 +118,7 @@ def measures_table(measured: Sequence[Measured], projections: Sequence[Projectio
     for number, row in enumerate(projections):
         values = [one.values[number] for one in measured]
         columns[row.name] = pa.array(values, pa.float64(), from_pandas=True)
-    return pa.table(columns, measures.schema([row.name for row in projections]))
+    return pa.table(columns, measures_schema([row.name for row in projections]))
 
 
 def measure_images(
@@ -147,9 +148,9 @@ def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> MeasuringR
     """Add to the log what the warehouse has measured itself and no object of the log holds."""
     known = queries.images_measured_here(warehouse)
     report = MeasuringReport(len(known), len(known))
-    wanted = measures.version(warehouse.projections)
+    wanted = measures_version(warehouse.projections)
     for start in range(0, len(known), images_at_once):
-        report.objects += measures.put_measures(log, wanted, known.slice(start, images_at_once))
+        report.objects += put_measures(log, wanted, known.slice(start, images_at_once))
     return report
 
 
@@ -162,7 +163,7 @@ def measure_piece(
     report = MeasuringReport(len(lasting), left=len(images) - len(lasting))
     if lasting:
         table = measures_table(lasting, rows)
-        report.objects += measures.put_measures(log, measures.version(projections), table)
+        report.objects += put_measures(log, measures_version(projections), table)
     return report
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from data_access.columns import Events, read_objects
 from data_access.errors import ChangedObjectError, LogError, MisreadError
 from data_access.log import MISSING_IMAGE, Log, LogObject, is_plain
-from data_access.measures import MAY_HEAL, is_of_another, version
+from data_access.measures import MAY_HEAL, is_of_another, measures_version
 from data_access.measuring import (
     FETCHERS,
     IMAGES_AT_ONCE,
@@ -255,7 +255,7 @@ def _read(
 
     One batch is fetched while the one before is parsed and the one before that is stored.
     """
-    wanted = version(warehouse.projections)
+    wanted = measures_version(warehouse.projections)
     names = [row.name for row in warehouse.projections.computed_from_image()]
     fetched = _one_ahead(
         [*pool.map(partial(_fetch, log, wanted), batch)] for batch in _object_batches(objects)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import data_access
-from data_access.cluster import measure_on_ray, score_on_ray
+from data_access.cluster import _Measurer, measure_on_ray, score_on_ray
 from data_access.errors import ModelError
 from data_access.log import Log
+from data_access.measures import measures_version
 from data_access.measuring import MeasuringReport, measure_images
 from data_access.scoring import ScoringReport, score
 from data_access.sync import SyncReport, sync
@@ -86,8 +87,9 @@ def test_both_engines_write_the_same_scores(
 
 
 def test_both_engines_write_the_same_measures(
-    cluster: None, log: Log, open_warehouse: OpenWarehouse
+    cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:
+    log = Log.open(log_uri)
     fill_with_images(log, 50)
     warehouse = open_warehouse(log)
     assert sync(log, warehouse, measuring=False).scored_images == 0
@@ -131,12 +133,18 @@ def test_own_projections_are_measured_on_a_cluster_that_has_them(
         monkeypatch.setenv(name, value)
     opened = data_access.open()
     try:
-        sync(folder_log, opened.warehouse, measuring=False)
-        with pytest.raises(ModelError, match="has other projections of images"):
-            measure_on_ray(folder_log, opened.warehouse, modules=())
         assert opened.measure(ray=True).measured == 4
+        by_ray = objects(folder_log)
         found = opened.warehouse.rows('select "darkest(inputs.image)" from records order by all')
-        assert found == [(9.0 + 1,), (9.0 + 2,), (9.0 + 3,), (None,), (None,)]
+        assert found == [(10.0,), (11.0,), (12.0,), (None,), (None,)]
+        for key in by_ray:
+            remove_object(folder_log, key)
+        sync(folder_log, opened.warehouse, measuring=False)
+        assert measure_images(folder_log, opened.warehouse).measured == 4
+        assert objects(folder_log) == by_ray
+        wanted = measures_version(opened.warehouse.projections)
+        with pytest.raises(ModelError, match="has other projections of images"):
+            _Measurer(folder_log.uri, (), (), wanted)
     finally:
         opened.close()
 

@@ -26,10 +26,10 @@ from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.measures import (
     MEASURES,
     is_of_another,
+    measures_schema,
+    measures_version,
     put_measures,
     read_measures,
-    schema,
-    version,
 )
 from data_access.measuring import IMAGES_AT_ONCE, MeasuringReport, measure_images
 from data_access.projections import IMAGE, Projection, Table, load_projections
@@ -53,7 +53,7 @@ from tests.samples import (
 
 MEAN, WIDTH = f"greyscale_image_mean({IMAGE})", f"width({IMAGE})"
 NAMES = [row.name for row in load_projections().computed_from_image()]
-VERSION = version(load_projections())
+VERSION = measures_version(load_projections())
 FOLDER = folder(IMAGE, VERSION)
 SHA256 = "0123456789abcdef" * 4
 
@@ -86,7 +86,7 @@ def measure_of(image: str | None, value: float = 7.0, **more: Any) -> dict[str, 
 
 def parquet(*rows: dict[str, Any], types: pa.Schema | None = None) -> bytes:
     body = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), types or schema(NAMES)), body)
+    pq.write_table(pa.Table.from_pylist(list(rows), types or measures_schema(NAMES)), body)
     return body.getvalue()
 
 
@@ -141,7 +141,9 @@ def test_what_a_sync_has_measured_is_written_without_opening_it_again(
 def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(log, 2)
     warehouse = open_warehouse(log)
-    put_measures(log, VERSION, pa.Table.from_pylist([measure_of(images[0])], schema(NAMES)))
+    put_measures(
+        log, VERSION, pa.Table.from_pylist([measure_of(images[0])], measures_schema(NAMES))
+    )
     [first] = log.list(FOLDER)
     other = [measure_of(image, 8.0) for image in images]
     replace_object(log, first.key.replace(".parquet", "-other.parquet"), parquet(*other))
@@ -193,12 +195,12 @@ def test_measures_of_another_version_wait_for_their_projections(
     newer = Table(
         tuple(replace(row, version=f"{row.version}.1") for row in load_projections().rows)
     )
-    assert version(newer) != VERSION
-    assert version(Table(newer.rows[::-1])) == version(newer)
-    key = f"{folder(IMAGE, version(newer))}1.parquet"
+    assert measures_version(newer) != VERSION
+    assert measures_version(Table(newer.rows[::-1])) == measures_version(newer)
+    key = f"{folder(IMAGE, measures_version(newer))}1.parquet"
     folder_log.put(key, parquet(measure_of(image)))
     folder_log.put(f"{MEASURES}anything/at all", b"rubbish")
-    assert is_of_another(key, VERSION) and not is_of_another(key, version(newer))
+    assert is_of_another(key, VERSION) and not is_of_another(key, measures_version(newer))
     fetched: list[str] = []
     get = folder_log.get
 
@@ -224,7 +226,7 @@ def test_measures_of_another_version_wait_for_their_projections(
 
 
 def of_types(**types: pa.DataType) -> pa.Schema:
-    wanted = {field.name: field.type for field in schema(NAMES)} | types
+    wanted = {field.name: field.type for field in measures_schema(NAMES)} | types
     return pa.schema(list(wanted.items()))
 
 
@@ -234,7 +236,7 @@ HOSTILE: dict[str, tuple[str | None, bytes]] = {
     "half of it": (None, parquet(measure_of("x"))[:-9]),
     "a column too few": (
         None,
-        parquet(measure_of("x"), types=pa.schema([*schema(NAMES)][:-1])),
+        parquet(measure_of("x"), types=pa.schema([*measures_schema(NAMES)][:-1])),
     ),
     "a column too many": (None, parquet(measure_of("x"), types=of_types(more=pa.float64()))),
     "texts": (None, parquet(measure_of("x") | {MEAN: "1"}, types=of_types(**{MEAN: pa.string()}))),
@@ -352,7 +354,7 @@ served = st.builds(prediction, st.sampled_from("abc"), st.none(), inputs__image=
 objects = st.one_of(
     st.tuples(st.sampled_from(["predictions/1", "predictions/2"]), st.lists(served, max_size=3)),
     st.tuples(
-        st.sampled_from([f"{folder(IMAGE, version(FEW))}{number}" for number in (1, 2)]),
+        st.sampled_from([f"{folder(IMAGE, measures_version(FEW))}{number}" for number in (1, 2)]),
         st.lists(images.map(measure_of), max_size=2, unique_by=lambda row: str(row["image"])),
     ),
 )
@@ -374,7 +376,7 @@ def test_after_any_history_of_measures_the_records_are_those_of_a_fresh_warehous
             for changes in steps:
                 for key, rows in changes:
                     if rows:
-                        few = schema([MEAN, WIDTH])
+                        few = measures_schema([MEAN, WIDTH])
                         of_images = key.startswith(MEASURES)
                         body = parquet(*rows, types=few) if of_images else lines(rows)
                         replace_object(log, key, body)

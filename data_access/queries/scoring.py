@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from data_access.log import DAMAGED_IMAGE
-from data_access.measures import schema
+from data_access.measures import measures_schema
 from data_access.projections import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.sql import literal, quoted
 from data_access.warehouse import Warehouse
@@ -111,11 +111,11 @@ def unmeasured_images(warehouse: Warehouse) -> list[str]:
 
 
 def images_measured_here(warehouse: Warehouse) -> pa.Table:
-    """What syncs have measured and the log does not hold, with the columns of `measures.schema`.
+    """What syncs have measured and the log does not hold, with the columns of `measures_schema`.
 
     Without images that could not be had, or not be measured whole: others may fare better.
     """
-    names = schema([row.name for row in warehouse.projections.computed_from_image()])
+    names = measures_schema([row.name for row in warehouse.projections.computed_from_image()])
     found = warehouse.table(
         f"""
         select {", ".join(map(quoted, names.names))}
