@@ -121,9 +121,9 @@ SMALL, LARGE = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--texts", type=int, nargs="+", default=[2_000, 8_000])
-    parser.add_argument("--small", type=int, nargs="+", default=[1_024, 8_192])
-    parser.add_argument("--large", type=int, nargs="+", default=[512, 1_536])
+    parser.add_argument("--texts", type=int, nargs="+", default=[1_000, 4_000])
+    parser.add_argument("--small", type=int, nargs="+", default=[1_024, 4_096])
+    parser.add_argument("--large", type=int, nargs="+", default=[256, 1_024])
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     asked = parser.parse_args()
     wanted = [(TEXTS, asked.texts), (SMALL, asked.small), (LARGE, asked.large)]

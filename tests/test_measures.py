@@ -156,6 +156,8 @@ def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenW
     assert sync(log, warehouse).removed == 1
     assert means(warehouse)["r0"] == 15.0 - shown, "the other object has one too"
     remove_object(log, max(both))
+    sync(log, warehouse, measuring=False)
+    assert means(warehouse)["r0"] is None
     assert sync(log, warehouse).scored_images >= 1
     assert means(warehouse)["r0"] is None and queries.case(warehouse, "r0") is not None
     failures = "select record_key, image_failure from records where image_failure is not null"
