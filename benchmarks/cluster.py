@@ -1,21 +1,25 @@
 """When a cluster pays: `python -m benchmarks.cluster`.
 
 Texts (by the bundled model) and images of a log in a real S3 server on loopback are scored by this
-process, and then by Ray with a worker for each processor; both have to write the same objects.
+process, and then by Ray with a worker for each processor; what both wrote is compared.
 What comes before the first record is measured apart: starting Ray, its workers, and the model. From
 that and from the rates follows how many records it takes for N processors to be faster.
 """
 
 import argparse
+import io
 import logging
+import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+import pyarrow.parquet as pq
 import ray
 import ray.data
 
@@ -65,8 +69,9 @@ class Runs:
     written: dict[int, dict[str, bytes]] = field(default_factory=dict)
 
     def rate(self, size: int) -> float:
-        """Records a second, once it has begun."""
-        return size / (self.seconds[size] - self.again)
+        """Records a second, once it has begun; NaN where that is too short to say."""
+        working = self.seconds[size] - self.again
+        return size / working if working > 0 else math.nan
 
 
 def score_here(log: Log, warehouse: Warehouse, rows: int) -> object:
@@ -197,7 +202,7 @@ def tell(
     print("|---|--:|--:|--:|--:|--:|---|")
     for (work, sizes), one, many in zip(wanted, here, there, strict=True):
         for size in sizes:
-            same = "yes" if one.written[size] == many.written[size] else "**no**"
+            same = alike(one.written[size], many.written[size])
             print(
                 f"| {work.name} | {size:,} | {one.first:.1f} | {one.rate(size):,.0f} "
                 f"| {many.first:.1f} | {many.rate(size):,.0f} | {same} |"
@@ -212,14 +217,27 @@ def tell(
         print(f"| {processors} | " + " | ".join(cells) + " |")
 
 
+def alike(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> str:
+    """Whether two engines wrote the same objects, or else by how much their numbers differ."""
+    if one == other:
+        return "yes"
+    if one.keys() != other.keys():
+        return "**no**"
+    left, right = (
+        np.concatenate([pq.read_table(io.BytesIO(held[key]))["value"] for key in sorted(held)])
+        for held in (one, other)
+    )
+    return f"within {np.abs(left - right).max():.0e}"
+
+
 def pays_from(one: Runs, many: Runs, size: int, share: float) -> str:
     """From how many records on Ray is done first, by the rates of the largest runs.
 
     share: of the processors that one would have, those that were measured: each works as fast.
     """
     each = 1 / one.rate(size) - share / many.rate(size)
-    if each <= 0:
-        return "never"
+    if not each > 0:
+        return "never" if each <= 0 else ""
     return f"{max(0.0, (many.first - one.first) / each):,.0f}"
 
 

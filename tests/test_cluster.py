@@ -150,16 +150,25 @@ def test_own_projections_are_measured_on_a_cluster_that_has_them(
 
 
 def _workers() -> list[int]:
-    """Processes of this cluster that are at work."""
+    """Processes of this cluster that are at work: grandchildren of this one, by Ray's raylet."""
     found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if b"ray::" in (line := (process / "cmdline").read_bytes()) and b"Map" in line:
-                    found.append(int(process.name))
-            except OSError:
-                continue
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+            if (
+                b"ray::" in line
+                and b"Map" in line
+                and _parent(_parent(process.name)) == os.getpid()
+            ):
+                found.append(int(process.name))
+        except OSError:
+            continue
     return found
+
+
+def _parent(process: str | int) -> int:
+    """Raises OSError where it has ended."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def killing_a_worker(log: Log, killed: list[int]) -> threading.Thread:
