@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -26,6 +27,11 @@ MAX_CHARACTERS = 20_000  # the rest of a text is not looked at; no model reads s
 TOKENS_AT_ONCE = 512  # of a batch, padding included: more of them fall out of the processor's cache
 TEXTS_AT_ONCE = 32
 TOKENIZED_AT_ONCE = 10_000
+READ_AT_FIRST_TOKEN = {  # architectures whose head sees no more of the last layer
+    "BertForSequenceClassification",
+    "RobertaForSequenceClassification",
+    "XLMRobertaForSequenceClassification",
+}
 INSTALL = "Scoring texts needs detoxify: pip install -r requirements.txt."
 INSTEAD = "MISREAD_TOXICITY=bundled needs no weights but those that come with Misread."
 
@@ -147,7 +153,7 @@ class Toxicity:
                 for name, rows in tokenized.items()
                 for filler in [tokenizer.pad_token_id if name == "input_ids" else 0]
             }
-            with torch.inference_mode():
+            with torch.inference_mode(), first_token_alone(model):
                 logits = model(**inputs)[0]
                 scores = torch.sigmoid(logits)[:, self._columns].numpy()
             yield numbers, scores
@@ -161,6 +167,24 @@ def _alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
         count = max(1, min(TEXTS_AT_ONCE, TOKENS_AT_ONCE // int(lengths[order[start]])))
         yield order[start : start + count]
         start += count
+
+
+@contextmanager
+def first_token_alone(model: Any) -> Iterator[None]:
+    """Within it, the last layer computes what comes after its attention for the first token of
+    each text: the head reads no other.
+    """
+    if type(model).__name__ not in READ_AT_FIRST_TOKEN:
+        yield
+        return
+    after_attention = model.base_model.encoder.layer[-1].attention.output
+    hook = after_attention.register_forward_pre_hook(
+        lambda module, inputs: tuple(rows[:, :1] for rows in inputs)
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> np.ndarray:

@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from data_access.errors import ModelError
 from data_access.projections import TOXICITY
-from data_access.toxicity import PUBLISHED, Toxicity, model_name
+from data_access.toxicity import (
+    PUBLISHED,
+    READ_AT_FIRST_TOKEN,
+    Toxicity,
+    first_token_alone,
+    model_name,
+)
 from tests.checkpoints import write_checkpoint
 from tests.samples import ROOT
 
@@ -68,6 +75,36 @@ def test_a_batch_changes_nothing(model: Toxicity) -> None:
     apart = np.concatenate([model.scores([text]) for text in texts])
     assert np.abs(together - apart).max() < 1e-4
     assert model.scores([]).shape == (0, 6)
+
+
+@pytest.mark.parametrize("architecture", sorted(READ_AT_FIRST_TOKEN))
+def test_the_head_reads_the_first_token_alone(architecture: str) -> None:
+    torch.manual_seed(1)
+    kind = getattr(transformers, architecture)
+    config = kind.config_class(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        initializer_range=0.5,
+        num_labels=6,
+    )
+    model = kind(config).eval()
+    pieces = torch.randint(2, 50, (4, 9))
+    mask = torch.arange(9) < torch.tensor([[9], [7], [5], [2]])
+    computed: list[int] = []
+    model.base_model.encoder.layer[-1].intermediate.register_forward_hook(
+        lambda module, inputs, output: computed.append(output.shape[1])
+    )
+    with torch.inference_mode():
+        whole = model(input_ids=pieces, attention_mask=mask.long())[0]
+        with first_token_alone(model):
+            alone = model(input_ids=pieces, attention_mask=mask.long())[0]
+        after = model(input_ids=pieces, attention_mask=mask.long())[0]
+    assert computed == [9, 1, 9]
+    assert alone.numpy() == pytest.approx(whole.numpy(), abs=1e-5)
+    assert torch.equal(after, whole)
 
 
 def test_a_text_of_ten_megabytes_is_scored_by_its_beginning(model: Toxicity) -> None:
