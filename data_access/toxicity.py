@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,16 +148,19 @@ class Toxicity:
         tokenizer, model = self.detoxify.tokenizer, self.detoxify.model
         tokenized = tokenizer([_readable(text) for text in texts], truncation=True)
         lengths = np.array([len(row) for row in tokenized["input_ids"]])
-        for numbers in _alike(lengths):
+
+        def scored(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             inputs = {
                 name: torch.from_numpy(_padded([rows[number] for number in numbers], filler))
                 for name, rows in tokenized.items()
                 for filler in [tokenizer.pad_token_id if name == "input_ids" else 0]
             }
-            with torch.inference_mode(), first_token_alone(model):
+            with torch.inference_mode():
                 logits = model(**inputs)[0]
-                scores = torch.sigmoid(logits)[:, self._columns].numpy()
-            yield numbers, scores
+                return numbers, torch.sigmoid(logits)[:, self._columns].numpy()
+
+        with first_token_alone(model), a_batch_each(torch) as pool:
+            yield from pool.map(scored, _alike(lengths))
 
 
 def _alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
@@ -167,6 +171,21 @@ def _alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
         count = max(1, min(TEXTS_AT_ONCE, TOKENS_AT_ONCE // int(lengths[order[start]])))
         yield order[start : start + count]
         start += count
+
+
+@contextmanager
+def a_batch_each(torch: Any) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch would use, each to work on a batch by itself.
+
+    So they do not wait for each other, and a score does not depend on how many there are.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -61,3 +61,20 @@ def test_what_is_no_english_has_a_defined_low_score(model: Toxicity) -> None:
     found = model.scores(texts)
     assert np.isfinite(found).all()
     assert found.max() < 0.5
+
+
+def test_a_score_is_the_same_by_however_many_threads(model: Toxicity) -> None:
+    source = random.Random(5)
+    words = " ".join((*INNOCENT, *RUDE)).split()
+    texts = [" ".join(source.choices(words, k=length)) for length in range(1, 90)]
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(model.scores(texts))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])

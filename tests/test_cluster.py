@@ -67,23 +67,23 @@ def objects(log: Log) -> dict[str, bytes]:
 
 
 def test_both_engines_write_the_same_scores(
-    cluster: None, log_uri: str, open_warehouse: OpenWarehouse, checkpoint: str
+    cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:
     log = Log.open(log_uri)
     fill(log, 300)
     warehouse = open_warehouse(log)
     sync(log, warehouse)
-    name = model_name(checkpoint)
-    report = score_on_ray(log, warehouse, checkpoint, name, rows_at_once=50)
+    name = model_name("bundled")
+    report = score_on_ray(log, warehouse, "bundled", name, rows_at_once=50)
     by_ray = objects(log)
     assert (report.rows, report.objects) == (301, len(by_ray))
     for key in by_ray:
         remove_object(log, key)
-    model = Toxicity.load(checkpoint)
+    model = Toxicity.load("bundled")
     assert score(log, warehouse, name, model.scores, rows_at_once=50) == report
     assert objects(log) == by_ray
     sync(log, warehouse)
-    assert score_on_ray(log, warehouse, checkpoint, name) == ScoringReport(name)
+    assert score_on_ray(log, warehouse, "bundled", name) == ScoringReport(name)
 
 
 def test_both_engines_write_the_same_measures(
