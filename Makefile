@@ -20,7 +20,7 @@ sample: $(VENV)/.installed ## draw, read and flag the sample log anew (fonts com
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev ## lint, formatting, types
 	$(BIN)/ruff check .

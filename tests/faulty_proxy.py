@@ -190,14 +190,16 @@ class FaultyProxy:
             thread.join()
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is nothing to print a stack for."""
+
+
+class _Server(QuietServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
     proxy: FaultyProxy
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is nothing to print a stack for."""
 
 
 class _Handler(BaseHTTPRequestHandler):

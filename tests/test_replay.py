@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from replay.recognizers import (
     own_models,
     source,
 )
+from tests.faulty_proxy import QuietServer
 from tests.killing import Running
 from tests.polarity_reader import LOOP, READ
 from tests.samples import (
@@ -469,7 +470,7 @@ def endpoint() -> Iterator[tuple[str, dict[str, Say]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with QuietServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/read", said
         server.shutdown()
