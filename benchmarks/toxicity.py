@@ -85,13 +85,17 @@ def peak(seconds: float = 0.5) -> float:
 
 
 def operations(model: Toxicity, texts: Sequence[str]) -> float:
-    """Multiplications and additions that the distinct texts need, without any padding."""
+    """Multiplications and additions that the distinct texts need, without any padding.
+
+    What the last layer does after its attention is needed for the first token alone.
+    """
     config = model.detoxify.model.config
     rows = model.detoxify.tokenizer(list(dict.fromkeys(texts)), truncation=True)["input_ids"]
     width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    after, of_layer = 2 * width**2 + 4 * width * inner, 8 * width**2 + 4 * width * inner
     return float(
         sum(
-            layers * len(row) * (8 * width**2 + 4 * width * inner + 4 * width * len(row))
+            layers * len(row) * (of_layer + 4 * width * len(row)) - (len(row) - 1) * after
             for row in rows
         )
     )
