@@ -44,8 +44,9 @@ if shared := queries.shared_records(warehouse, baseline):
     )
 if len(selection.ranges):
     shown = queries.coverage(warehouse, selection).served
-    controls.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
-    controls.page_link("causes", "What separates them?", selection)
+    with st.container(horizontal=True):
+        controls.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
+        controls.page_link("causes", "What separates them?", selection)
 
 shares = {pair.projection.name: pair for pair in compared}
 order = [row.name for row in warehouse.projections.rows[:FIRST]]
