@@ -128,6 +128,12 @@ def heading(page: Page, text: str | re.Pattern[str]) -> None:
     expect(page.get_by_role("heading", name=text).first).to_be_visible()
 
 
+def rested(page: Page) -> None:
+    """Wait for the end of a run: until then, what was drawn before is still there."""
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def held(page: Page) -> int:
     """How many records the bar at the top says are selected."""
     bar = page.locator(".st-key-bar").get_by_text(re.compile(r"^[\d,.kM]+ of [\d,.kM]+ records?"))
@@ -164,6 +170,7 @@ def test_from_the_overview_to_one_misread_image(
     choose(page, "Sort by", "word entropy")
     page.get_by_text("lowest first").click()
     expect(page).to_have_url(re.compile("order=up"))
+    rested(page)
     expect(page.locator(".misread-text").first).to_be_visible()
     page.get_by_role("link", name="Open").first.click()
 
