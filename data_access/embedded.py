@@ -18,6 +18,8 @@ from pathlib import Path
 
 from data_access.errors import LogError
 
+STARTS = 3  # each with other ports
+
 
 @dataclass(frozen=True)
 class EmbeddedServer:
@@ -55,9 +57,35 @@ def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
         raise LogError("There is no SeaweedFS build for this machine: use a folder as the log.")
     folder.mkdir(parents=True, exist_ok=True)
     keys = _keys(folder / "s3.json")
-    port = _free_port()
+    endpoint, process = _started(binary, folder)
+    try:
+        yield EmbeddedServer(endpoint, *keys, process)
+    finally:
+        _stop(process)
+
+
+def _started(binary: Path, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
+    """The server once it answers. It ends by itself where a port was taken meanwhile."""
+    for _ in range(STARTS):
+        port = _free_port()
+        process = _start(binary, folder, port)
+        try:
+            if _is_ready(f"http://127.0.0.1:{port}", process):
+                return f"http://127.0.0.1:{port}", process
+        except BaseException:
+            _stop(process)
+            raise
+        if process.poll() is None:
+            _stop(process)
+            break
+    raise LogError(
+        f"The embedded S3 server did not start; its own words are in {folder / 'server.log'}."
+    )
+
+
+def _start(binary: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
     with (folder / "server.log").open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [
                 str(binary),
                 "mini",
@@ -81,16 +109,15 @@ def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
     try:
-        _wait_until_ready(f"http://127.0.0.1:{port}", process, folder / "server.log")
-        yield EmbeddedServer(f"http://127.0.0.1:{port}", *keys, process)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _binary() -> Path | None:
@@ -123,9 +150,11 @@ def _free_ports_for_the_rest() -> list[str]:
 
 
 def _free_port() -> int:
-    """A port that is free now, and whose companion 10,000 above (gRPC) is free too."""
+    """A port that is free now, and whose companion 10,000 above (gRPC) is free too: both below
+    those that systems give to whoever connects somewhere.
+    """
     for _ in range(200):
-        port = secrets.randbelow(20_000) + 20_000
+        port = secrets.randbelow(12_000) + 10_000
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))
@@ -133,16 +162,17 @@ def _free_port() -> int:
     raise LogError("No free port was found on this machine.")
 
 
-def _wait_until_ready(endpoint: str, process: subprocess.Popen[bytes], output: Path) -> None:
+def _is_ready(endpoint: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until it answers; False where it has ended, or takes longer than 30 seconds."""
     for _ in range(300):
         if process.poll() is not None:
-            break
+            return False
         try:
             urllib.request.urlopen(endpoint, timeout=1).close()
         except urllib.error.HTTPError:
-            return  # it answers: a request without a signature is refused, as it should be
+            return True  # a request without a signature is refused, as it should be
         except OSError:
             time.sleep(0.1)
         else:
-            return
-    raise LogError(f"The embedded S3 server did not start; its own words are in {output}.")
+            return True
+    return False

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from data_access import queries
-from data_access.embedded import EmbeddedServer, _wait_until_ready, embedded_server
+from data_access.embedded import EmbeddedServer, _is_ready, embedded_server
 from data_access.errors import LogError, MisreadError
 from data_access.importers.gantry import import_file
 from data_access.log import Log, create_bucket
@@ -406,7 +406,7 @@ class Restarting:
             )
         # the one that embedded_server stops at the end is this one from now on
         process.__dict__ = again.__dict__
-        _wait_until_ready(self.server.endpoint, again, self.folder / "server.log")
+        assert _is_ready(self.server.endpoint, again), (self.folder / "server.log").read_text()
         log = Log.open("s3://restarted")
         until = time.monotonic() + 30
         while time.monotonic() < until:

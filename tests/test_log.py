@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from data_access import embedded
 from data_access.embedded import EmbeddedServer, embedded_server
+from data_access.embedded import _free_port as free_port
 from data_access.errors import LogError
 from data_access.log import Log, create_bucket
 from data_access.sync import sync
@@ -191,3 +193,16 @@ def test_two_servers_run_at_once_each_with_its_own_key(
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)
     refusal(lambda: list(Log.open("s3://misread-other-server").list("")))
+
+
+def test_a_port_that_is_taken_meanwhile_is_left_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = [taken.getsockname()[1]]
+        monkeypatch.setattr(embedded, "_free_port", lambda: ports.pop() if ports else free_port())
+        with embedded_server(tmp_path / "s3") as server:
+            assert server.endpoint != f"http://127.0.0.1:{taken.getsockname()[1]}"
+            assert not ports
