@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import false_discovery_control, ks_2samp, mannwhitneyu
 
-from data_access.bins import Bins
 from data_access.selection import Selection
+from data_access.statistics.bins import Bins
 
 FLAGS = ("incorrect", "offensive", "other")
 ENTROPY = "entropy(outputs.output_text)"

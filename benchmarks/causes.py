@@ -19,13 +19,14 @@ from PIL import Image, ImageFilter
 
 import data_access
 from benchmarks.synthetic import open_synthetic
-from data_access import drift, queries
-from data_access.bins import Bins, linear_bins, log_bins
-from data_access.causes import CHOSEN, OTHERS, Candidate, Groups, separations
-from data_access.drift import SIGNIFICANT
-from data_access.projections import ENTROPY, IMAGE, PROJECTIONS
+from data_access import queries
+from data_access.projections.table import ENTROPY, IMAGE, PROJECTIONS
 from data_access.queries.causes import WORTH_TELLING
 from data_access.selection import Range, Selection
+from data_access.statistics import samples
+from data_access.statistics.bins import Bins, linear_bins, log_bins
+from data_access.statistics.samples import SIGNIFICANT
+from data_access.statistics.separation import CHOSEN, OTHERS, Candidate, Groups, separations
 
 SAMPLE = Path(__file__).parent.parent / "sample"
 ROWS = [row for row in PROJECTIONS if row.inputs == (IMAGE,)]
@@ -267,9 +268,9 @@ def _timed(logs: Logs) -> None:
             np.searchsorted(np.arange(1.0, candidate.levels), column, side="right")
             sides = [np.sort(column[side]) for side in (selected, ~selected)]
             bars = groups.counts(candidate)
-            drift.compare(sides[0], sides[1], bars[CHOSEN], bars[OTHERS])
+            samples.compare(sides[0], sides[1], bars[CHOSEN], bars[OTHERS])
         for candidate in categories:
-            drift.cramers_v(*groups.counts(candidate)[[CHOSEN, OTHERS]])
+            samples.cramers_v(*groups.counts(candidate)[[CHOSEN, OTHERS]])
 
     def scipys() -> None:
         for column in values:

@@ -26,14 +26,15 @@ import ray.data
 from benchmarks.ingest import DRAWINGS, _Pictures
 from benchmarks.synthetic import CACHE
 from benchmarks.toxicity import log_texts
-from data_access.cluster import measure_on_ray, score_on_ray
 from data_access.embedded import embedded_server
+from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE
+from data_access.ingest.sync import sync
 from data_access.log import Log, create_bucket
-from data_access.measuring import FETCHERS, IMAGES_AT_ONCE, measure_images
 from data_access.projections import load_projections
-from data_access.scoring import ROWS_AT_ONCE, score
-from data_access.sync import sync
-from data_access.toxicity import Toxicity, model_name
+from data_access.scoring.images import measure_images
+from data_access.scoring.ray import measure_on_ray, score_on_ray
+from data_access.scoring.texts import ROWS_AT_ONCE, score
+from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.warehouse import Warehouse
 from tests.samples import prediction, write
 

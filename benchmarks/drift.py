@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_access import queries
-from data_access.projections import IMAGE, TEXT, load_projections
+from data_access.projections import load_projections
+from data_access.projections.table import IMAGE, TEXT
 from data_access.queries import HistogramPair
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse

@@ -30,11 +30,12 @@ from PIL import Image, ImageDraw
 
 from benchmarks.synthetic import CACHE, WORDS, fingerprint
 from data_access.embedded import embedded_server
+from data_access.ingest.compute import FETCHERS, compute_images
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import PREFIXES, _load, sync
 from data_access.log import Log, create_bucket
-from data_access.measuring import FETCHERS
 from data_access.progress import silent
 from data_access.projections import load_projections
-from data_access.sync import PREFIXES, SyncReport, _load, _score_images, sync
 from data_access.warehouse import Warehouse
 
 FOLDER = CACHE / "ingest"
@@ -288,7 +289,7 @@ def _measure(log: Log, path: Path) -> Task:
     def run() -> None:
         with warehouse.writing:
             report = SyncReport()
-            _score_images(log, warehouse, silent, report)
+            compute_images(log, warehouse, silent, report)
             warehouse.refresh()
             assert report.scored_images and not report.failures, report
         warehouse.close()

@@ -18,7 +18,8 @@ import duckdb
 from data_access import warehouse as warehouse_module
 from data_access.api import OpenLog
 from data_access.log import Log
-from data_access.projections import IMAGE, TEXT, TRUTH, load_projections
+from data_access.projections import load_projections
+from data_access.projections.table import IMAGE, TEXT, TRUTH
 from data_access.settings import Settings
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse

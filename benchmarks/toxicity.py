@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from benchmarks.synthetic import LOOPS, WORDS
-from data_access.projections import TOXICITY
-from data_access.toxicity import Toxicity
+from data_access.projections.table import TOXICITY
+from data_access.scoring.toxicity import Toxicity
 
 PLAIN_BATCH = 32
 RUNS = 3

@@ -11,14 +11,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_access import api, queries
-from data_access.compaction import compact
 from data_access.errors import MisreadError
 from data_access.export import export
 from data_access.importers import ImportReport, gantry, gradio
+from data_access.ingest.compaction import compact
 from data_access.log import Log
-from data_access.measuring import MeasuringReport
 from data_access.progress import SyncBars
-from data_access.scoring import ScoringReport
+from data_access.scoring.images import MeasuringReport
+from data_access.scoring.texts import ScoringReport
 from data_access.selection import parse_selection
 
 EPILOG = """

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data_access.errors import LogError, NameTakenError, SelectionError
+from data_access.ingest.store import read_added
 from data_access.log import Log
 from data_access.queries.annotations import SELECTION, last_annotated, saved_selections
 from data_access.records import Annotation
 from data_access.selection import Selection, query_string
-from data_access.sync import read_added
 from data_access.warehouse import Warehouse
 from data_access.writer import object_key, to_json
 

@@ -10,16 +10,17 @@ import pandas as pd
 from data_access import queries
 from data_access.annotations import remove_selection, save_selection
 from data_access.errors import LogError, ModelError, WarehouseError
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
-from data_access.measuring import MeasuringReport, measure_images
 from data_access.progress import Progress, silent
-from data_access.projections import load_projections
+from data_access.projections.custom import load_projections
 from data_access.projections.image import open_image
-from data_access.scoring import ScoringReport, score
+from data_access.scoring.images import MeasuringReport, measure_images
+from data_access.scoring.texts import ScoringReport, score
+from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings
-from data_access.sync import SyncReport, sync
-from data_access.toxicity import Toxicity, model_name
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer, spool_folder
 
@@ -54,7 +55,7 @@ class OpenLog:
             return ScoringReport(name)
         setting = self.settings.toxicity
         if ray:
-            from data_access.cluster import score_on_ray
+            from data_access.scoring.ray import score_on_ray
 
             report = score_on_ray(self.log, self.warehouse, setting, name, address, progress)
         else:
@@ -73,7 +74,7 @@ class OpenLog:
         """
         sync(self.log, self.warehouse, progress, measuring=False)
         if ray:
-            from data_access.cluster import measure_on_ray
+            from data_access.scoring.ray import measure_on_ray
 
             modules = self.settings.projections
             report = measure_on_ray(self.log, self.warehouse, modules, address, progress)

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from data_access.errors import SelectionError
-from data_access.projections import Table
+from data_access.projections.table import ProjectionTable
 from data_access.sql import Condition, quoted
 
 ANY_FLAG = "*"
@@ -504,7 +504,7 @@ FILTERS: tuple[Filter, ...] = (
 
 
 def read_selection(
-    pairs: Iterable[tuple[str, str]], projections: Table
+    pairs: Iterable[tuple[str, str]], projections: ProjectionTable
 ) -> tuple[Selection, list[str]]:
     """A selection from the parameters of a URL, and a sentence for each that was left out.
 
@@ -532,7 +532,7 @@ def read_selection(
     return Selection(**held, ranges=tuple(ranges)), problems
 
 
-def parse_selection(text: str, projections: Table) -> Selection:
+def parse_selection(text: str, projections: ProjectionTable) -> Selection:
     """A selection as a URL writes it, such as `environment=prod&flag=incorrect`.
 
     Raises SelectionError for anything in it that is not understood.
@@ -584,7 +584,7 @@ def encoded(parameters: dict[str, list[str]]) -> str:
     )
 
 
-def sentences(selection: Selection, projections: Table) -> list[tuple[str, str]]:
+def sentences(selection: Selection, projections: ProjectionTable) -> list[tuple[str, str]]:
     """(filter's name for `without`, what it says in English) for each filter in force."""
     said = [
         (row.key, row.sentence(getattr(selection, row.key)))

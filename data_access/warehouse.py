@@ -30,8 +30,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data_access.errors import WarehouseError
-from data_access.measures import MEASURES
-from data_access.projections import Table
+from data_access.projections.table import ProjectionTable
+from data_access.projections.values import MEASURES
 from data_access.sql import literal, quoted
 
 SCHEMA_VERSION = "6"
@@ -274,7 +274,7 @@ class Warehouse:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, projections: Table
+        self, connection: duckdb.DuckDBPyConnection, path: Path, projections: ProjectionTable
     ) -> None:
         self.path = path
         self.projections = projections
@@ -284,7 +284,7 @@ class Warehouse:
         self._answers_lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: Path, log_uri: str, projections: Table) -> "Warehouse":
+    def open(cls, path: Path, log_uri: str, projections: ProjectionTable) -> "Warehouse":
         """Open or create the cache of one log.
 
         Where another process holds the file, the next free of `COPIES` files beside it is

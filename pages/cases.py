@@ -6,7 +6,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from data_access.projections import ENTROPY
+from data_access.projections.table import ENTROPY
 from data_access.selection import query_string
 from pages.parts import cards, controls, frame, toxicity, words
 

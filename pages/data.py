@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import quarantine_csv
-from pages.parts import controls, frame, freshness, holdings, toxicity, words
+from pages.parts import controls, frame, freshness, inventory, toxicity, words
 
 SPLITS: dict[queries.Origin, str] = {
     "environment": "environment",
@@ -30,16 +30,16 @@ held = queries.held_by_day(warehouse, split)
 if held.empty:
     st.info("Nothing was read from this log yet.")
 else:
-    holdings.by_day(held)
+    inventory.by_day(held)
     with st.expander("Objects by day"):
-        holdings.objects(queries.objects_by_day(warehouse))
+        inventory.objects(queries.objects_by_day(warehouse))
 
 st.subheader("Quarantine")
 if not status.quarantined:
     st.caption("Everything in the log could be read as a record.")
 else:
     st.caption("Lines that are no records, by reason. They are kept and counted, never dropped.")
-    holdings.reasons(queries.quarantine_reasons(warehouse))
+    inventory.reasons(queries.quarantine_reasons(warehouse))
     filtered, download = st.columns([3, 2], vertical_alignment="bottom")
     within = filtered.text_input(
         "Lines of objects whose key contains", placeholder="such as date=2026-07", key="within"
@@ -52,15 +52,15 @@ else:
             "text/csv",
             icon=":material/download:",
         )
-    holdings.quarantine(
+    inventory.quarantine(
         queries.quarantine(warehouse, within=within), queries.quarantined(warehouse, within)
     )
 
 st.subheader("Scores")
 toxicity.panel(log)
 st.caption("What is computed of each record, by which version, and why it is missing.")
-holdings.scores(queries.scored(warehouse), status.served, warehouse.score_sources())
+inventory.scores(queries.scored(warehouse), status.served, warehouse.score_sources())
 failures = queries.failures(warehouse)
 if len(failures):
     st.markdown("**What failed**", help="Tried again once the projection has another version.")
-    holdings.failures(failures)
+    inventory.failures(failures)

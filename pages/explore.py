@@ -3,7 +3,7 @@
 import streamlit as st
 
 from data_access import queries
-from data_access.projections import ENTROPY, IMAGE
+from data_access.projections.table import ENTROPY, IMAGE
 from pages.parts import cards, controls, frame, linked, toxicity, words
 
 USUAL = (ENTROPY, f"greyscale_image_mean({IMAGE})", "outputs.confidence")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from data_access import queries
-from data_access.projections import ENTROPY
+from data_access.projections.table import ENTROPY
 from data_access.selection import ANY_FLAG, spoken_until
 from pages.parts import cards, charts, controls, frame, words
 

@@ -17,8 +17,8 @@ from data_access.api import OpenLog
 from data_access.errors import LogError
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections import ENTROPY
 from data_access.projections.image import UnreadableImageError, open_image
+from data_access.projections.table import ENTROPY
 from data_access.selection import Selection
 from replay.interventions import INTERVENTIONS, Intervention
 from replay.judgement import Limits, trials

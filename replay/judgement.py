@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from data_access import drift
 from data_access.projections.text import character_error_rate, word_entropy
+from data_access.statistics import samples
 from replay.interventions import INTERVENTIONS, NOTHING
 from replay.readings import Altered, Reading
 
@@ -159,9 +159,9 @@ def outcomes(found: pd.DataFrame) -> list[Outcome]:
     )
     if unchanged is not None:
         p_values = [_mcnemar(by_name[one.intervention], unchanged) for one in tried]
-        corrected = drift.benjamini_hochberg(np.array(p_values))
+        corrected = samples.benjamini_hochberg(np.array(p_values))
         tried = [
-            replace(one, p=float(p), better=bool(p < drift.SIGNIFICANT))
+            replace(one, p=float(p), better=bool(p < samples.SIGNIFICANT))
             for one, p in zip(tried, corrected, strict=True)
         ]
         tried.append(_outcome(NOTHING.name, unchanged))
@@ -171,7 +171,7 @@ def outcomes(found: pd.DataFrame) -> list[Outcome]:
 
 def _outcome(name: str, rows: pd.DataFrame) -> Outcome:
     independent = rows.drop_duplicates("sha256")
-    low, high = drift.wilson(int(independent["fixed"].sum()), _outside(independent))
+    low, high = samples.wilson(int(independent["fixed"].sum()), _outside(independent))
     errors = rows.dropna(subset=["error_before", "error_after"])
     return Outcome(
         intervention=name,

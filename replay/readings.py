@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_access.decoding import open_parquet
 from data_access.errors import LogError
 from data_access.log import Log
-from data_access.records import MAX_OBJECT_BYTES, open_parquet
+from data_access.records import MAX_OBJECT_BYTES
 
 PREFIX = "replays/"
 FETCHERS = 16

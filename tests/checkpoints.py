@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
-from data_access.projections import TOXICITY
+from data_access.projections.table import TOXICITY
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CLASSES = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")

@@ -14,7 +14,7 @@ from hypothesis import settings
 from data_access.api import OpenLog
 from data_access.embedded import EmbeddedServer, embedded_server, is_available
 from data_access.log import Log, create_bucket
-from data_access.projections import Table, load_projections
+from data_access.projections import ProjectionTable, load_projections
 from data_access.warehouse import Warehouse
 from tests.samples import SAMPLE, open_log
 
@@ -83,7 +83,7 @@ def open_warehouse(tmp_path: Path) -> Iterator[OpenWarehouse]:
     opened: list[Warehouse] = []
 
     def open_one(
-        log: Log, projections: Table | None = None, name: str = "warehouse.duckdb"
+        log: Log, projections: ProjectionTable | None = None, name: str = "warehouse.duckdb"
     ) -> Warehouse:
         warehouse = Warehouse.open(tmp_path / name, log.uri, projections or load_projections())
         opened.append(warehouse)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data_access.api import OpenLog
 from data_access.log import Log
-from data_access.projections import Table, load_projections
+from data_access.projections import ProjectionTable, load_projections
 from data_access.settings import Settings
 from data_access.warehouse import Warehouse
 
@@ -96,6 +96,6 @@ def all_records(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return warehouse.rows("select * from records order by record_key")
 
 
-def table_of(*rows: Any) -> Table:
+def table_of(*rows: Any) -> ProjectionTable:
     """The built-in projections and some more."""
-    return Table((*load_projections().rows, *rows))
+    return ProjectionTable((*load_projections().rows, *rows))

@@ -15,13 +15,14 @@ from data_access import queries
 from data_access.annotations import MAX_NAME, annotate, checked_name
 from data_access.annotations import remove_selection as remove
 from data_access.annotations import save_selection as save
+from data_access.decoding import read_object
 from data_access.errors import LogError, NameTakenError, SelectionError
+from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.projections import load_projections
-from data_access.records import Annotation, read_object
+from data_access.records import Annotation
 from data_access.schema import schemas
 from data_access.selection import Range, Selection, query_string
-from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from data_access.writer import object_key, to_json
 from tests.conftest import OpenWarehouse
@@ -221,7 +222,7 @@ def test_a_log_that_cannot_be_written_to_is_one_sentence(
 def test_a_sync_at_work_leaves_it_to_the_next_one(
     folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_access.sync.ADDED_SECONDS", 0.01)
+    monkeypatch.setattr("data_access.ingest.store.ADDED_SECONDS", 0.01)
     warehouse = open_warehouse(folder_log)
     with warehouse.writing:
         assert not save(folder_log, warehouse, "a", LOW)

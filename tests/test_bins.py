@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_access.bins import Bins, linear_bins, log_bins
+from data_access.statistics.bins import Bins, linear_bins, log_bins
 
 numbers = st.floats(-1e9, 1e9, allow_subnormal=False)
 positive = st.floats(0, 1e9, allow_subnormal=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_access.projections import TOXICITY
-from data_access.toxicity import BUNDLED, Toxicity
+from data_access.projections.table import TOXICITY
+from data_access.scoring.toxicity import BUNDLED, Toxicity
 from toxicity_model.corruption import KINDS, misread
 from toxicity_model.texts import LABELS
 

@@ -16,7 +16,21 @@ from hypothesis import strategies as st
 
 from data_access import queries
 from data_access.api import OpenLog
-from data_access.causes import (
+from data_access.ingest.sync import sync
+from data_access.log import Log
+from data_access.projections import load_projections
+from data_access.queries import Causes, causes
+from data_access.queries.candidates import Kind, gather
+from data_access.selection import (
+    NO_VALUE,
+    Range,
+    Selection,
+    Tag,
+    parse_selection,
+    query_string,
+)
+from data_access.statistics.samples import cramers_v
+from data_access.statistics.separation import (
     AT_ONCE,
     CHOSEN,
     PERMUTATIONS,
@@ -30,20 +44,6 @@ from data_access.causes import (
     strength_of,
     together,
 )
-from data_access.drift import cramers_v
-from data_access.log import Log
-from data_access.projections import load_projections
-from data_access.queries import Causes, causes
-from data_access.queries.candidates import Kind, gather
-from data_access.selection import (
-    NO_VALUE,
-    Range,
-    Selection,
-    Tag,
-    parse_selection,
-    query_string,
-)
-from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import SAMPLE, Event, feedback, picture, prediction, write, write_picture

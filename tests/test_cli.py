@@ -13,7 +13,7 @@ import pytest
 
 from data_access.__main__ import main
 from data_access.log import Log
-from data_access.projections import PROJECTIONS
+from data_access.projections.table import PROJECTIONS
 from tests.samples import (
     FLAGGED,
     IMAGES,

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 import data_access
-from data_access.cluster import _Measurer, measure_on_ray, score_on_ray
 from data_access.errors import ModelError
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.measures import measures_version
-from data_access.measuring import MeasuringReport, measure_images
-from data_access.scoring import ScoringReport, score
-from data_access.sync import SyncReport, sync
-from data_access.toxicity import Toxicity, model_name
+from data_access.projections.values import measures_version
+from data_access.scoring.images import MeasuringReport, measure_images
+from data_access.scoring.ray import _Measurer, measure_on_ray, score_on_ray
+from data_access.scoring.texts import ScoringReport, score
+from data_access.scoring.toxicity import Toxicity, model_name
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
 from tests.samples import feedback, picture, prediction, remove_object, write

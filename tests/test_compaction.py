@@ -13,15 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_access import compaction
 from data_access.__main__ import main
-from data_access.columns import read_objects
-from data_access.compaction import CompactionReport, compact
 from data_access.errors import LogError
+from data_access.ingest import compaction
+from data_access.ingest.bulk import read_objects
+from data_access.ingest.compaction import CompactionReport, compact
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.projections import Table, load_projections
+from data_access.projections import ProjectionTable, load_projections
 from data_access.records import is_compacted
-from data_access.sync import SyncReport, sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
@@ -278,7 +279,7 @@ def test_any_history_with_compactions_reads_as_one_without(
     changes: list[str | tuple[str, list[Event]]],
 ) -> None:
     few = {"entropy(outputs.output_text)", "character_error_rate(outputs.output_text)"}
-    table = Table(tuple(row for row in load_projections().rows if row.name in few))
+    table = ProjectionTable(tuple(row for row in load_projections().rows if row.name in few))
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "log").mkdir()

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from data_access import queries
 from data_access.api import OpenLog
-from data_access.bins import Bins
+from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Axis, Category, Cube
 from data_access.selection import NO_VALUE, Range, Selection, Tag
-from data_access.sync import sync
+from data_access.statistics.bins import Bins
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import feedback, prediction, write

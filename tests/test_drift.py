@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from data_access import drift
-from data_access.drift import Drift
+from data_access.statistics import samples
+from data_access.statistics.samples import Drift
 
 RANDOM = np.random.default_rng(7)
 PAIRS = {
@@ -22,7 +22,7 @@ PAIRS = {
     "constant": (np.full(40, 3.0), np.full(50, 3.0)),
     "half constant": (np.full(40, 3.0), RANDOM.integers(1, 6, 50).astype(float)),
 }
-samples = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=30).map(
+sorted_values = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=30).map(
     lambda values: np.sort(np.array(values))
 )
 every_pair = pytest.mark.parametrize(("values", "baseline"), PAIRS.values(), ids=PAIRS)
@@ -31,7 +31,7 @@ every_pair = pytest.mark.parametrize(("values", "baseline"), PAIRS.values(), ids
 def compare(values: np.ndarray, baseline: np.ndarray) -> Drift:
     edges = np.histogram_bin_edges(np.concatenate([values, baseline]), 10)
     bars, baseline_bars = (np.histogram(side, edges)[0] for side in (values, baseline))
-    return drift.compare(np.sort(values), np.sort(baseline), bars, baseline_bars)
+    return samples.compare(np.sort(values), np.sort(baseline), bars, baseline_bars)
 
 
 def delong_error(values: np.ndarray, baseline: np.ndarray) -> float:
@@ -60,9 +60,9 @@ def test_effect_is_that_of_mann_whitney(values: np.ndarray, baseline: np.ndarray
     assert compare(values, baseline).effect == pytest.approx(expected, abs=1e-12)
 
 
-@given(samples, samples)
+@given(sorted_values, sorted_values)
 def test_rank_statistics_equal_those_of_all_pairs(values: np.ndarray, baseline: np.ndarray) -> None:
-    ks, delta, error = drift._rank_statistics(values, baseline)
+    ks, delta, error = samples._rank_statistics(values, baseline)
     every = np.union1d(values, baseline)
     gaps = [(values <= x).mean() - (baseline <= x).mean() for x in every]
     assert ks == pytest.approx(np.abs(gaps).max(), abs=1e-9)
@@ -71,7 +71,7 @@ def test_rank_statistics_equal_those_of_all_pairs(values: np.ndarray, baseline: 
     assert error == pytest.approx(delong_error(values, baseline), abs=1e-9)
 
 
-@given(samples, samples)
+@given(sorted_values, sorted_values)
 def test_swapping_the_sides_turns_the_sign(values: np.ndarray, baseline: np.ndarray) -> None:
     one, other = compare(values, baseline), compare(baseline, values)
     assert one.effect == pytest.approx(-other.effect, abs=1e-9)
@@ -80,7 +80,7 @@ def test_swapping_the_sides_turns_the_sign(values: np.ndarray, baseline: np.ndar
     assert one.jensen_shannon == pytest.approx(other.jensen_shannon, abs=1e-9)
 
 
-@given(samples, samples)
+@given(sorted_values, sorted_values)
 def test_the_interval_holds_the_effect_and_stays_between_minus_one_and_one(
     values: np.ndarray, baseline: np.ndarray
 ) -> None:
@@ -108,11 +108,11 @@ def test_jensen_shannon_is_scipys_in_bits(values: np.ndarray, baseline: np.ndarr
     length = max(len(p), len(q))
     p, q = (np.pad(side, (0, length - len(side))) for side in (p, q))
     expected = scipy.spatial.distance.jensenshannon(p, q, base=2) ** 2
-    assert drift.jensen_shannon(p, q) == pytest.approx(expected, abs=1e-12)
+    assert samples.jensen_shannon(p, q) == pytest.approx(expected, abs=1e-12)
 
 
 def test_jensen_shannon_of_nothing_is_no_number() -> None:
-    assert math.isnan(drift.jensen_shannon(np.array([0, 0]), np.array([1, 2])))
+    assert math.isnan(samples.jensen_shannon(np.array([0, 0]), np.array([1, 2])))
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # scipy's, of constants
@@ -158,7 +158,7 @@ def test_the_interval_of_medians_covers_the_true_change_about_95_times_in_100(si
     assert 0.91 <= held / 300 <= 0.99
 
 
-@given(samples, samples)
+@given(sorted_values, sorted_values)
 def test_intervals_hold_what_they_are_of(values: np.ndarray, baseline: np.ndarray) -> None:
     found = compare(values, baseline)
     assert found.median_change.low <= found.median_change.by <= found.median_change.high
@@ -190,7 +190,7 @@ def test_stability_index_knows_values_above_and_below_a_constant_baseline() -> N
         assert compare(np.full(40, other), constant).psi == pytest.approx(2 * gone)
 
 
-@given(samples, samples)
+@given(sorted_values, sorted_values)
 def test_stability_index_is_never_negative(values: np.ndarray, baseline: np.ndarray) -> None:
     assert compare(values, baseline).psi >= 0
     assert compare(values, values).psi == 0
@@ -198,7 +198,7 @@ def test_stability_index_is_never_negative(values: np.ndarray, baseline: np.ndar
 
 def pooled(table: np.ndarray) -> np.ndarray:
     """The columns, rare ones put together one by one."""
-    enough = drift.TESTABLE * table.sum() / table.sum(axis=1).min()
+    enough = samples.TESTABLE * table.sum() / table.sum(axis=1).min()
     columns = sorted(table.T.tolist(), key=sum)
     while len(columns) > 1 and min(sum(columns[0]), sum(columns[1])) < enough:
         rarest, following, *rest = columns
@@ -209,7 +209,7 @@ def pooled(table: np.ndarray) -> np.ndarray:
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=2, max_size=8))
 def test_association_is_scipys_and_statsmodels(pairs: list[tuple[int, int]]) -> None:
     table = np.array(pairs).T  # (2, values)
-    found = drift.associate(table[0], table[1])
+    found = samples.associate(table[0], table[1])
     if not table.sum(axis=1).all():
         assert math.isnan(found.p)
         return
@@ -236,7 +236,7 @@ def test_cramers_v_is_scipys_where_both_groups_are_of_one_size(table: np.ndarray
     one_size = table * table.sum(axis=1)[::-1, None]
     held = one_size[:, one_size.sum(axis=0) > 0]
     expected = scipy.stats.contingency.association(held, method="cramer")
-    v, low, high = drift.cramers_v(*table)
+    v, low, high = samples.cramers_v(*table)
     assert v == pytest.approx(expected, abs=1e-9)
     assert 0 <= low <= high <= 1
 
@@ -254,7 +254,7 @@ def test_the_interval_of_v_holds_the_true_one(
     mixture = weight * share + (1 - weight) * others
     true = math.sqrt(weight * (1 - weight) * ((share - others) ** 2 / mixture).sum())
     drawn = [
-        drift.cramers_v(
+        samples.cramers_v(
             random.multinomial(sizes[0], share), random.multinomial(sizes[1], others), weight
         )
         for _ in range(400)
@@ -264,7 +264,7 @@ def test_the_interval_of_v_holds_the_true_one(
 
 def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
     counts = np.array([[90, 60, 50, 40], [150, 210, 130, 10]])
-    found = drift.associate(*counts)
+    found = samples.associate(*counts)
     values = [np.repeat(np.arange(4), side) for side in counts]
 
     def v(one: np.ndarray, other: np.ndarray) -> float:
@@ -281,53 +281,55 @@ def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
 @pytest.mark.parametrize(
     ("found", "few", "p", "verdict"),
     [
-        (drift.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
-        (drift.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "too few to say"),
-        (drift.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
-        (drift.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
-        (drift.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "no difference to speak of"),
-        (drift.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
+        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
+        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "too few to say"),
+        (samples.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
+        (samples.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
+        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "no difference to speak of"),
+        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
         (
-            drift.NO_ASSOCIATION,
+            samples.NO_ASSOCIATION,
             30,
             math.nan,
             "too few to say",
         ),
     ],
 )
-def test_verdicts_of_categories(found: drift.Association, few: int, p: float, verdict: str) -> None:
-    assert drift.association_verdict(found, few, p) == verdict
+def test_verdicts_of_categories(
+    found: samples.Association, few: int, p: float, verdict: str
+) -> None:
+    assert samples.association_verdict(found, few, p) == verdict
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_correction_is_scipys_and_statsmodels(p_values: list[float]) -> None:
-    found = drift.benjamini_hochberg(np.array(p_values))
+    found = samples.benjamini_hochberg(np.array(p_values))
     assert found == pytest.approx(scipy.stats.false_discovery_control(p_values), abs=1e-12)
     assert found == pytest.approx(sms.multipletests(p_values, method="fdr_bh")[1], abs=1e-12)
 
 
 def test_correction_leaves_out_what_was_not_compared() -> None:
-    found = drift.benjamini_hochberg(np.array([0.01, math.nan, 0.04]))
+    found = samples.benjamini_hochberg(np.array([0.01, math.nan, 0.04]))
     assert found == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)
-    assert len(drift.benjamini_hochberg(np.array([]))) == 0
+    assert len(samples.benjamini_hochberg(np.array([]))) == 0
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 1), (1, 1), (0, 50), (3, 50), (50, 50), (7, 9)])
 def test_wilson_is_scipys(count: int, total: int) -> None:
     expected = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
-    assert drift.wilson(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert samples.wilson(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_change_of_shares_is_newcombes() -> None:
     """The example (a) and the extreme one (e) of Newcombe, 1998, table II, method 10."""
-    assert drift.share_change(56, 70, 48, 80) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    assert drift.share_change(5, 56, 0, 29) == pytest.approx((0.0893, -0.0381, 0.1926), abs=5e-5)
+    assert samples.share_change(56, 70, 48, 80) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert samples.share_change(5, 56, 0, 29) == pytest.approx((0.0893, -0.0381, 0.1926), abs=5e-5)
 
 
 def test_shares_of_nothing_are_no_numbers() -> None:
-    assert all(map(math.isnan, drift.wilson(0, 0)))
-    assert all(map(math.isnan, drift.share_change(0, 0, 1, 2)))
-    assert all(map(math.isnan, drift.share_change(1, 2, 0, 0)))
+    assert all(map(math.isnan, samples.wilson(0, 0)))
+    assert all(map(math.isnan, samples.share_change(0, 0, 1, 2)))
+    assert all(map(math.isnan, samples.share_change(1, 2, 0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -335,18 +337,18 @@ def test_shares_of_nothing_are_no_numbers() -> None:
 )
 def test_an_empty_side_has_no_values(values: list[float], baseline: list[float]) -> None:
     zero = np.zeros(3, dtype=int)
-    found = drift.compare(np.array(values), np.array(baseline), zero, zero)
+    found = samples.compare(np.array(values), np.array(baseline), zero, zero)
     assert (found.n, found.baseline_n) == (len(values), len(baseline))
     assert math.isnan(found.ks)
     assert math.isnan(found.effect_high)
-    assert drift.verdict(found, math.nan) == "no values"
+    assert samples.verdict(found, math.nan) == "no values"
 
 
 def test_equal_constants_do_not_differ() -> None:
     found = compare(np.full(40, 3.0), np.full(50, 3.0))
     assert (found.ks, found.effect, found.jensen_shannon) == (0, 0, 0)
     assert (found.effect_low, found.effect_high) == (0, 0)
-    assert drift.verdict(found, found.p) == "no difference to speak of"
+    assert samples.verdict(found, found.p) == "no difference to speak of"
 
 
 def held(effect: float, ks: float = 0.5, n: int = 1000) -> Drift:
@@ -369,4 +371,4 @@ def held(effect: float, ks: float = 0.5, n: int = 1000) -> Drift:
     ],
 )
 def test_verdicts_say_how_much_and_which_way(found: Drift, p: float, verdict: str) -> None:
-    assert drift.verdict(found, p) == verdict
+    assert samples.verdict(found, p) == verdict

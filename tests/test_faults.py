@@ -28,10 +28,12 @@ from data_access import queries
 from data_access.embedded import EmbeddedServer, _is_ready, embedded_server
 from data_access.errors import LogError, MisreadError
 from data_access.importers.gantry import import_file
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
+from data_access.jobs import BackgroundSync
 from data_access.log import Log, create_bucket
 from data_access.projections import load_projections
 from data_access.selection import Selection
-from data_access.sync import BackgroundSync, SyncReport, sync
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer
 from tests.conftest import OpenWarehouse
@@ -173,7 +175,7 @@ def test_a_fault_that_passes_changes_no_answer(
     name: str,
 ) -> None:
     """Each request meets the fault once: of a listing, of objects, of images."""
-    monkeypatch.setattr("data_access.sync.MISSING_AGAIN", timedelta(0))
+    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     met = [
         proxy.on(method, key, FAULTS[name], times=1, each=True)
         for method, key in (("LIST", EVENTS), ("GET", EVENTS), ("GET", "images/[0-7]"))
@@ -236,7 +238,7 @@ def test_an_image_that_fails_is_measured_by_a_later_sync(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    monkeypatch.setattr("data_access.sync.MISSING_AGAIN", timedelta(0))
+    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     proxy.on("GET", "images/[0-7]", FAULTS[name])
     told = attempt(Log.open(scene.uri), warehouse)
     assert bool(told) == (name != "404"), "an image that is not there is no failure of the sync"
@@ -342,7 +344,7 @@ def test_a_log_that_changes_while_it_is_read(
     tmp_path: Path,
     when: str,
 ) -> None:
-    monkeypatch.setattr("data_access.sync.MISSING_AGAIN", timedelta(0))
+    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     log = Log.open(log_uri)
     dark, light = write_picture(log, picture(20, 240)), write_picture(log, picture())
     for number in range(40):
@@ -700,7 +702,7 @@ def test_a_passing_fault_is_no_last_word_on_an_image(
     fault: Fault,
 ) -> None:
     """The name of an image that a writer kept is the SHA-256 of its bytes, so they can be told."""
-    monkeypatch.setattr("data_access.sync.MISSING_AGAIN", timedelta(0))
+    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     proxy.on("GET", "images/[0-7]", fault)
     attempt(Log.open(scene.uri), warehouse)
     proxy.heal()

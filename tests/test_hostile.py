@@ -22,9 +22,10 @@ from PIL import Image
 
 from data_access import queries
 from data_access.embedded import EmbeddedServer
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
-from data_access.sync import SyncReport, sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.faulty_proxy import Exchange, FaultyProxy, Response

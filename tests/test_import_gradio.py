@@ -23,6 +23,7 @@ from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image
 
 from data_access.__main__ import main
+from data_access.decoding import Contents, read_object
 from data_access.embedded import _free_port
 from data_access.errors import LogError, MisreadError
 from data_access.importers import ImportReport
@@ -34,9 +35,9 @@ from data_access.importers.gradio import (
     undo_json,
     zone,
 )
+from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.records import Contents, Prediction, read_object
-from data_access.sync import sync
+from data_access.records import Prediction
 from tests.conftest import OpenWarehouse
 from tests.gradio_app import APPS, OUTPUTS
 from tests.samples import ROOT, picture

@@ -19,7 +19,11 @@ HOMES = {
     "boto3": ("data_access/log.py",),
     "botocore": ("data_access/log.py",),
     "obstore": ("data_access/log.py",),
-    "duckdb": ("data_access/warehouse.py", "data_access/sync.py", "data_access/columns.py"),
+    "duckdb": (
+        "data_access/warehouse.py",
+        "data_access/ingest/store.py",
+        "data_access/ingest/bulk.py",
+    ),
     "spacy": ("data_access/projections/text.py",),
     "gradio": ("capture_app.py",),
     "gradio_client": (),
@@ -29,9 +33,9 @@ HOMES = {
     "rapidocr": ("recognizer/evaluate.py",),
     "safetensors": ("recognizer/checkpoint.py",),
     "transformers": ("toxicity_model/",),
-    "ray": ("data_access/cluster.py",),
+    "ray": ("data_access/scoring/ray.py",),
     "sklearn": ("toxicity_model/",),
-    "detoxify": ("data_access/toxicity.py",),
+    "detoxify": ("data_access/scoring/toxicity.py",),
 }
 # a folder or file, and which of ours it may import
 ARROWS = {
@@ -102,8 +106,7 @@ def test_select_statements_live_in_the_queries() -> None:
     homes = (
         "data_access/queries/",
         "data_access/warehouse.py",
-        "data_access/sync.py",
-        "data_access/columns.py",
+        "data_access/ingest/",
     )
     for path in sources():
         where = path.relative_to(ROOT).as_posix()
@@ -113,7 +116,16 @@ def test_select_statements_live_in_the_queries() -> None:
 
 
 def test_importers_and_the_writer_need_no_warehouse() -> None:
-    allowed = ("errors", "importers", "log", "progress", "records", "scores", "writer")
+    allowed = (
+        "decoding",
+        "errors",
+        "importers",
+        "log",
+        "progress",
+        "projections",
+        "records",
+        "writer",
+    )
     writers = [ROOT / "data_access" / "writer.py", *(ROOT / "data_access/importers").glob("*.py")]
     for path in writers:
         for name in imports(path):

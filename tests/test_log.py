@@ -9,8 +9,8 @@ from data_access import embedded
 from data_access.embedded import EmbeddedServer, embedded_server
 from data_access.embedded import _free_port as free_port
 from data_access.errors import LogError
+from data_access.ingest.sync import sync
 from data_access.log import Log, create_bucket
-from data_access.sync import sync
 from tests.conftest import OpenWarehouse
 from tests.samples import picture, prediction, write
 

@@ -21,21 +21,24 @@ from hypothesis import strategies as st
 
 from data_access import queries
 from data_access.__main__ import main
-from data_access.compaction import compact
+from data_access.ingest.compaction import compact
+from data_access.ingest.compute import IMAGES_AT_ONCE
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
 from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
-from data_access.measures import (
+from data_access.projections import Projection, ProjectionTable, load_projections
+from data_access.projections.table import IMAGE
+from data_access.projections.values import (
     MEASURES,
+    folder,
     is_of_another,
     measures_schema,
     measures_version,
     put_measures,
     read_measures,
 )
-from data_access.measuring import IMAGES_AT_ONCE, MeasuringReport, measure_images
-from data_access.projections import IMAGE, Projection, Table, load_projections
-from data_access.scores import folder
+from data_access.scoring.images import MeasuringReport, measure_images
 from data_access.selection import Selection
-from data_access.sync import SyncReport, sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.killing import Running, run_command
@@ -194,11 +197,11 @@ def test_measures_of_another_version_wait_for_their_projections(
     folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [image] = fill(folder_log, 1)
-    newer = Table(
+    newer = ProjectionTable(
         tuple(replace(row, version=f"{row.version}.1") for row in load_projections().rows)
     )
     assert measures_version(newer) != VERSION
-    assert measures_version(Table(newer.rows[::-1])) == measures_version(newer)
+    assert measures_version(ProjectionTable(newer.rows[::-1])) == measures_version(newer)
     key = f"{folder(IMAGE, measures_version(newer))}1.parquet"
     folder_log.put(key, parquet(measure_of(image)))
     folder_log.put(f"{MEASURES}anything/at all", b"rubbish")
@@ -350,7 +353,7 @@ def test_compaction_and_the_data_page_know_measures(
     assert None not in exported[MEAN].to_pylist()
 
 
-FEW = Table(tuple(row for row in load_projections().rows if row.name in (MEAN, WIDTH)))
+FEW = ProjectionTable(tuple(row for row in load_projections().rows if row.name in (MEAN, WIDTH)))
 images = st.sampled_from(["images/one.png", "images/two.png", "images/gone.png"])
 served = st.builds(prediction, st.sampled_from("abc"), st.none(), inputs__image=images)
 objects = st.one_of(

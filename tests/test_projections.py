@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageStat
 
 from data_access.errors import SettingsError
-from data_access.projections import PROJECTIONS, image, load_projections, projection, text
+from data_access.projections import image, load_projections, projection, text
 from data_access.projections.image import greyscale, open_image
+from data_access.projections.table import PROJECTIONS
 from tests.samples import ROOT, SAMPLE, picture, png
 
 TEXTACY = json.loads((Path(__file__).parent / "data" / "textacy_entropy.json").read_text())

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
-from data_access import drift, queries
+from data_access import queries
 from data_access.api import OpenLog
+from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.selection import Range, Selection
-from data_access.sync import sync
+from data_access.statistics import samples
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
@@ -166,7 +167,7 @@ def test_flag_trend_adds_up_and_leaves_no_gap(
         assert row["served"] == served.get(row["bucket"], 0)
         assert row["flagged"] == flagged.get((row["bucket"], row["flag"]), 0)
         assert row["share"] == (row["flagged"] / row["served"] if row["served"] else 0)
-        low, high = drift.wilson(row["flagged"], row["served"])
+        low, high = samples.wilson(row["flagged"], row["served"])
         assert (row["low"], row["high"]) == pytest.approx((low, high), nan_ok=True)
     assert list(trend["filling"]) == [at == buckets[-1] for at in trend["bucket"]]
 

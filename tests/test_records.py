@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_access import records
-from data_access.records import Contents, prediction_table, read_object
+from data_access import decoding
+from data_access.decoding import Contents, read_object
+from data_access.records import prediction_table
 from tests.samples import NOON, Event, feedback, lines, prediction
 
 NESTED: list[Event] = [
@@ -192,7 +193,7 @@ def test_deep_nesting_is_read_or_quarantined_never_raised(depth: int) -> None:
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_OBJECT_BYTES", 1_000_000)  # 512 MB would be slow to make
+    monkeypatch.setattr(decoding, "MAX_OBJECT_BYTES", 1_000_000)  # 512 MB would be slow to make
     [said] = reasons(read(gzip.compress(b" " * 2_000_000)))
     assert said == "the object cannot be read: it unpacks to more than 1000000 bytes"
 

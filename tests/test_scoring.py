@@ -15,12 +15,20 @@ import pytest
 from data_access import queries
 from data_access.__main__ import main
 from data_access.errors import ModelError
+from data_access.ingest.sync import sync
+from data_access.jobs import BackgroundSync
 from data_access.log import Log
-from data_access.projections import TEXT, TOXICITY, TRUTH, load_projections, toxicity_name
-from data_access.scores import read_scores
-from data_access.scoring import BackgroundScoring, ModelProcess, ScoringReport, chunks, score
-from data_access.sync import BackgroundSync, sync
-from data_access.toxicity import Toxicity, model_name
+from data_access.projections import load_projections
+from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.projections.values import read_scores
+from data_access.scoring.texts import (
+    BackgroundScoring,
+    ModelProcess,
+    ScoringReport,
+    chunks,
+    score,
+)
+from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.warehouse import Warehouse
 from pages.parts import toxicity, words
 from tests.checkpoints import write_checkpoint

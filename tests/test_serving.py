@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 import serving
+from data_access.decoding import read_object
 from data_access.errors import LogError
 from data_access.log import Log
 from data_access.projections.image import UnreadableImageError
-from data_access.records import read_object
 from data_access.writer import Writer, spool_folder
 from recognizer.reader import Recognizer
 from serving import Service, handler

@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_access import queries
+from data_access.ingest.report import SyncReport
+from data_access.ingest.sync import sync
+from data_access.jobs import BackgroundSync
 from data_access.log import LISTING, Log, LogObject
-from data_access.projections import IMAGE, TEXT, Projection, Table, load_projections
-from data_access.scores import folder, scores_object
+from data_access.projections import Projection, ProjectionTable, load_projections
+from data_access.projections.table import IMAGE, TEXT
+from data_access.projections.values import folder, scores_object
 from data_access.selection import Range, Selection
-from data_access.sync import BackgroundSync, SyncReport, sync
 from data_access.warehouse import PREDICTION_COLUMNS, Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
@@ -406,7 +409,7 @@ def test_a_missing_image_is_looked_for_again_after_a_while(
     log.put("images/late.png", picture())
     sync(log, warehouse)
     assert failures(warehouse), "not at every sync: there may be many"
-    monkeypatch.setattr("data_access.sync.MISSING_AGAIN", timedelta(0))
+    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     sync(log, warehouse)
     assert failures(warehouse) == {}
     assert queries.status(warehouse).unscored == 0
@@ -594,7 +597,7 @@ def test_after_any_history_the_records_are_those_of_a_fresh_warehouse(
         log = Log.open(str(Path(folder) / "log"))
         log.put("images/one.png", png(Image.new("L", (4, 4), 99)))
         few = {f"entropy({TEXT})", f"character_error_rate({TEXT})", f"width({IMAGE})"}
-        table = Table(tuple(row for row in load_projections().rows if row.name in few))
+        table = ProjectionTable(tuple(row for row in load_projections().rows if row.name in few))
         grown = Warehouse.open(Path(folder) / "grown.duckdb", log.uri, table)
         fresh = Warehouse.open(Path(folder) / "fresh.duckdb", log.uri, table)
         try:

@@ -8,8 +8,8 @@ from typing import Any
 
 from data_access.api import open as open_log
 from data_access.embedded import EmbeddedServer
+from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.sync import sync
 from data_access.writer import Writer
 from tests.conftest import OpenWarehouse
 from tests.killing import Running, run_command, shown_by

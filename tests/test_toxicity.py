@@ -14,8 +14,8 @@ import torch
 import transformers
 
 from data_access.errors import ModelError
-from data_access.projections import TOXICITY
-from data_access.toxicity import (
+from data_access.projections.table import TOXICITY
+from data_access.scoring.toxicity import (
     PUBLISHED,
     READ_AT_FIRST_TOKEN,
     Toxicity,
@@ -185,7 +185,7 @@ def test_weights_that_cannot_be_downloaded_are_said_in_a_sentence(
 def test_without_detoxify_it_says_what_to_install(checkpoint: Path) -> None:
     code = (
         "import sys; sys.modules['detoxify'] = None\n"
-        "from data_access.toxicity import Toxicity\n"
+        "from data_access.scoring.toxicity import Toxicity\n"
         "from data_access.errors import ModelError\n"
         "try:\n"
         f"    Toxicity.load({str(checkpoint)!r})\n"

@@ -10,10 +10,10 @@ import pytest
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.errors import WarehouseError
+from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.selection import Selection, source
-from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import ROOT, SERVED, prediction, write
@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from data_access.log import Log
 from data_access.projections import load_projections
-from data_access.sync import sync
+from data_access.ingest.sync import sync
 from data_access.warehouse import Warehouse
 
 folder, file = sys.argv[1:]

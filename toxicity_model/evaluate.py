@@ -14,7 +14,7 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from data_access.toxicity import Toxicity
+from data_access.scoring.toxicity import Toxicity
 from toxicity_model import texts
 from toxicity_model.corruption import KINDS, misread
 from toxicity_model.linear import Linear

@@ -30,8 +30,8 @@ from data_access.importers import (
 )
 from data_access.log import Log
 from data_access.progress import Progress, silent
+from data_access.projections.values import folder, safe_name, scores_object
 from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
-from data_access.scores import folder, safe_name, scores_object
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number

@@ -55,7 +55,7 @@ from data_access.queries.distributions import (
     places,
     presets,
 )
-from data_access.queries.holdings import (
+from data_access.queries.inventory import (
     NO_PREDICTION,
     OTHERS,
     Origin,

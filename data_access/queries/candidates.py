@@ -9,9 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.bins import BARS, Bins, linear_bins
-from data_access.causes import CHOSEN, OTHERS, REST, Candidate, Groups, Question
-from data_access.projections import IMAGE, TEXT, TRUTH, Projection
+from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.cases import frequent_tags
 from data_access.queries.coverage import flags
@@ -33,6 +31,8 @@ from data_access.selection import (
     spoken_moment,
 )
 from data_access.sql import json_pointer, quoted
+from data_access.statistics.bins import BARS, Bins, linear_bins
+from data_access.statistics.separation import CHOSEN, OTHERS, REST, Candidate, Groups, Question
 from data_access.warehouse import Warehouse
 
 FLAGS, WORDS = 8, 80  # that are looked at, the most frequent ones

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data_access import drift
-from data_access.drift import Association, Change, Verdict
 from data_access.queries.answers import row_of
 from data_access.selection import Selection, source
 from data_access.sql import json_pointer
+from data_access.statistics import samples
+from data_access.statistics.samples import Association, Change, Verdict
 from data_access.warehouse import Warehouse
 
 MOST_VALUES = 50  # of a tag that counts as a category
@@ -52,7 +52,7 @@ class CategoryPair:
         place = int(np.abs(shares - baseline_shares).argmax())
         counts = (int(self.counts[place]), self.n)
         baseline_counts = (int(self.baseline_counts[place]), self.baseline_n)
-        return self.values[place], Change(*drift.share_change(*counts, *baseline_counts))
+        return self.values[place], Change(*samples.share_change(*counts, *baseline_counts))
 
 
 def category_pairs(
@@ -79,13 +79,13 @@ def _category_pairs(
         del columns[VERSION]
     counted = _counted(warehouse, selection, baseline, columns, tag_names(warehouse))
     names = [name for name, rows in counted.items() if len(rows) > 1]
-    found = [drift.associate(*_sides(counted[name])) for name in names]
-    corrected = drift.benjamini_hochberg(np.array([one.p for one in found]))
+    found = [samples.associate(*_sides(counted[name])) for name in names]
+    corrected = samples.benjamini_hochberg(np.array([one.p for one in found]))
     pairs = []
     for name, association, p in zip(names, found, corrected, strict=True):
         counts, baseline_counts = _sides(counted[name])
         few = min(int(counts.sum()), int(baseline_counts.sum()))
-        verdict = drift.association_verdict(association, few, float(p))
+        verdict = samples.association_verdict(association, few, float(p))
         values = tuple(value for value, *_ in counted[name])
         pairs.append(
             CategoryPair(name, values, counts, baseline_counts, association, float(p), verdict)
@@ -204,7 +204,7 @@ def category_table(pairs: Sequence[CategoryPair]) -> pd.DataFrame:
     rows = []
     for pair in pairs:
         value, change = (
-            pair.most_different() if pair.n and pair.baseline_n else (None, drift.NO_CHANGE)
+            pair.most_different() if pair.n and pair.baseline_n else (None, samples.NO_CHANGE)
         )
         place = pair.values.index(value)
         rows.append(

@@ -7,8 +7,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data_access import drift
-from data_access.causes import (
+from data_access.queries.candidates import Known, gather
+from data_access.queries.distributions import HistogramPair
+from data_access.selection import Range, Selection
+from data_access.statistics import samples
+from data_access.statistics.separation import (
     CHOSEN,
     NEITHER,
     OTHERS,
@@ -23,9 +26,6 @@ from data_access.causes import (
     strength_of,
     together,
 )
-from data_access.queries.candidates import Known, gather
-from data_access.queries.distributions import HistogramPair
-from data_access.selection import Range, Selection
 from data_access.warehouse import Warehouse
 
 WORTH_TELLING = 0.1  # of Cramér's V; chance aside, less is no cause of anything
@@ -69,7 +69,7 @@ class Cause:
     says: what records do of which it is true, such as `have polarity at least 0`.
     selected, others, rest: of how many it is true; `rest` has the records of the same place and
         time that are not selected, and is None where these are the others.
-    strength, p: as in data_access.causes.Separation.
+    strength, p: as in data_access.statistics.separation.Separation.
     numbers, asked: a number's histograms, and the range for which it is true.
     categories: a category's bars.
     narrowed: the selected records of which it is true; listed: how many these are, or None where
@@ -186,7 +186,7 @@ class _Found:
     @property
     def is_told(self) -> bool:
         found = self.separation
-        return found.p < drift.SIGNIFICANT and found.strength >= WORTH_TELLING
+        return found.p < samples.SIGNIFICANT and found.strength >= WORTH_TELLING
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +213,7 @@ class _Search:
     def is_general(self, found: _Found) -> bool:
         """Whether it is about as true of the rest, which the selected ones were taken from."""
         selected, _, rest = self.groups.sizes
-        if not self.has_rest or rest < drift.ENOUGH:
+        if not self.has_rest or rest < samples.ENOUGH:
             return False
         of_rest = self._rest(found)
         return strength_of(found.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
@@ -309,11 +309,11 @@ class _Search:
         bars = list(self.groups.counts(known.candidate)[[CHOSEN, OTHERS]])
         pair = _category_pair(known, separation.question, *bars) if known.names else None
         if known.values is None or known.bins is None:
-            return None, pair, Measured("V", *drift.cramers_v(bars[0], bars[1]))
+            return None, pair, Measured("V", *samples.cramers_v(bars[0], bars[1]))
         sides = [known.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
         held = [np.sort(values[~np.isnan(values)]) for values in sides]
         counts = [known.bins.count(values) for values in held]
-        compared = drift.compare(held[0], held[1], counts[0], counts[1])
+        compared = samples.compare(held[0], held[1], counts[0], counts[1])
         deltas = compared.effect, compared.effect_low, compared.effect_high
         measured = Measured("AUC", *((1 + delta) / 2 for delta in deltas))
         if known.projection is None:
@@ -327,7 +327,7 @@ class _Search:
             len(sides[1]) - len(held[1]),
             compared,
             separation.p,
-            drift.verdict(compared, separation.p),
+            samples.verdict(compared, separation.p),
         )
         return numbers, None, measured
 
@@ -337,7 +337,7 @@ class _Search:
         for defining in self.defining:
             other = defining.candidate.codes
             both = (self.groups.side == OTHERS) & (codes >= 0) & (other >= 0)
-            if known.projection is None or both.sum() < drift.ENOUGH:
+            if known.projection is None or both.sum() < samples.ENOUGH:
                 continue
             with np.errstate(invalid="ignore", divide="ignore"):
                 if abs(np.corrcoef(codes[both], other[both])[0, 1]) >= SAME:

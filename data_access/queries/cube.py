@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data_access.bins import Bins
-from data_access.projections import Projection
+from data_access.projections.table import Projection
 from data_access.queries.answers import row_of
 from data_access.queries.coverage import choices, flags
 from data_access.queries.distributions import extents
@@ -30,6 +29,7 @@ from data_access.selection import (
     tag_value,
 )
 from data_access.sql import Condition, quoted
+from data_access.statistics.bins import Bins
 from data_access.warehouse import Warehouse
 
 MOST_AXES = 3  # a fourth makes a hundred thousand cells

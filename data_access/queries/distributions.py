@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data_access import drift
-from data_access.bins import Bins, linear_bins, log_bins
-from data_access.drift import Drift, Verdict
-from data_access.projections import ENTROPY, IMAGE, TEXT, TRUTH, Projection
+from data_access.projections.table import ENTROPY, IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.coverage import flags
 from data_access.selection import ANY_FLAG, Range, Selection, source
 from data_access.sql import quoted
+from data_access.statistics import samples
+from data_access.statistics.bins import Bins, linear_bins, log_bins
+from data_access.statistics.samples import Drift, Verdict
 from data_access.warehouse import Warehouse
 
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
@@ -115,7 +115,7 @@ def _histogram_pairs(
                 lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
             )
         )
-    corrected = drift.benjamini_hochberg(np.array([found.p for *_, found in compared]))
+    corrected = samples.benjamini_hochberg(np.array([found.p for *_, found in compared]))
     return [
         HistogramPair(
             projection=row,
@@ -126,7 +126,7 @@ def _histogram_pairs(
             baseline_missing=sides[1][row.name].missing,
             drift=found,
             corrected_p=float(p),
-            verdict=drift.verdict(found, float(p)),
+            verdict=samples.verdict(found, float(p)),
         )
         for row, (counts, baseline_counts, found), p in zip(rows, compared, corrected, strict=True)
     ]
@@ -185,7 +185,7 @@ def _compare(
     bins: Bins, column: _Column, baseline: _Column
 ) -> tuple[np.ndarray, np.ndarray, Drift]:
     counts, baseline_counts = bins.count(column.values), bins.count(baseline.values)
-    found = drift.compare(column.values, baseline.values, counts, baseline_counts)
+    found = samples.compare(column.values, baseline.values, counts, baseline_counts)
     return counts, baseline_counts, found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from data_access.projections import ENTROPY, IMAGE, TEXT, TRUTH
+from data_access.projections.table import ENTROPY, IMAGE, TEXT, TRUTH
 from data_access.queries.answers import row_of
 from data_access.selection import Selection, source
 from data_access.sql import Condition, quoted

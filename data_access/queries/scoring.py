@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from data_access.log import DAMAGED_IMAGE
-from data_access.measures import measures_schema
-from data_access.projections import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.projections.table import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.projections.values import measures_schema
 from data_access.sql import literal, quoted
 from data_access.warehouse import Warehouse
 

@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.differences import differences
-from data_access.projections import Projection, Table
+from data_access.projections import Projection, ProjectionTable
 from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChange
 from data_access.selection import Range, Selection, range_sentence
+from data_access.statistics.text_differences import differences
 from pages.parts import charts, controls, pictures, words
 
 STYLE = """
@@ -254,7 +254,7 @@ def histogram(
         )
 
 
-def table(rows: pd.DataFrame, projections: Table) -> None:
+def table(rows: pd.DataFrame, projections: ProjectionTable) -> None:
     """A page of cases as a table."""
     first = [
         "timestamp", "environment", "version", "outputs.output_text",

@@ -7,10 +7,10 @@ from operator import itemgetter
 import pandas as pd
 import streamlit as st
 
-from data_access.causes import Answers
-from data_access.drift import ENOUGH
 from data_access.export import safe_csv
 from data_access.queries import Cause, Causes
+from data_access.statistics.samples import ENOUGH
+from data_access.statistics.separation import Answers
 from pages.parts import charts, controls, words
 
 MEASURES = {

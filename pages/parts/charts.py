@@ -10,7 +10,6 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from data_access.bins import Bins
 from data_access.queries import (
     NO_PREDICTION,
     OTHERS,
@@ -20,6 +19,7 @@ from data_access.queries import (
     Place,
 )
 from data_access.selection import Range
+from data_access.statistics.bins import Bins
 
 Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.sync import SyncReport
+from data_access.ingest.report import SyncReport
 from pages.parts import cards, controls, store, words
 
 MOST_FAILURES = 10

@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.differences import likeness
-from data_access.drift import ENOUGH
 from data_access.errors import SettingsError
-from data_access.projections import ENTROPY
+from data_access.projections.table import ENTROPY
 from data_access.queries import Baseline
+from data_access.statistics.samples import ENOUGH
+from data_access.statistics.text_differences import likeness
 from pages.parts import cards, charts, controls, pictures, words
 from replay.background import Replays
 from replay.engine import BY_VERSION, CONFIDENCE, Plan, Question, answer, limits_of

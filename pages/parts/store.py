@@ -6,8 +6,8 @@ import streamlit as st
 
 import data_access
 from data_access.errors import MisreadError
-from data_access.scoring import BackgroundScoring
-from data_access.sync import BackgroundSync
+from data_access.jobs import BackgroundSync
+from data_access.scoring.texts import BackgroundScoring
 
 FIRST_RUN = """
 There are two ways to get one:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from data_access.projections import Table
+from data_access.projections import ProjectionTable
 from pages.parts import words
 
 INTERVALS = ("effect", "median_change", "mean_change")
@@ -29,7 +29,7 @@ CORRECTED = (
 )
 
 
-def drift(table: pd.DataFrame, projections: Table, columns: str) -> None:
+def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> None:
     """The drift table of `queries.drift_table`; columns: a name in COLUMNS."""
     shown = table.assign(
         projection=[projections[name].label for name in table["projection"]],

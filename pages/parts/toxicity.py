@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.projections import TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from pages.parts import store, words
 
 OFFENSIVE = 0.5  # from here on a score is called high

@@ -18,7 +18,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.measures import MEASURES, found_schema, read_measures
+from data_access.decoding import (
+    Contents,
+    open_parquet,
+    read_lines,
+    read_object,
+    read_rows,
+    unpacked,
+)
+from data_access.projections.values import (
+    MEASURES,
+    PREFIX,
+    SCORES_SCHEMA,
+    found_schema,
+    read_measures,
+    read_scores,
+)
 from data_access.records import (
     ANNOTATION_SCHEMA,
     ANNOTATIONS,
@@ -33,20 +48,13 @@ from data_access.records import (
     PREDICTION_FIELDS,
     PREDICTION_SCHEMA,
     SOURCES,
-    Contents,
     Quarantined,
     annotation_table,
     feedback_table,
     is_compacted,
-    open_parquet,
     prediction_table,
     quarantine_table,
-    read_lines,
-    read_object,
-    read_rows,
-    unpacked,
 )
-from data_access.scores import PREFIX, SCORES_SCHEMA, read_scores
 from data_access.sql import json_pointer, literal, quoted
 
 SLICE = 64 * 1024 * 1024  # bytes of JSON lines taken apart at a time

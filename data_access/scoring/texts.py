@@ -23,15 +23,15 @@ from data_access import queries
 from data_access.errors import MisreadError, ModelError
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections import TOXICITY, toxicity_name
-from data_access.scores import folder, scores_object
-from data_access.toxicity import model_name
+from data_access.projections.table import TOXICITY, toxicity_name
+from data_access.projections.values import folder, scores_object
+from data_access.scoring.toxicity import model_name
 from data_access.warehouse import Warehouse
 
 ROWS_AT_ONCE = 2_000  # of one object; as many are lost where a run is killed
 STAGE = "Scoring texts"
-ROOT = Path(__file__).parent.parent
-SERVE = "import sys; from data_access.toxicity import serve; serve(sys.argv[1])"
+ROOT = Path(__file__).parent.parent.parent
+SERVE = "import sys; from data_access.scoring.toxicity import serve; serve(sys.argv[1])"
 
 Score = Callable[[Sequence[str]], np.ndarray]
 """From texts to probabilities (n, 6) in the order of TOXICITY."""

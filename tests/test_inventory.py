@@ -15,10 +15,11 @@ import pytest
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.export import quarantine_csv
+from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.projections import ENTROPY, TEXT, Projection
+from data_access.projections import Projection
+from data_access.projections.table import ENTROPY, TEXT
 from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES
-from data_access.sync import sync
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_access.columns import Events, read_objects
 from data_access.errors import ChangedObjectError, LogError
+from data_access.ingest.bulk import Events, read_objects
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
 from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES, is_compacted

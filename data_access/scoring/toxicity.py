@@ -20,9 +20,9 @@ from urllib.error import URLError
 import numpy as np
 
 from data_access.errors import ModelError
-from data_access.projections import TOXICITY
+from data_access.projections.table import TOXICITY
 
-BUNDLED = Path(__file__).parent.parent / "toxicity_model" / "bundled" / "model.ckpt"
+BUNDLED = Path(__file__).parent.parent.parent / "toxicity_model" / "bundled" / "model.ckpt"
 PUBLISHED = ("original", "original-small", "unbiased", "unbiased-small", "multilingual")
 MAX_CHARACTERS = 20_000  # the rest of a text is not looked at; no model reads so far
 TOKENS_AT_ONCE = 512  # of a batch, padding included: more of them fall out of the processor's cache

@@ -6,7 +6,7 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
-from data_access.projections import Projection
+from data_access.projections.table import Projection
 from data_access.queries.answers import row_of
 from data_access.sql import literal, quoted
 from data_access.warehouse import Warehouse

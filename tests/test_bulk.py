@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_access import columns
-from data_access.columns import Events, read_objects
+from data_access.decoding import read_object
+from data_access.ingest import bulk
+from data_access.ingest.bulk import Events, read_objects
+from data_access.projections.values import SCORES_SCHEMA
 from data_access.records import (
     COVERED_SCHEMA,
     annotation_table,
     feedback_table,
     prediction_table,
     quarantine_table,
-    read_object,
 )
-from data_access.scores import SCORES_SCHEMA
 from tests.samples import NOON, Event, feedback, lines, prediction
 
 Objects = list[tuple[str, bytes]]
@@ -251,9 +251,9 @@ def unit_of(unit: str) -> pa.DataType:
 
 def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the columns would be no faster, and no other test would tell."""
-    monkeypatch.setattr(columns, "read_lines", None)
-    monkeypatch.setattr(columns, "read_rows", None)
-    monkeypatch.setattr(columns, "read_object", None)
+    monkeypatch.setattr(bulk, "read_lines", None)
+    monkeypatch.setattr(bulk, "read_rows", None)
+    monkeypatch.setattr(bulk, "read_object", None)
     flat = [
         prediction("a", version="v1", inputs__image="images/a.png", outputs__confidence=0.5),
         prediction("b", None, application="app", tags={"client": "ios", "latency": 12}),
@@ -288,8 +288,8 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_many_shapes_and_long_objects_are_cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "SHAPES", 3)
-    monkeypatch.setattr(columns, "SLICE", 500)
+    monkeypatch.setattr(bulk, "SHAPES", 3)
+    monkeypatch.setattr(bulk, "SLICE", 500)
     rows = [prediction(f"{n}") | {f"tag{n % 7}": n} for n in range(40)]
     body = b"\n" + lines(rows).replace(b"\n", b"\n\n\n") + b"\n"
     objects = [(f"predictions/{n}", body[n:]) for n in range(3)]

@@ -14,21 +14,21 @@ import pyarrow as pa
 
 from data_access import queries
 from data_access.errors import ModelError
+from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE, pieces
+from data_access.ingest.compute import STAGE as MEASURING
 from data_access.log import Log
-from data_access.measures import measures_version
-from data_access.measuring import (
-    FETCHERS,
-    IMAGES_AT_ONCE,
-    MeasuringReport,
-    measure_piece,
-    pieces,
-    put_known,
-)
-from data_access.measuring import STAGE as MEASURING
 from data_access.progress import Progress, silent
-from data_access.projections import load_projections
-from data_access.scoring import ROWS_AT_ONCE, STAGE, ScoringReport, score_chunk, unscored_chunks
-from data_access.toxicity import Toxicity
+from data_access.projections.custom import load_projections
+from data_access.projections.values import measures_version
+from data_access.scoring.images import MeasuringReport, measure_piece, put_known
+from data_access.scoring.texts import (
+    ROWS_AT_ONCE,
+    STAGE,
+    ScoringReport,
+    score_chunk,
+    unscored_chunks,
+)
+from data_access.scoring.toxicity import Toxicity
 from data_access.warehouse import Warehouse
 
 PATIENCE = 10.0  # seconds that a cluster may take to answer

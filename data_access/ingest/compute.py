@@ -1,0 +1,243 @@
+"""What a sync computes: projections of texts and images that have no value yet."""
+
+import hashlib
+import math
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_access.errors import LogError
+from data_access.ingest.ahead import one_ahead
+from data_access.ingest.report import SyncReport
+from data_access.ingest.store import OF_IMAGES, insert, keep_failures
+from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
+from data_access.progress import Progress
+from data_access.projections.compute import Computed, compute_column
+from data_access.projections.image import UnreadableImageError, greyscale, open_image
+from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
+from data_access.projections.values import MAY_HEAL, measures_schema
+from data_access.queries import unmeasured_images
+from data_access.sql import quoted
+from data_access.warehouse import Warehouse
+
+TEXTS_AT_ONCE = 5_000
+MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
+MISSING_AGAIN = timedelta(minutes=10)
+IMAGES_AT_ONCE = 256  # of one object; as many are lost where a run is killed
+FETCHERS = 16  # past this obstore gains nothing on two cores
+DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
+STAGE = "Measuring images"
+HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
+
+_decoding = threading.Semaphore(DECODERS)
+
+# of several objects that measured an image, the first counts
+TAKEN = """
+create or replace temp table taken as
+select *
+from image_measures
+semi join records on records."inputs.image" = image_measures.image
+anti join (
+    select image
+    from image_scores
+    where failure is null or failure not in (?, ?)
+) as lasting using (image)
+qualify row_number() over (partition by image order by object_key) = 1
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found of an image.
+
+    sha256: of its bytes; None where they could not be had. failure: why there are no pixels.
+    passing: whether that may well be otherwise the next time. values: of each projection, NaN for
+    none. failed: (projection, sentence) of what could not be computed.
+    """
+
+    image: str
+    sha256: str | None
+    failure: str | None
+    passing: bool
+    values: list[float]
+    failed: list[tuple[str, str]]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether any reader would find the same, now and later."""
+        return self.sha256 is not None and self.failure != DAMAGED_IMAGE and not self.failed
+
+
+def measure(
+    log: Log, images: Sequence[str], projections: Sequence[Projection], pool: ThreadPoolExecutor
+) -> list[Measured]:
+    """Fetch, open and measure images by the names that records have of them."""
+    return [*pool.map(lambda image: _measure(log, image, projections), images)]
+
+
+def _measure(log: Log, image: str, projections: Sequence[Projection]) -> Measured:
+    nothing = [math.nan] * len(projections)
+    try:
+        body = log.image(image)
+    except LogError as error:
+        return Measured(image, None, str(error), error.passing, nothing, [])
+    sha256 = hashlib.sha256(body).hexdigest()
+    with _decoding:
+        try:
+            levels = greyscale(open_image(body))
+        except UnreadableImageError as error:
+            named = HASHED.search(image)
+            failure = DAMAGED_IMAGE if named and named[1] != sha256 else str(error)
+            return Measured(image, sha256, failure, False, nothing, [])
+        computed = [compute_column(row, [levels]) for row in projections]
+    failed = [
+        (row.name, sentence)
+        for row, one in zip(projections, computed, strict=True)
+        for sentence in one.failed.values()
+    ]
+    return Measured(image, sha256, None, False, [float(one.values[0]) for one in computed], failed)
+
+
+def measures_table(measured: Sequence[Measured], projections: Sequence[Projection]) -> pa.Table:
+    """Measures with the columns of `measures_schema`."""
+    columns = {
+        "image": [one.image for one in measured],
+        "sha256": [one.sha256 for one in measured],
+        "failure": [one.failure for one in measured],
+    }
+    for number, row in enumerate(projections):
+        values = [one.values[number] for one in measured]
+        columns[row.name] = pa.array(values, pa.float64(), from_pandas=True)
+    return pa.table(columns, measures_schema([row.name for row in projections]))
+
+
+def pieces(images: Sequence[str], size: int) -> Iterator[list[str]]:
+    """Images that are measured together."""
+    iterator = iter(images)
+    while piece := list(islice(iterator, size)):
+        yield piece
+
+
+def compute_texts(warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
+    """Compute what has no row in `text_scores`: records whose text or truth is new."""
+    unscored = "from records anti join text_scores using (record_key)"
+    total = warehouse.rows(f"select count(*) {unscored}")[0][0]
+    columns = {TEXT: quoted(TEXT), TRUTH: quoted(TRUTH)}
+    asked = f"select record_key, {', '.join(columns.values())} {unscored} limit {TEXTS_AT_ONCE}"
+    while rows := warehouse.rows(asked):
+        inputs = dict(zip(columns, zip(*[row[1:] for row in rows], strict=True), strict=True))
+        scores: dict[str, Any] = {"record_key": [row[0] for row in rows]}
+        failed: list[tuple[str, str, str]] = []
+        for projection in warehouse.projections.computed_from_text():
+            computed = _where_present(projection, inputs)
+            scores[projection.name] = pa.array(computed.values, from_pandas=True)
+            if computed.failure:
+                report.fail(computed.failure)
+            failed += [
+                (scores["record_key"][row], projection.name, sentence)
+                for row, sentence in computed.failed.items()
+            ]
+        with warehouse.transaction() as cursor:
+            insert(cursor, "text_scores", pa.table(scores))
+            keep_failures(cursor, "text", scores["record_key"], failed)
+            cursor.execute("insert into touched select unnest(?)", [scores["record_key"]])
+        report.scored_texts += len(rows)
+        progress("Scoring texts", report.scored_texts, total)
+
+
+def _where_present(projection: Projection, inputs: Mapping[str, Sequence[str | None]]) -> Computed:
+    """Values of shape (n,), NaN where an input is missing."""
+    columns = [inputs[name] for name in projection.inputs]
+    present = [i for i, row in enumerate(zip(*columns, strict=True)) if None not in row]
+    values = np.full(len(columns[0]), np.nan)
+    if not present:
+        return Computed(values, None, {})
+    computed = compute_column(projection, *[[column[i] for i in present] for column in columns])
+    values[present] = computed.values
+    failed = {present[number]: sentence for number, sentence in computed.failed.items()}
+    return Computed(values, computed.failure, failed)
+
+
+def take_measures(warehouse: Warehouse, report: SyncReport) -> None:
+    """Give images what objects of the log hold of them, but those that were measured here."""
+    with warehouse.transaction() as cursor:
+        if not cursor.execute("select 1 from image_measures limit 1").fetchall():
+            return
+        cursor.execute(TAKEN, MAY_HEAL)
+        cursor.execute("delete from image_scores where image in (select image from taken)")
+        [(taken,)] = cursor.execute(
+            "insert into image_scores by name select * exclude (object_key), "
+            "object_key as found_in, ?::timestamp as tried from taken",
+            [datetime.now(UTC).replace(tzinfo=None)],
+        ).fetchall()
+        cursor.execute(f"insert into touched {OF_IMAGES.format(images='taken')}")
+    report.found_images += taken
+
+
+def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
+    """Measure what has no row in `image_scores`.
+
+    An image that cannot be had now is left for the next sync; one that cannot be read gets a
+    row with the reason. A missing or damaged one is looked for again after MISSING_AGAIN.
+    """
+    missing = """
+        select image
+        from image_scores
+        where failure in (?, ?) and (tried < ? or tried > ?)
+        order by tried, image
+        limit ?
+    """
+    names = unmeasured_images(warehouse)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    again = [*MAY_HEAL, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
+    names += [name for (name,) in warehouse.rows(missing, again)]
+    projections = warehouse.projections.computed_from_image()
+    done = 0
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        for measured in one_ahead(
+            measure(log, piece, projections, pool) for piece in pieces(names, IMAGES_AT_ONCE)
+        ):
+            kept = [one for one in measured if not one.passing]
+            for one in measured:
+                report.fail(*[f"{name}: {sentence}" for name, sentence in one.failed])
+                if one.passing and one.failure is not None:
+                    report.fail(one.failure)
+            _store_images(warehouse, kept, projections)
+            report.scored_images += len(kept)
+            done += len(measured)
+            progress(STAGE, done, len(names))
+
+
+def _store_images(
+    warehouse: Warehouse, measured: Sequence[Measured], projections: Sequence[Projection]
+) -> None:
+    images = [one.image for one in measured]
+    moment = pa.scalar(datetime.now(UTC).replace(tzinfo=None))
+    scores = measures_table(measured, projections).append_column(
+        "tried", pa.repeat(moment, len(images))
+    )
+    with warehouse.transaction() as cursor:
+        known = cursor.execute(
+            "select image from image_scores where failure = ? and image in (select unnest(?))",
+            [MISSING_IMAGE, images],
+        ).fetchall()
+        still_missing = {name for (name,) in known} & {
+            one.image for one in measured if one.failure == MISSING_IMAGE
+        }
+        cursor.execute("delete from image_scores where image in (select unnest(?))", [images])
+        insert(cursor, "image_scores", scores)
+        failed = [(one.image, *f) for one in measured for f in one.failed]
+        keep_failures(cursor, "image", images, failed)
+        cursor.execute(
+            f"insert into touched select record_key from records "
+            f"where {quoted(IMAGE)} in (select unnest(?))",
+            [[name for name in images if name not in still_missing]],
+        )

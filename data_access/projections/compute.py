@@ -1,0 +1,62 @@
+"""Computing one projection for a batch, whatever its function does."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_access.projections.table import MAX_FAILURE, Projection
+
+
+class Computed(NamedTuple):
+    """One projection of a batch.
+
+    values: float64 of shape (n,), NaN for none.
+    failure: what went wrong with the batch, if anything did.
+    failed: by number in the batch, what went wrong with one record alone.
+    """
+
+    values: np.ndarray
+    failure: str | None
+    failed: dict[int, str]
+
+
+def compute_column(row: Projection, *columns: Sequence[Any]) -> Computed:
+    """The values of one projection for a batch.
+
+    A record that the function raises for, or gives no number for, gets NaN, whatever its batch.
+    """
+    values = np.full(len(columns[0]), np.nan)
+    failed: dict[int, str] = {}
+    try:
+        return Computed(_computed(row, columns), None, failed)
+    except _WrongShapeError as error:
+        return Computed(
+            values, f"{row.name}: {error}", dict.fromkeys(range(len(values)), f"{error}")
+        )
+    except Exception as error:  # a projection of one's own can raise anything
+        failure = f"{row.name}: {_said(error)}"
+    for number in range(len(values)):
+        try:
+            values[number] = _computed(row, [column[number : number + 1] for column in columns])[0]
+        except Exception as error:
+            failed[number] = _said(error)
+    return Computed(values, failure, failed)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_FAILURE]
+
+
+class _WrongShapeError(ValueError):
+    """A function returned too few or too many numbers."""
+
+
+def _computed(row: Projection, columns: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Raises whatever the function raises, and _WrongShapeError."""
+    assert row.compute is not None
+    values = np.array(row.compute(*columns), dtype=np.float64)
+    if values.shape != (len(columns[0]),):
+        raise _WrongShapeError(f"returned {values.shape} instead of ({len(columns[0])},)")
+    values[~np.isfinite(values)] = np.nan
+    return values

@@ -1,0 +1,288 @@
+"""The table of projections: every scalar that is known of a record, one row each.
+
+The functions that compute them are in `text` and `image`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from data_access.projections import image, text
+
+Compute = Callable[..., Sequence[float] | np.ndarray]
+TEXT = "outputs.output_text"
+TRUTH = "feedback.ground_truth_string"
+IMAGE = "inputs.image"
+INPUTS = (TEXT, TRUTH, IMAGE)
+ENTROPY = f"entropy({TEXT})"
+TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
+MAX_FAILURE = 300  # characters of what a custom projection said when it failed
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A scalar computed from a record.
+
+    name: the column, such as `entropy(outputs.output_text)`.
+    label: what pages call it, in lower case, such as `word entropy`.
+    unit: of its values, as an axis shows it.
+    inputs: the columns it is computed from, each passed as one list to `compute`.
+    explanation: one sentence that says what a value means.
+    compute: a pure batch function, as many numbers out as rows in (NaN: no value); None where
+        the value is logged, or is made elsewhere and found in the log.
+    version: changes whenever the values would; stored scores of another version are made anew.
+    scale: `log` where values span orders of magnitude.
+    bounds: smallest and largest possible value, where there is one.
+    """
+
+    name: str
+    label: str
+    unit: str
+    inputs: tuple[str, ...]
+    explanation: str
+    compute: Compute | None = None
+    version: str = "1"
+    scale: Literal["linear", "log"] = "linear"
+    bounds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def of_image(self) -> bool:
+        return self.inputs == (IMAGE,)
+
+    @property
+    def source(self) -> str:
+        """The column whose presence means that there is something to score."""
+        return self.inputs[-1]
+
+
+def _each(function: Callable[[np.ndarray], float]) -> Compute:
+    """A batch function from a function of one greyscale array (height, width)."""
+    return lambda images: [function(one) for one in images]
+
+
+def toxicity_name(score: str, column: str) -> str:
+    """The projection of one of TOXICITY, of TEXT or of TRUTH."""
+    return f"detoxify.{score}({column})"
+
+
+def _toxicity(score: str, meaning: str) -> tuple[Projection, Projection]:
+    """Of the output and of the truth: whether the model wrote it, or the user."""
+    both = (
+        (TEXT, "", f"Detoxify's probability that readers would call the output {meaning}."),
+        (
+            TRUTH,
+            " (truth)",
+            f"Detoxify's probability that readers would call the ground truth {meaning}: where "
+            "it is as high as the output's, the words are the user's.",
+        ),
+    )
+    output, truth = (
+        Projection(
+            name=toxicity_name(score, column),
+            label=score.replace("_", " ") + which,
+            unit="probability",
+            inputs=(column,),
+            explanation=explanation,
+            scale="log",
+            bounds=(0.0, 1.0),
+        )
+        for column, which, explanation in both
+    )
+    return output, truth
+
+
+PROJECTIONS: tuple[Projection, ...] = (
+    Projection(
+        name=ENTROPY,
+        label="word entropy",
+        unit="bits",
+        inputs=(TEXT,),
+        explanation="How varied the words of the output are (Shannon entropy of its words, as "
+        "textacy computes it). A text that repeats itself, or has few words, is low.",
+        compute=text.word_entropy,
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"greyscale_image_mean({IMAGE})",
+        label="image mean",
+        unit="grey level, 0 black to 255 white",
+        inputs=(IMAGE,),
+        explanation="The mean grey level of the image: high for dark ink on light paper, low for "
+        "light ink on a dark ground.",
+        compute=_each(image.mean),
+        bounds=(0.0, 255.0),
+    ),
+    Projection(
+        name="outputs.confidence",
+        label="confidence",
+        unit="share",
+        inputs=(TEXT,),
+        explanation="What the recognizer itself said of its output, as logged.",
+        bounds=(0.0, 1.0),
+    ),
+    Projection(
+        name=f"character_error_rate({TEXT})",
+        label="character error rate",
+        unit="errors per character of the truth",
+        inputs=(TEXT, TRUTH),
+        explanation="Insertions, deletions and substitutions from the ground truth to the output, "
+        "over the length of the truth; white space folded. Only where the truth is known.",
+        compute=text.character_error_rate,
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"repetition({TEXT})",
+        label="repetition",
+        unit="share of characters",
+        inputs=(TEXT,),
+        explanation="The share of the output that repeats what it has just said, or a longer run "
+        "from anywhere before: over 0.3 for loops of words or of characters.",
+        compute=text.repetition,
+        bounds=(0.0, 1.0),
+    ),
+    Projection(
+        name=f"character_entropy({TEXT})",
+        label="character entropy",
+        unit="bits",
+        inputs=(TEXT,),
+        explanation="How varied the characters of the output are (Shannon entropy of its "
+        "characters).",
+        compute=text.character_entropy,
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"length({TEXT})",
+        label="length",
+        unit="characters",
+        inputs=(TEXT,),
+        explanation="How many characters the output has.",
+        compute=text.length,
+        scale="log",
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"words({TEXT})",
+        label="words",
+        unit="words",
+        inputs=(TEXT,),
+        explanation="How many words the output has, separated by white space.",
+        compute=text.words,
+        scale="log",
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"outside_alphabet({TEXT})",
+        label="outside the alphabet (output)",
+        unit="share of characters",
+        inputs=(TEXT,),
+        explanation="The share of the output's characters that the recognizer's alphabet does "
+        "not have.",
+        compute=text.outside_alphabet,
+        bounds=(0.0, 1.0),
+    ),
+    Projection(
+        name=f"outside_alphabet({TRUTH})",
+        label="outside the alphabet (truth)",
+        unit="share of characters",
+        inputs=(TRUTH,),
+        explanation="The share of the ground truth's characters that the recognizer cannot "
+        "write, so that it must get them wrong.",
+        compute=text.outside_alphabet,
+        bounds=(0.0, 1.0),
+    ),
+    Projection(
+        name=f"polarity({IMAGE})",
+        label="polarity",
+        unit="ground minus ink, −1 to 1",
+        inputs=(IMAGE,),
+        explanation="Brightness of the ground minus that of the ink: above 0 is dark on light, "
+        "below 0 light on dark. No value for an image of one grey level.",
+        compute=_each(image.polarity),
+        bounds=(-1.0, 1.0),
+    ),
+    Projection(
+        name=f"contrast({IMAGE})",
+        label="contrast",
+        unit="grey levels (standard deviation)",
+        inputs=(IMAGE,),
+        explanation="The standard deviation of the grey levels: low for faint or washed-out "
+        "pictures.",
+        compute=_each(image.contrast),
+        bounds=(0.0, 127.5),
+    ),
+    Projection(
+        name=f"ink_share({IMAGE})",
+        label="ink share",
+        unit="share of pixels",
+        inputs=(IMAGE,),
+        explanation="The share of pixels on the rarer side of Otsu's threshold: how much of the "
+        "picture is writing.",
+        compute=_each(image.ink_share),
+        bounds=(0.0, 0.5),
+    ),
+    Projection(
+        name=f"sharpness({IMAGE})",
+        label="sharpness",
+        unit="variance of the Laplacian",
+        inputs=(IMAGE,),
+        explanation="How crisp edges are (variance of the Laplacian): low for blurred pictures.",
+        compute=_each(image.sharpness),
+        scale="log",
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"width({IMAGE})",
+        label="image width",
+        unit="pixels",
+        inputs=(IMAGE,),
+        explanation="The width of the image.",
+        compute=_each(image.width),
+        scale="log",
+        bounds=(0.0, None),
+    ),
+    Projection(
+        name=f"height({IMAGE})",
+        label="image height",
+        unit="pixels",
+        inputs=(IMAGE,),
+        explanation="The height of the image.",
+        compute=_each(image.height),
+        scale="log",
+        bounds=(0.0, None),
+    ),
+    *_toxicity("toxicity", "rude or disrespectful"),
+    *_toxicity("severe_toxicity", "very hateful"),
+    *_toxicity("obscene", "obscene"),
+    *_toxicity("threat", "a threat"),
+    *_toxicity("insult", "an insult"),
+    *_toxicity("identity_attack", "an attack on a group of people"),
+)
+
+
+@dataclass(frozen=True)
+class ProjectionTable:
+    """The projections of one warehouse, by name, in the order pages show them.
+
+    scorer: whose scores of the log are shown where others made as many.
+    """
+
+    rows: tuple[Projection, ...]
+    scorer: str | None = None
+
+    def __getitem__(self, name: str) -> Projection:
+        """Raises KeyError."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(row.name == name for row in self.rows)
+
+    def computed_from_text(self) -> tuple[Projection, ...]:
+        return tuple(row for row in self.rows if row.compute is not None and not row.of_image)
+
+    def computed_from_image(self) -> tuple[Projection, ...]:
+        return tuple(row for row in self.rows if row.compute is not None and row.of_image)

@@ -1,0 +1,1 @@
+"""Projections that are dear to compute: values made here or on a cluster, kept in the log."""

@@ -1,0 +1,93 @@
+"""Measuring images: each is fetched, opened, and given to every projection of images.
+
+The same batch function for a sync, for `score` and for the workers of a cluster. `score` puts what
+it measures into the log, where every reader finds it; a run can be killed at any moment and the
+next one goes on.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from data_access import queries
+from data_access.ingest.compute import (
+    FETCHERS,
+    IMAGES_AT_ONCE,
+    STAGE,
+    measure,
+    measures_table,
+    pieces,
+)
+from data_access.log import Log
+from data_access.progress import Progress, silent
+from data_access.projections.table import ProjectionTable
+from data_access.projections.values import measures_version, put_measures
+from data_access.warehouse import Warehouse
+
+
+@dataclass
+class MeasuringReport:
+    """What one run did. measured: images whose measures are new in the log, `known` of them by a
+    sync before. left: images that could not be had or not be measured whole; syncs look again.
+    """
+
+    measured: int = 0
+    known: int = 0
+    left: int = 0
+    objects: int = 0
+
+    def add(self, other: "MeasuringReport") -> None:
+        self.measured += other.measured
+        self.known += other.known
+        self.left += other.left
+        self.objects += other.objects
+
+    @property
+    def images(self) -> int:
+        return self.measured + self.left
+
+
+def measure_images(
+    log: Log,
+    warehouse: Warehouse,
+    progress: Progress = silent,
+    images_at_once: int = IMAGES_AT_ONCE,
+) -> MeasuringReport:
+    """Measure images that no object of the log has measures of, and add these to the log.
+
+    Which ones these are is what the warehouse knows; the next sync reads the measures. Raises
+    LogError where the log takes none; those added before stay.
+    """
+    report = put_known(log, warehouse, images_at_once)
+    images = queries.unmeasured_images(warehouse)
+    progress(STAGE, 0, len(images))
+    done = 0
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        for piece in pieces(images, images_at_once):
+            report.add(measure_piece(log, piece, warehouse.projections, pool))
+            done += len(piece)
+            progress(STAGE, done, len(images))
+    return report
+
+
+def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> MeasuringReport:
+    """Add to the log what the warehouse has measured itself and no object of the log holds."""
+    known = queries.images_measured_here(warehouse)
+    report = MeasuringReport(len(known), len(known))
+    wanted = measures_version(warehouse.projections)
+    for start in range(0, len(known), images_at_once):
+        report.objects += put_measures(log, wanted, known.slice(start, images_at_once))
+    return report
+
+
+def measure_piece(
+    log: Log, images: Sequence[str], projections: ProjectionTable, pool: ThreadPoolExecutor
+) -> MeasuringReport:
+    """Measure images and add to the log, as one object, what any reader would find of them."""
+    rows = projections.computed_from_image()
+    lasting = [one for one in measure(log, images, rows, pool) if one.lasting]
+    report = MeasuringReport(len(lasting), left=len(images) - len(lasting))
+    if lasting:
+        table = measures_table(lasting, rows)
+        report.objects += put_measures(log, measures_version(projections), table)
+    return report
