@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run capture sample test check format bench clean
+.PHONY: help run capture sample test soak check format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/  /'
@@ -21,6 +21,9 @@ sample: $(VENV)/.installed ## draw, read and flag the sample log anew (fonts com
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+soak: $(VENV)/.installed-dev ## what is decided by chance, in full: kills, crowds, clusters, property tests
+	MISREAD_SOAK=1 $(BIN)/python -m pytest -m soak --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.installed-dev ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,14 @@ SAMPLE = ROOT / "sample" / "log"
 # what the sample log holds
 RECORDS, SERVED, FLAGGED, IMAGES, OBJECTS = 750, 570, 200, 735, 1_050
 NOON = "2026-07-06T12:00:00Z"
+SOAK = os.environ.get("MISREAD_SOAK") == "1"
 
 Event = dict[str, Any]
+
+
+def rounds(few: int, many: int) -> int:
+    """How often to repeat what is decided by chance: `many` times in `make soak`."""
+    return many if SOAK else few
 
 
 def prediction(record_key: str, text: str | None = "a line of text", **more: Any) -> Event:

@@ -31,12 +31,13 @@ from tests.samples import (
     prediction,
     remove_object,
     replace_object,
+    rounds,
     write,
     write_picture,
 )
 from tests.test_writer import FailingLog, event, flagged
 
-ROUNDS = 50
+ROUNDS = rounds(4, 50)
 IN_A_ROW = 8  # kills of one run, at most, before it may go on to its end
 PREFIXES = ("predictions/", "feedback/", "images/", "projections/")
 
@@ -244,6 +245,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.getfixturevalue("log_uri"), tmp_path, environ | server.environ)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", CASES)
 def test_a_command_killed_and_run_again_does_what_it_does_unkilled(place: Place, name: str) -> None:
     case = CASES[name]
@@ -291,6 +293,7 @@ def write_on_and_on(uri: str, spool: str, seed: int, tell: Callable[[object], No
         number += 1
 
 
+@pytest.mark.soak
 def test_a_killed_writer_loses_and_doubles_nothing(
     log_uri: str, s3_server: EmbeddedServer, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from data_access.api import open as open_log
 from data_access.embedded import EmbeddedServer
 from data_access.ingest.sync import sync
@@ -18,13 +20,14 @@ from tests.samples import (
     feedback,
     picture,
     prediction,
+    rounds,
     write,
     write_picture,
 )
 from tests.test_writer import event, flagged
 
 PAGES = ("overview", "distributions", "cases", "causes", "data")
-ROUNDS = 2
+ROUNDS = rounds(1, 5)
 # what people start while dashboards are open; each is run again and again
 COMMANDS = {
     "sync": ["sync"],
@@ -56,6 +59,7 @@ def look_at_a_dashboard(written: str, tell: Callable[[object], None]) -> None:
     log.close()
 
 
+@pytest.mark.soak
 def test_dashboards_commands_and_a_writer_at_once(
     log_uri: str, s3_server: EmbeddedServer, open_warehouse: OpenWarehouse, tmp_path: Path
 ) -> None:
@@ -106,6 +110,7 @@ def test_dashboards_commands_and_a_writer_at_once(
     assert len(names) == 2, "each has a file of its own"
 
 
+@pytest.mark.soak
 def test_many_that_open_one_log_at_the_same_moment(
     folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
 ) -> None:
@@ -122,13 +127,14 @@ def test_many_that_open_one_log_at_the_same_moment(
         return ended.told
 
     with ThreadPoolExecutor(6) as pool:
-        told = [each.result() for each in [pool.submit(opened) for _ in range(18)]]
+        told = [each.result() for each in [pool.submit(opened) for _ in range(rounds(6, 18))]]
     assert {len(each) for each in told} == {1}
     assert all(records == shown_by(whole) for ((records, _),) in told)
     assert len({name for ((_, name),) in told}) > 1
     assert not list(tmp_path.glob("*.broken-*"))
 
 
+@pytest.mark.soak
 def test_a_broken_file_found_by_many_at_once_is_moved_aside_once(
     folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
 ) -> None:
@@ -136,7 +142,7 @@ def test_a_broken_file_found_by_many_at_once_is_moved_aside_once(
         write(folder_log, f"predictions/{number}.json", prediction(f"r{number}"))
     whole = open_warehouse(folder_log, name="fresh.duckdb")
     sync(folder_log, whole)
-    for turn in range(4):
+    for turn in range(rounds(1, 12)):
         folder = tmp_path / str(turn)
         folder.mkdir()
         path = folder / "shared.duckdb"
