@@ -51,7 +51,7 @@ if found.symptoms:
     st.caption("Other symptoms of the same cases: what the model and the users made of them.")
     causes.gallery(found.symptoms, other, "symptom")
 if found.general:
-    with st.expander("As true of the records that were not selected"):
+    with st.expander("Equally common outside the selection"):
         causes.general(found.general, other)
 with st.expander("Everything that was looked at"):
     causes.table(found.looked_at)

@@ -22,7 +22,7 @@ if not queries.coverage(warehouse, selection).served:
 compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 table = queries.drift_table(compared)
 different = table[table["verdict"].isin(queries.DIFFERENT)]
-few = int((table["verdict"] == "too few to say").sum())
+few = int((table["verdict"] == "not enough data").sum())
 labels = [
     f"{warehouse.projections[name].label} is {verdict}"
     for name, verdict in different[["projection", "verdict"]].head(3).itertuples(index=False)
@@ -30,7 +30,7 @@ labels = [
 st.markdown(
     f"**{len(different)} of {len(table)}** projections differ from {against}"
     + (f"; most of all, {', '.join(labels)}." if labels else ".")
-    + (f" Of {few}, there are too few values to say." if few else "")
+    + (f" Not enough data for {few}." if few else "")
 )
 st.caption(
     f"Blue: {words.plain(baseline.compared_label)}. Grey: {against}. Both as shares of their own "

@@ -282,16 +282,16 @@ def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
     ("found", "few", "p", "verdict"),
     [
         (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
-        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "too few to say"),
+        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "not enough data"),
         (samples.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
         (samples.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
-        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "no difference to speak of"),
+        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "negligible difference"),
         (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
         (
             samples.NO_ASSOCIATION,
             30,
             math.nan,
-            "too few to say",
+            "not enough data",
         ),
     ],
 )
@@ -348,7 +348,7 @@ def test_equal_constants_do_not_differ() -> None:
     found = compare(np.full(40, 3.0), np.full(50, 3.0))
     assert (found.ks, found.effect, found.jensen_shannon) == (0, 0, 0)
     assert (found.effect_low, found.effect_high) == (0, 0)
-    assert samples.verdict(found, found.p) == "no difference to speak of"
+    assert samples.verdict(found, found.p) == "negligible difference"
 
 
 def held(effect: float, ks: float = 0.5, n: int = 1000) -> Drift:
@@ -359,15 +359,15 @@ def held(effect: float, ks: float = 0.5, n: int = 1000) -> Drift:
 @pytest.mark.parametrize(
     ("found", "p", "verdict"),
     [
-        (held(0.9, n=29), 0.001, "too few to say"),
+        (held(0.9, n=29), 0.001, "not enough data"),
         (held(0.9, n=30), 0.001, "clearly higher"),
-        (held(0.9), 0.05, "no difference to speak of"),
+        (held(0.9), 0.05, "negligible difference"),
         (held(0.474), 0.01, "clearly higher"),
         (held(-0.474), 0.01, "clearly lower"),
         (held(0.473), 0.01, "higher"),
         (held(-0.147), 0.01, "lower"),
         (held(0.146), 0.01, "different shape"),
-        (held(-0.1, ks=0.09), 0.01, "no difference to speak of"),
+        (held(-0.1, ks=0.09), 0.01, "negligible difference"),
     ],
 )
 def test_verdicts_say_how_much_and_which_way(found: Drift, p: float, verdict: str) -> None:

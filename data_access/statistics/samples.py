@@ -25,8 +25,8 @@ AT_ONCE = 32_768  # ranks worked on together: as many as stay in the processor's
 
 Verdict = Literal[
     "no values",
-    "too few to say",
-    "no difference to speak of",
+    "not enough data",
+    "negligible difference",
     "no clear difference",
     "lower",
     "higher",
@@ -355,11 +355,11 @@ def association_verdict(found: Association, few: int, corrected_p: float) -> Ver
     if not few:
         return "no values"
     if few < ENOUGH or math.isnan(corrected_p):
-        return "too few to say"
+        return "not enough data"
     if corrected_p >= SIGNIFICANT:
         return "no clear difference"
     if found.cramers_v < WEAK_ASSOCIATION:
-        return "no difference to speak of"
+        return "negligible difference"
     return "clearly different" if found.cramers_v >= STRONG_ASSOCIATION else "different"
 
 
@@ -381,12 +381,12 @@ def verdict(drift: Drift, corrected_p: float) -> Verdict:
     if not drift.n or not drift.baseline_n:
         return "no values"
     if min(drift.n, drift.baseline_n) < ENOUGH:
-        return "too few to say"
+        return "not enough data"
     if corrected_p >= SIGNIFICANT:
         within = drift.effect_low > -NEGLIGIBLE and drift.effect_high < NEGLIGIBLE
-        return "no difference to speak of" if within else "no clear difference"
+        return "negligible difference" if within else "no clear difference"
     if abs(drift.effect) < NEGLIGIBLE:
-        return "different shape" if drift.ks >= OTHER_SHAPE else "no difference to speak of"
+        return "different shape" if drift.ks >= OTHER_SHAPE else "negligible difference"
     if drift.effect < 0:
         return "clearly lower" if drift.effect <= -LARGE else "lower"
     return "clearly higher" if drift.effect >= LARGE else "higher"

@@ -29,7 +29,7 @@ def answer(found: Causes, against: str) -> None:
     elif found.general:
         st.markdown(
             f"**Nothing that came in is special to these cases.** What separates them from "
-            f"{against} is about as true of the records that were not selected."
+            f"{against} is equally common outside the selection."
         )
     elif not found.candidates:
         st.markdown("**Nothing that came in differs** between any two of these records.")
@@ -94,7 +94,7 @@ def _card(cause: Cause, against: str, key: str) -> None:
     )
     notes = []
     if cause.rest is not None and cause.rest.known:
-        notes.append(f"Of the rest that was not selected: {_of(cause.rest)}.")
+        notes.append(f"Outside the selection: {_of(cause.rest)}.")
     if cause.goes_with:
         said = "; ".join(map(words.plain, cause.goes_with))
         notes.append(f"The same records mostly also {said}.")
@@ -115,7 +115,7 @@ def then(found: Causes, against: str) -> None:
     sizes = f"{found.left:,} are left and {found.left_others:,} of {against}"
     left = f"Without those that {first}, {sizes}"
     if found.then is None:
-        st.caption(f"{left}: too few to say more.")
+        st.caption(f"{left}: not enough data.")
     elif not found.then:
         st.caption(f"{left}, and nothing more separates them.")
     else:
@@ -124,11 +124,9 @@ def then(found: Causes, against: str) -> None:
 
 
 def general(causes: Sequence[Cause], against: str) -> None:
-    """What is as true of the records that were not selected."""
+    """What is equally common outside the selection."""
     for cause in causes:
-        rest = (
-            "" if cause.rest is None else f"; of the rest that was not selected, {_of(cause.rest)}"
-        )
+        rest = "" if cause.rest is None else f"; outside the selection, {_of(cause.rest)}"
         st.markdown(f"- {_sentence(cause, against)}{rest}.")
 
 

@@ -22,7 +22,6 @@ COLUMNS = {
 WITHOUT = {"flag": "not flagged"}
 """What it is called to have no value of a category; of the others: none."""
 
-LIMITS = "Where it lies in 95 of 100 such samples."
 CORRECTED = (
     "How often chance alone would show a difference as large as this, corrected for the number of "
     "rows (Benjamini–Hochberg). Under 0.05 counts as a difference."
@@ -54,21 +53,23 @@ def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> No
                 "effect",
                 format="%.2f",
                 help="Cliff's delta: from −1, every value is lower than every one of the "
-                "baseline, to 1, every one is higher. Under 0.15 is nothing to speak of.",
+                "baseline, to 1, every one is higher. Below 0.15 is negligible.",
             ),
-            "effect_interval": text("95% of effect", help=LIMITS),
+            "effect_interval": text("effect (95% CI)", help="By the DeLong method."),
             "median": number("median", format="%.4g", help="The middle value."),
             "baseline_median": number("baseline median", format="%.4g"),
             "median_change": number(
                 "change of median", format="%.4g", help="Median less the baseline's."
             ),
-            "median_change_interval": text("95% of it", help=f"{LIMITS} By the bootstrap."),
+            "median_change_interval": text(
+                "change of median (95% CI)", help="By the bootstrap."
+            ),
             "mean": number("mean", format="%.4g"),
             "baseline_mean": number("baseline mean", format="%.4g"),
             "mean_change": number(
                 "change of mean", format="%.4g", help="Mean less the baseline's."
             ),
-            "mean_change_interval": text("95% of that", help=f"{LIMITS} Welch's interval."),
+            "mean_change_interval": text("change of mean (95% CI)", help="By Welch's method."),
             "unit": text("unit", help="Of medians, means and their changes."),
             "ks": number(
                 "KS",
@@ -131,13 +132,13 @@ def categories(table: pd.DataFrame) -> None:
             "share": number("its share", format="%.1f%%"),
             "baseline_share": number("baseline share", format="%.1f%%"),
             "change": number("change (points)", format="%+.1f", help="In percentage points."),
-            "change_interval": text("95% of it", help=f"{LIMITS} Newcombe's interval."),
+            "change_interval": text("change (95% CI)", help="By Newcombe's method."),
             "cramers_v": number(
                 "Cramér's V",
                 format="%.2f",
-                help="How far apart all shares are, from 0 to 1. Under 0.1 is nothing to speak of.",
+                help="How far apart all shares are, from 0 to 1. Below 0.1 is negligible.",
             ),
-            "cramers_v_interval": text("95% of V", help=f"{LIMITS} By the delta method."),
+            "cramers_v_interval": text("V (95% CI)", help="By the delta method."),
             "chi_square": number(
                 "chi-square",
                 format="%.1f",
