@@ -17,6 +17,7 @@ from data_access.queries import quarantine_batches, record_batches
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse
 
+CSV_ENCODING = "utf-8-sig"  # without the mark in front, Excel takes UTF-8 for a code page
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -37,7 +38,7 @@ def export(
     batches = record_batches(warehouse, selection)
     try:
         if path.suffix.lower() == ".csv":
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
+            with unfinished.open("w", encoding=CSV_ENCODING, newline="") as file:
                 count = _write_csv(batches, file, progress)
         else:
             count = _write_parquet(batches, unfinished, progress)
@@ -50,15 +51,17 @@ def export(
     return count
 
 
-def safe_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV in which no text is taken for a formula (a leading ' is put before it)."""
-    return _defused(frame).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+def safe_csv(frame: pd.DataFrame) -> bytes:
+    """A frame as CSV that a spreadsheet opens right: UTF-8 with a byte order mark, and no text is
+    taken for a formula (a leading ' is put before it)."""
+    text = _defused(frame).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return text.encode(CSV_ENCODING)
 
 
 def quarantine_csv(warehouse: Warehouse) -> bytes:
-    """All of the quarantine as CSV, as `safe_csv` writes it; not more than a batch as a frame."""
+    """The whole quarantine as `safe_csv` writes it, read in batches."""
     body = io.BytesIO()
-    with io.TextIOWrapper(body, encoding="utf-8", newline="") as file:
+    with io.TextIOWrapper(body, encoding=CSV_ENCODING, newline="") as file:
         _write_csv(quarantine_batches(warehouse), file, lambda rows: None)
         file.flush()
         return body.getvalue()

@@ -108,7 +108,7 @@ def _replay(log: api.OpenLog, asked: argparse.Namespace) -> int:
     found = answer(log, question, baseline.selection, planned, readings)
     found = found[found["intervention"].isin([row.name for row in rows])]
     if asked.csv:
-        asked.csv.write_text(safe_csv(found), encoding="utf-8")
+        asked.csv.write_bytes(safe_csv(found))
     _tell(planned, report, outcomes(found), found["record_key"].nunique())
     return 1 if report.problems or planned.unknown else 0
 

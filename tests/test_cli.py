@@ -1,3 +1,4 @@
+import codecs
 import csv
 import json
 import os
@@ -128,7 +129,8 @@ def test_an_export_before_any_sync_is_no_empty_file(
 def test_no_cell_of_a_csv_is_a_formula(log: Log, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "all.csv"
     assert run("export", "", str(file)).returncode == 0
-    with file.open(newline="", encoding="utf-8") as opened:
+    assert file.read_bytes().startswith(codecs.BOM_UTF8)
+    with file.open(newline="", encoding="utf-8-sig") as opened:
         rows = list(csv.DictReader(opened))
     texts = {row["record_key"]: row["outputs.output_text"] for row in rows}
     assert texts["a"] == "'=HYPERLINK('x')"
@@ -174,7 +176,7 @@ def test_an_export_takes_the_place_of_an_older_file_only_when_it_is_whole(
     assert run("export", "colour=red", str(file)).returncode == 2
     assert file.read_text() == "older"
     assert run("export", "flag=-", str(file)).returncode == 0
-    assert file.read_text().startswith('"record_key",')
+    assert file.read_text(encoding="utf-8-sig").startswith('"record_key",')
     assert not list(tmp_path.glob(".*unfinished"))
 
 

@@ -1,5 +1,6 @@
 """What the log holds by day, what is no record, and what has no score for which reason."""
 
+import codecs
 import csv
 import io
 import json
@@ -57,8 +58,9 @@ def test_quarantine_is_grouped_by_reason_and_filtered_by_object(
     assert queries.quarantined(warehouse, "b_") == 2
     assert set(queries.quarantine(warehouse, within="b_")["object_key"]) == {"predictions/b_.jsonl"}
     assert queries.quarantined(warehouse, "%") == 0, "a part of a key, not a pattern"
-    saved = list(csv.reader(quarantine_csv(warehouse).decode().splitlines()))
+    saved = list(csv.reader(quarantine_csv(warehouse).decode("utf-8-sig").splitlines()))
     assert len(saved) == 1 + 11
+    assert quarantine_csv(warehouse).startswith(codecs.BOM_UTF8)
     assert not any(cell.startswith("=") for row in saved for cell in row)
 
 

@@ -716,7 +716,7 @@ def test_the_command(
     monkeypatch.setenv("MISREAD_RECOGNIZER", POLARITY)
     assert main(["environment=prod", "--csv", str(file)]) == 0
     assert len(asked(told_of)) == 8 * len(INTERVENTIONS)
-    with file.open() as held:
+    with file.open(encoding="utf-8-sig", newline="") as held:
         rows = list(csv.DictReader(held))
     assert len(rows) == 8 * len(INTERVENTIONS)
     assert sum(row["fixed"] == "True" for row in rows if row["intervention"] == "invert") == 6
