@@ -16,9 +16,7 @@ records.
 """
 
 import contextlib
-import re
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +31,12 @@ from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
 from data_access.projections.values import MEASURES
 from data_access.sql import literal, quoted
+from data_access.warehouse_file import connect
 
 SCHEMA_VERSION = "6"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
-CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
 
 OF_THE_DISK = (
     duckdb.IOException,
@@ -297,7 +295,7 @@ class Warehouse:
             raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
         for copy in range(1, COPIES + 1):
             candidate = path if copy == 1 else path.with_stem(f"{path.stem}.{copy}")
-            connection = _connect(candidate)
+            connection = connect(candidate)
             if connection is not None:
                 break
         else:
@@ -585,43 +583,3 @@ class Warehouse:
             columns += ", found_in varchar, tried timestamp"
         cursor.execute(f"create or replace table {kind}_scores ({columns})")
         cursor.execute("delete from failures where kind = ?", [kind])
-
-
-def _connect(path: Path) -> duckdb.DuckDBPyConnection | None:
-    """A connection, or None where another process holds the file.
-
-    A DuckDB file that cannot be read is moved aside: the next sync fills a new one. Raises
-    WarehouseError for a file that is none, or that cannot be opened at all.
-    """
-    for _ in range(3):
-        seen = _identity(path)
-        try:
-            return duckdb.connect(str(path), config=CONFIG)
-        except duckdb.Error as error:
-            if re.search(r"could not set lock|conflicting lock", str(error), re.IGNORECASE):
-                return None
-            if _identity(path) != seen:
-                continue  # another process has put a new one in its place
-            if not _is_duckdb_file(path):
-                raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
-        with contextlib.suppress(FileNotFoundError):
-            if _identity(path) == seen:
-                path.replace(path.with_name(f"{path.name}.broken-{time.time_ns()}"))
-                path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-    return None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        return path.stat().st_ino, path.stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _is_duckdb_file(path: Path) -> bool:
-    """Whether a file begins as DuckDB's do, with `DUCK` after a checksum of eight bytes."""
-    try:
-        with path.open("rb") as file:
-            return file.read(12)[8:] == b"DUCK"
-    except OSError:
-        return False

@@ -21,6 +21,7 @@ HOMES = {
     "obstore": ("data_access/log.py",),
     "duckdb": (
         "data_access/warehouse.py",
+        "data_access/warehouse_file.py",
         "data_access/ingest/store.py",
         "data_access/ingest/bulk.py",
     ),
