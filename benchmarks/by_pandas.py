@@ -100,15 +100,15 @@ def _flag_columns() -> list[str]:
 
 
 def flag_trend(held: Frames, selection: Selection, bucket: str) -> pd.DataFrame:
-    """Index bucket; columns served and one for each flag."""
+    """Index bucket; columns predictions and one for each flag."""
     selected = select(held.records, selection)
     start = selected["timestamp"].dt.floor("D")
     if bucket == "week":
         start -= pd.to_timedelta(start.dt.dayofweek, unit="D")
     counted = selected.groupby(start)[_flag_columns()].sum()
-    served = selected.groupby(start).size()
-    days = pd.date_range(served.index.min(), served.index.max(), freq=OFFSETS[bucket])
-    return counted.assign(served=served).reindex(days, fill_value=0)
+    predictions = selected.groupby(start).size()
+    days = pd.date_range(predictions.index.min(), predictions.index.max(), freq=OFFSETS[bucket])
+    return counted.assign(predictions=predictions).reindex(days, fill_value=0)
 
 
 def newest_flags(held: Frames, selection: Selection, count: int) -> list[tuple[str, pd.Timestamp]]:

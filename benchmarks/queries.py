@@ -222,7 +222,7 @@ def _cases(warehouse: Warehouse, frames: Frames, page: str, chosen: Selection) -
 def _cases_page(
     warehouse: Warehouse, frames: Frames, page: str, chosen: Selection, sort: str, number: int
 ) -> Question:
-    total = queries.coverage(warehouse, chosen).served
+    total = queries.coverage(warehouse, chosen).predictions
     number = min(number, (total - 1) // SIZE)
     return Question(
         page,
@@ -279,7 +279,7 @@ def _equal(ours: Any, theirs: Any) -> None:
 
 
 def _same_shares(ours: list[queries.ShareChange], theirs: list[list[int]]) -> None:
-    held = {s.name: [s.count, s.served, s.before_count, s.before_served] for s in ours}
+    held = {s.name: [s.count, s.predictions, s.before_count, s.before_predictions] for s in ours}
     names = ["flagged", *(f"flagged {flag}" for flag in FLAGS), "low word entropy"]
     _equal([held[name] for name in names], theirs)
 
@@ -289,7 +289,7 @@ def _same_trend(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
         rows = ours[ours["flag"] == flag]
         _equal(list(rows["bucket"]), list(theirs.index))
         _equal(list(rows["flagged"]), list(theirs[f"flag.{flag}"]))
-        _equal(list(rows["served"]), list(theirs["served"]))
+        _equal(list(rows["predictions"]), list(theirs["predictions"]))
 
 
 def _same_pairs(ours: list[HistogramPair], theirs: pd.DataFrame) -> None:

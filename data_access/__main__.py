@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "status",
         parents=[common],
-        help="what has been read: served, flagged, unscored, quarantined",
+        help="what has been read: predictions, flagged, unscored, quarantined",
         description="Tell what the warehouse holds of the log, as of its last sync (or as of now, "
         "where a dashboard has the warehouse and this reads into a copy).",
     )
@@ -303,7 +303,7 @@ def _status(log: api.OpenLog, asked: argparse.Namespace) -> int:
         "log": log.settings.log,
         "warehouse": log.warehouse.path,
         "synced": synced,
-        "served": f"{status.served:,}",
+        "predictions": f"{status.predictions:,}",
         "flagged": f"{status.flagged:,}",
         "unscored": f"{status.unscored:,}",
         "quarantined": f"{status.quarantined:,}",
@@ -323,7 +323,7 @@ def _export(log: api.OpenLog, asked: argparse.Namespace) -> int:
             f"Nothing of this log is in {log.warehouse.path} yet: "
             "run `python -m data_access sync` first."
         )
-    total = queries.coverage(log.warehouse, selection).served
+    total = queries.coverage(log.warehouse, selection).predictions
     with tqdm(total=total, unit=" records", disable=None) as bar:
         count = export(log.warehouse, selection, asked.file, bar.update)
     print(f"{_number(count, 'record')} written to {asked.file}.")

@@ -19,8 +19,8 @@ warehouse = log.warehouse
 projections = warehouse.projections
 
 held = queries.coverage(warehouse, selection)
-st.header(words.count(held.served, "case").capitalize())
-if not held.served:
+st.header(words.count(held.predictions, "case").capitalize())
+if not held.predictions:
     cards.empty("No record in this selection.", selection)
 st.markdown(
     f"{held.flagged:,} flagged, {held.images:,} distinct images"
@@ -28,7 +28,9 @@ st.markdown(
     + (f", {held.unreadable_images:,} with an unreadable one" if held.unreadable_images else "")
     + "."
 )
-these = f"Replay these {words.count(held.served)}" if held.served > 1 else "Replay this one"
+these = (
+    f"Replay these {words.count(held.predictions)}" if held.predictions > 1 else "Replay this one"
+)
 controls.page_link("replay", these, selection, of="selection")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -50,7 +52,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     view = controls.choice("view", "Show as", ["gallery", "table"])
 
-number = controls.page_number(math.ceil(held.served / SIZE))
+number = controls.page_number(math.ceil(held.predictions / SIZE))
 page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
 st.caption(
     f"{page.first + 1:,} to {page.first + len(page.rows):,} of {page.total:,}"
@@ -64,7 +66,7 @@ else:
 toxicity.caption(log.warehouse.score_sources())
 
 with st.expander("Take these records elsewhere"):
-    if held.served <= MOST_DOWNLOADED:
+    if held.predictions <= MOST_DOWNLOADED:
         st.download_button(
             "Download as CSV",
             lambda: safe_csv(log.records(selection)),

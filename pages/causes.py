@@ -12,7 +12,7 @@ warehouse = log.warehouse
 
 held = queries.coverage(warehouse, selection)
 st.header("What separates these cases?")
-if not held.served:
+if not held.predictions:
     cards.empty("No record in this selection, so there is nothing to separate.", selection)
 
 labels = {"baseline": baseline.label, "rest": "the rest of the same place and time"}

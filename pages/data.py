@@ -18,9 +18,10 @@ status = queries.status(warehouse)
 
 st.header("What the log holds")
 st.markdown(
-    f"`{log.settings.log}` holds **{status.served:,}** records, **{status.flagged:,}** of them "
-    f"flagged. **{status.quarantined:,}** lines are no records, **{status.waiting:,}** pieces of "
-    f"feedback wait for their prediction, **{status.unscored:,}** records wait to be measured."
+    f"`{log.settings.log}` holds **{status.predictions:,}** records, "
+    f"**{status.flagged:,}** of them flagged. **{status.quarantined:,}** lines could not be read, "
+    f"**{status.waiting:,}** pieces of feedback wait for their prediction, "
+    f"**{status.unscored:,}** records are not scored yet."
 )
 freshness.panel(log, warehouse.version)
 
@@ -59,7 +60,7 @@ else:
 st.subheader("Scores")
 toxicity.panel(log)
 st.caption("What is computed of each record, by which version, and why it is missing.")
-inventory.scores(queries.scored(warehouse), status.served, warehouse.score_sources())
+inventory.scores(queries.scored(warehouse), status.predictions, warehouse.score_sources())
 failures = queries.failures(warehouse)
 if len(failures):
     st.markdown("**What failed**", help="Tried again once the projection has another version.")

@@ -16,7 +16,7 @@ warehouse = log.warehouse
 against = words.plain(baseline.label)
 
 st.header(f"How it differs from {against}")
-if not queries.coverage(warehouse, selection).served:
+if not queries.coverage(warehouse, selection).predictions:
     cards.empty("No record in this selection, so there is nothing to compare.", selection)
 
 compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
@@ -43,7 +43,7 @@ if shared := queries.shared_records(warehouse, baseline):
         "to see: compare with records of another time, version or place."
     )
 if len(selection.ranges):
-    shown = queries.coverage(warehouse, selection).served
+    shown = queries.coverage(warehouse, selection).predictions
     with st.container(horizontal=True):
         controls.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
         controls.page_link("causes", "What separates them?", selection)

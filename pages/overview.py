@@ -17,7 +17,7 @@ warehouse = log.warehouse
 
 st.header("Is it getting worse?")
 held = queries.coverage(warehouse, selection)
-if not held.served:
+if not held.predictions:
     cards.empty("No prediction in this selection, so there is nothing to tell.", selection)
 
 recent = queries.recent_window(warehouse, selection)
@@ -34,7 +34,7 @@ with st.container(horizontal=True):
         "measure",
         "Show",
         ["counts", "rate"],
-        lambda name: {"counts": "how many", "rate": "rate of served"}[name],
+        lambda name: {"counts": "count", "rate": "share of predictions"}[name],
     )
 trend = queries.flag_trend(warehouse, selection, bucket)
 if trend.empty:
@@ -62,5 +62,5 @@ if newest.empty:
 else:
     cards.gallery(log, newest, [warehouse.projections[ENTROPY]], "flagged")
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
-    count = queries.coverage(warehouse, any_flag).served
+    count = queries.coverage(warehouse, any_flag).predictions
     controls.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)

@@ -347,7 +347,7 @@ def test_a_brush_filters_the_other_histograms_without_the_server(
     assert drawn_bars(page) == during, "the release changes nothing in the chart"
     assert held(page) == chosen
     wanted = parse_selection(page.url, sample_log.warehouse.projections)
-    assert queries.coverage(sample_log.warehouse, wanted).served == chosen
+    assert queries.coverage(sample_log.warehouse, wanted).predictions == chosen
 
     page.locator('.concat_4_layer_2_marks path[aria-label*="flag: incorrect"]').click()
     expect(live(page)).not_to_contain_text(f"{chosen} of")

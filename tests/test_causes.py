@@ -265,13 +265,13 @@ def test_counts_are_exact_and_filters_list_the_same_records(
 ) -> None:
     for chosen in (*strange(warehouse), PROD.with_flag("*")):
         found = causes(warehouse, chosen, TEST if against == "test" else None)
-        assert found.selected == queries.coverage(warehouse, chosen).served
+        assert found.selected == queries.coverage(warehouse, chosen).predictions
         shown = [*found.causes, *found.general, *found.symptoms, *(found.then or ())]
         assert shown
         assert all(cause.listed is not None for cause in (*found.causes, *found.symptoms))
         for cause in shown:
             assert cause.listed in (cause.selected.yes, None)
-            held = queries.coverage(warehouse, cause.narrowed).served
+            held = queries.coverage(warehouse, cause.narrowed).predictions
             assert held == cause.selected.yes if cause.listed is not None else held
 
 
@@ -416,14 +416,14 @@ def test_the_filter_of_a_question_lists_the_records_that_say_yes(
     own = gathered.groups.side == CHOSEN
     yes = int((says_yes(known.candidate, question) & own).sum())
     narrowed = known.narrow(chosen, question)
-    assert queries.coverage(motley, narrowed).served == yes, query_string(narrowed)
+    assert queries.coverage(motley, narrowed).predictions == yes, query_string(narrowed)
     assert parse_selection(query_string(narrowed), motley.projections) == narrowed
     without = known.narrow_without(chosen, question)
     assert without is not None
     no = own & ~says_yes(known.candidate, question)
     if known.candidate.ordered and level > 0:
         no &= known.candidate.codes >= 0
-    assert queries.coverage(motley, without).served == no.sum(), query_string(without)
+    assert queries.coverage(motley, without).predictions == no.sum(), query_string(without)
 
 
 def test_every_kind_of_thing_is_asked_about(motley: Warehouse) -> None:
@@ -442,7 +442,7 @@ def test_selections_of_nothing_of_one_and_of_everything(warehouse: Warehouse) ->
     for baseline in (TEST, None, nothing, Selection()):
         for chosen in (nothing, one, PROD, Selection()):
             found = causes(warehouse, chosen, baseline)
-            assert found.selected == queries.coverage(warehouse, chosen).served
+            assert found.selected == queries.coverage(warehouse, chosen).predictions
             if not found.selected or not found.others:
                 assert not found.causes and not found.symptoms and found.p == 1.0
     everything = causes(warehouse, Selection(), None)
@@ -481,7 +481,7 @@ def test_hostile_tags_are_left_out_or_said_as_they_are(
     first = found.causes[0]
     assert first.says == f"have {HOSTILE} “{HOSTILE}”" and first.strength == pytest.approx(1)
     assert first.narrowed == Selection(text="bad", tag=(Tag(HOSTILE, HOSTILE),))
-    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes == 40
+    assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes == 40
     assert "broken" not in said(found)[: len(first.says)]
 
 
@@ -506,7 +506,7 @@ def test_a_tag_that_is_missing_is_a_cause(folder_log: Log, open_warehouse: OpenW
     warehouse = filled(folder_log, open_warehouse, *events)
     first = causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says in ("have no client", "have client “web”")
-    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
+    assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
     assert {Tag("client", NO_VALUE), Tag("client", "web")} >= set(first.narrowed.tag)
 
 
@@ -556,7 +556,7 @@ def test_days_become_a_filter(folder_log: Log, open_warehouse: OpenWarehouse) ->
     first = causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says == "came on 5 Jul 2026 or later" and first.selected.share == 1
     assert first.narrowed.since is not None
-    assert queries.coverage(warehouse, first.narrowed).served == first.selected.yes
+    assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
 
 
 def test_markup_in_outputs_and_words(folder_log: Log, open_warehouse: OpenWarehouse) -> None:

@@ -87,7 +87,7 @@ def test_sync_status_and_export_in_processes_of_their_own(tmp_path: Path) -> Non
     assert re.match(rf"\d+ objects read, 0 removed: {RECORDS} predictions, ", synced.stdout)
     assert f"2 quarantined. {RECORDS} texts and {IMAGES} images scored.\n" in synced.stdout
     told = json.loads(process("status", "--json").stdout)
-    assert (told["served"], told["flagged"], told["quarantined"]) == (RECORDS, FLAGGED, 2)
+    assert (told["predictions"], told["flagged"], told["quarantined"]) == (RECORDS, FLAGGED, 2)
     assert told["log"] == str(SAMPLE)
     file = tmp_path / "flagged.parquet"
     exported = process("export", "environment=prod&flag=*", str(file))
@@ -106,8 +106,8 @@ def test_status_is_legible(log: Log, run: Run) -> None:
     told = run("status")
     assert told.returncode == 0
     lines = dict(line.split(":", 1) for line in told.stdout.splitlines())
-    assert {name: lines[name].strip() for name in ("served", "flagged", "quarantined")} == {
-        "served": "3", "flagged": "1", "quarantined": "0",
+    assert {name: lines[name].strip() for name in ("predictions", "flagged", "quarantined")} == {
+        "predictions": "3", "flagged": "1", "quarantined": "0",
     }  # fmt: skip
 
 
@@ -272,5 +272,5 @@ def test_a_command_beside_an_open_dashboard_answers_from_a_fresh_copy(
         check=True,
     )
     dashboard.close()
-    assert json.loads(told.stdout)["served"] == 1
+    assert json.loads(told.stdout)["predictions"] == 1
     assert "Another process" in told.stderr

@@ -40,7 +40,7 @@ def listed(app: AppTest) -> int:
 
 def served(log: OpenLog, query: str) -> int:
     selection = parse_selection(query, log.warehouse.projections)
-    return queries.coverage(log.warehouse, selection).served
+    return queries.coverage(log.warehouse, selection).predictions
 
 
 def test_a_drag_lists_the_records_of_its_bars(dashboard: Dashboard, sample_log: OpenLog) -> None:

@@ -312,7 +312,7 @@ def test_what_a_store_did_not_take_is_sent_again_and_is_there_once(
         report = sync(log, warehouse)
         assert (report.predictions, report.feedback, report.quarantined) == (16, 16, 0)
         assert (report.scored_images, report.failures) == (8, {})
-        assert queries.status(warehouse).served == 16
+        assert queries.status(warehouse).predictions == 16
     finally:
         warehouse.close()
     assert len(list(log.list("images/"))) == 8
@@ -379,7 +379,7 @@ def test_a_log_that_changes_while_it_is_read(
     assert answers(warehouse)[1] == set(), "nothing that changed is quarantined"
     assert attempt(log, warehouse) == []
     assert answers(warehouse) == answers_of_a_fresh_warehouse(log, tmp_path / "fresh.duckdb")
-    assert queries.status(warehouse).served == 77
+    assert queries.status(warehouse).predictions == 77
 
 
 @dataclass
@@ -506,7 +506,7 @@ def test_times_of_records_are_shown_as_they_are_whatever_the_clock_says(
         ("1999-12-31T23:59:59.999999", None),
         ("2199-12-31T23:59:59.000000", "early"),
     ]
-    assert queries.coverage(warehouse, Selection()).served == 3
+    assert queries.coverage(warehouse, Selection()).predictions == 3
 
 
 def test_a_folder_whose_clock_runs_wrong_is_read_all_the_same(

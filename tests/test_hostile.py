@@ -198,7 +198,7 @@ def test_accepted_and_quarantined_are_all_that_was_sent(synced: Synced) -> None:
     assert (report.objects, report.failures) == (len(CASES), {})
     assert (report.predictions, report.quarantined) == (3 * len(CASES) - refused, refused)
     status = queries.status(synced.warehouse)
-    assert (status.served, status.quarantined) == (report.predictions, report.quarantined)
+    assert (status.predictions, status.quarantined) == (report.predictions, report.quarantined)
     assert status.unscored == 0
 
 

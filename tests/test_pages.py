@@ -190,7 +190,7 @@ def test_the_url_is_the_selection(dashboard: Dashboard, sample_log: OpenLog) -> 
     query = f"environment=prod&version=v1&{LOW}&images=once"
     app = dashboard("cases", SAMPLE, query)
     held = parse_selection(query, sample_log.warehouse.projections)
-    served = queries.coverage(sample_log.warehouse, held).served
+    served = queries.coverage(sample_log.warehouse, held).predictions
     assert f"**{served}** of {RECORDS} records" in text(app)
     chips = {button.label for button in app.button if str(button.key).startswith("chip.")}
     assert chips == {"prod", "version v1", r"word entropy under 1\.6", "each image once"}

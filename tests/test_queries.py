@@ -81,7 +81,7 @@ def test_the_sample_holds_every_event_that_was_logged(sample_frame: pd.DataFrame
 
 def test_status_counts_everything(warehouse: Warehouse, sample_frame: pd.DataFrame) -> None:
     status = queries.status(warehouse)
-    assert (status.served, status.flagged, status.quarantined) == (RECORDS, FLAGGED, 2)
+    assert (status.predictions, status.flagged, status.quarantined) == (RECORDS, FLAGGED, 2)
     assert (status.unscored, status.waiting) == (0, 0)
     assert status.oldest == sample_frame["timestamp"].min().to_pydatetime()
     assert status.newest == sample_frame["timestamp"].max().to_pydatetime()
@@ -92,7 +92,7 @@ def test_status_counts_everything(warehouse: Warehouse, sample_frame: pd.DataFra
 def test_coverage_counts_a_selection(warehouse: Warehouse, sample_frame: pd.DataFrame) -> None:
     prod = sample_frame[sample_frame["environment"] == "prod"]
     coverage = queries.coverage(warehouse, PROD)
-    assert (coverage.served, coverage.flagged) == (SERVED, FLAGGED)
+    assert (coverage.predictions, coverage.flagged) == (SERVED, FLAGGED)
     assert coverage.images == prod["inputs.image"].nunique()
     assert (coverage.without_image, coverage.unreadable_images, coverage.unscored) == (0, 0, 0)
     assert queries.coverage(warehouse, NOWHERE) == queries.Coverage(0, 0, 0, 0, 0, 0)
@@ -164,10 +164,10 @@ def test_flag_trend_adds_up_and_leaves_no_gap(
     served = prod.groupby("bucket").size()
     flagged = prod.explode("feedback.flags").groupby(["bucket", "feedback.flags"]).size()
     for row in trend.to_dict("records"):
-        assert row["served"] == served.get(row["bucket"], 0)
+        assert row["predictions"] == served.get(row["bucket"], 0)
         assert row["flagged"] == flagged.get((row["bucket"], row["flag"]), 0)
-        assert row["share"] == (row["flagged"] / row["served"] if row["served"] else 0)
-        low, high = samples.wilson(row["flagged"], row["served"])
+        assert row["share"] == (row["flagged"] / row["predictions"] if row["predictions"] else 0)
+        low, high = samples.wilson(row["flagged"], row["predictions"])
         assert (row["low"], row["high"]) == pytest.approx((low, high), nan_ok=True)
     assert list(trend["filling"]) == [at == buckets[-1] for at in trend["bucket"]]
 
@@ -245,14 +245,16 @@ def test_rows_of_a_brush_are_the_counts_of_its_bars(warehouse: Warehouse) -> Non
         first, last = pair.bins.bars // 4, pair.bins.bars // 2
         low, high = pair.bins.around(pair.bins.edges[first], pair.bins.edges[last + 1])
         brushed = PROD.with_range(Range(pair.projection.name, low, high))
-        assert queries.coverage(warehouse, brushed).served == pair.counts[first : last + 1].sum()
+        assert (
+            queries.coverage(warehouse, brushed).predictions == pair.counts[first : last + 1].sum()
+        )
         missing = PROD.with_range(Range(pair.projection.name, missing=True))
-        assert queries.coverage(warehouse, missing).served == pair.missing
+        assert queries.coverage(warehouse, missing).predictions == pair.missing
         bars = [
             PROD.with_range(Range(pair.projection.name, *pair.bins.around(low, high)))
             for low, high in zip(pair.bins.edges, pair.bins.edges[1:], strict=False)
         ]
-        counts = [queries.coverage(warehouse, bar).served for bar in bars[:3] + bars[-2:]]
+        counts = [queries.coverage(warehouse, bar).predictions for bar in bars[:3] + bars[-2:]]
         assert counts == [*pair.counts[:3], *pair.counts[-2:]]
 
 
@@ -437,8 +439,8 @@ def test_share_changes_compare_two_windows(
     assert list(found) == list(expected)
     for name, count in expected.items():
         one = found[name]
-        assert (one.count, one.served) == (count(new), len(new))
-        assert (one.before_count, one.before_served) == (count(old), len(old))
+        assert (one.count, one.predictions) == (count(new), len(new))
+        assert (one.before_count, one.before_predictions) == (count(old), len(old))
         assert one.change == pytest.approx(count(new) / len(new) - count(old) / len(old))
         assert one.low <= one.change <= one.high
         assert one.significant == (one.low > 0 or one.high < 0)
@@ -497,7 +499,7 @@ def test_answers_are_new_after_a_sync(folder_log: Log, open_warehouse: OpenWareh
     def answers() -> list[Any]:
         trend = queries.flag_trend(warehouse, everything, "day")
         return [
-            queries.coverage(warehouse, everything).served,
+            queries.coverage(warehouse, everything).predictions,
             int(trend["flagged"].sum()),
             queries.cases_page(warehouse, everything).total,
             len(queries.histogram_pairs(warehouse, everything, everything)),
@@ -557,18 +559,18 @@ def test_where_each_image_counts_once_a_brush_still_lists_its_bars(
         low, high = pair.bins.edges[number], pair.bins.edges[number + 1]
         middle = (low + high) / 2
         brushed = once.with_range(Range(name, *pair.bins.around(middle, middle)))
-        assert queries.coverage(warehouse, brushed).served == count
+        assert queries.coverage(warehouse, brushed).predictions == count
     assert queries.coverage(warehouse, once).flagged == 1, "a flagged report stands for the rest"
-    assert queries.coverage(warehouse, Selection(images="once", flag=("*",))).served == 1
+    assert queries.coverage(warehouse, Selection(images="once", flag=("*",))).predictions == 1
 
 
 def test_a_filter_by_flag_leaves_rates_of_all_that_was_served(warehouse: Warehouse) -> None:
     flagged = Selection(environment=("prod",), flag=("offensive",))
     trend = queries.flag_trend(warehouse, flagged, "week")
     assert set(trend["flag"]) == {"offensive"}
-    assert trend.groupby("bucket")["served"].first().sum() == SERVED
+    assert trend.groupby("bucket")["predictions"].first().sum() == SERVED
     (first, *_) = queries.share_changes(warehouse, flagged, flagged, TEST)
-    assert (first.name, first.served) == ("flagged", SERVED)
+    assert (first.name, first.predictions) == ("flagged", SERVED)
 
 
 def test_one_wrong_clock_does_not_make_a_million_bars(
@@ -590,8 +592,8 @@ def test_one_wrong_clock_does_not_make_a_million_bars(
 
 def test_the_window_before_all_times_is_their_older_half(warehouse: Warehouse) -> None:
     found = queries.baseline(warehouse, PROD, queries.BEFORE)
-    older = queries.coverage(warehouse, found.selection).served
-    newer = queries.coverage(warehouse, found.compared).served
+    older = queries.coverage(warehouse, found.selection).predictions
+    newer = queries.coverage(warehouse, found.compared).predictions
     assert (older, newer) == (241, 329)
 
 

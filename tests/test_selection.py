@@ -92,7 +92,7 @@ def test_whatever_a_url_says_there_is_a_selection_that_can_be_asked(
     selection, problems = read_selection(pairs, TABLE)
     assert all(problem.endswith(".") for problem in problems)
     sentences(selection, TABLE)
-    assert 0 <= queries.coverage(sample_log.warehouse, selection).served <= RECORDS
+    assert 0 <= queries.coverage(sample_log.warehouse, selection).predictions <= RECORDS
 
 
 def test_what_a_selection_says_in_english() -> None:
@@ -225,10 +225,10 @@ def test_hostile_text_is_only_looked_for(sample_log: OpenLog, text: str) -> None
         word=text,
         tag_range=(Range(text, 0.0),),
     )
-    assert queries.coverage(warehouse, hostile).served == 0
+    assert queries.coverage(warehouse, hostile).predictions == 0
     found = queries.cases_page(warehouse, Selection(text=text), size=RECORDS).rows
     assert all(text in output for output in found["outputs.output_text"])
-    assert queries.status(warehouse).served == RECORDS
+    assert queries.status(warehouse).predictions == RECORDS
 
 
 def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
@@ -330,7 +330,7 @@ def test_a_selection_holds_what_a_pandas_filter_keeps(
     assert list(sample_log.records(selection)["record_key"]) == expected
     assert list(sample_log.records(query_string(selection))["record_key"]) == expected
     coverage = queries.coverage(sample_log.warehouse, selection)
-    assert coverage.served == len(expected)
+    assert coverage.predictions == len(expected)
     assert coverage.images == by_pandas(sample_frame, selection)["inputs.image"].nunique()
 
 

@@ -78,7 +78,7 @@ def test_a_log_is_read_counted_and_scored(log: Log, open_warehouse: OpenWarehous
         objects=5, predictions=4, feedback=3, quarantined=2, scored_texts=4, scored_images=2
     )
     status = queries.status(warehouse)
-    assert (status.served, status.flagged, status.unscored) == (4, 1, 0)
+    assert (status.predictions, status.flagged, status.unscored) == (4, 1, 0)
     assert (status.quarantined, status.waiting) == (2, 1)
     assert record(warehouse, "a")["greyscale_image_mean(inputs.image)"] < 127
     assert record(warehouse, "b")["greyscale_image_mean(inputs.image)"] > 127
@@ -112,10 +112,10 @@ def test_feedback_waits_for_its_prediction(log: Log, open_warehouse: OpenWarehou
     warehouse = open_warehouse(log)
     write(log, "feedback/date=2026-07-01/1.json", feedback("late", "offensive"))
     sync(log, warehouse)
-    assert (queries.status(warehouse).served, queries.status(warehouse).waiting) == (0, 1)
+    assert (queries.status(warehouse).predictions, queries.status(warehouse).waiting) == (0, 1)
     write(log, "predictions/date=2026-07-06/1.json", prediction("late"))
     sync(log, warehouse)
-    assert (queries.status(warehouse).served, queries.status(warehouse).waiting) == (1, 0)
+    assert (queries.status(warehouse).predictions, queries.status(warehouse).waiting) == (1, 0)
     assert record(warehouse, "late")["feedback.flags"] == ["offensive"]
 
 
@@ -167,7 +167,7 @@ def test_a_changed_object_replaces_its_rows(log: Log, open_warehouse: OpenWareho
     assert queries.case(warehouse, "a") is None
     assert record(warehouse, "b")["outputs.output_text"] == "another"
     assert record(warehouse, "b")[f"length({TEXT})"] == 7
-    assert queries.status(warehouse).served == 2
+    assert queries.status(warehouse).predictions == 2
 
 
 def test_a_removed_object_is_forgotten(log: Log, open_warehouse: OpenWarehouse) -> None:
@@ -178,7 +178,7 @@ def test_a_removed_object_is_forgotten(log: Log, open_warehouse: OpenWarehouse) 
     remove_object(log, "feedback/date=2026-07-07/1.json")
     assert sync(log, warehouse).removed == 2
     status = queries.status(warehouse)
-    assert (status.served, status.flagged, status.quarantined, status.waiting) == (3, 0, 0, 2)
+    assert (status.predictions, status.flagged, status.quarantined, status.waiting) == (3, 0, 0, 2)
     assert record(warehouse, "a")["feedback.flags"] == []
 
 
@@ -348,7 +348,7 @@ def test_a_module_adds_a_projection_that_can_be_selected_by(
     held = record(warehouse, "a")
     assert (held[f"count_o({TEXT})"], held[f"darkest({IMAGE})"]) == (3.0, 20.0)
     looping = Selection(ranges=(Range(f"count_o({TEXT})", low=3),))
-    assert queries.coverage(warehouse, looping).served == 1
+    assert queries.coverage(warehouse, looping).predictions == 1
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -509,7 +509,7 @@ def test_an_object_that_cannot_be_fetched_is_told_and_tried_again(
     ]
     write(folder_log, "predictions/gone.json", prediction("a"))
     sync(folder_log, warehouse)
-    assert queries.status(warehouse).served == 1
+    assert queries.status(warehouse).predictions == 1
 
 
 def test_a_picture_of_many_reports_is_measured_once(
@@ -551,12 +551,12 @@ def test_a_background_sync_goes_on_and_tells_its_problem(
     wait(lambda: background.finished)
     write(folder_log, "predictions/1.json", prediction("a"))
     background.ask()
-    wait(lambda: queries.status(warehouse).served == 1)
+    wait(lambda: queries.status(warehouse).predictions == 1)
     (tmp_path / "log").rename(tmp_path / "unmounted")
     background.ask()
     wait(lambda: background.problem)
     assert background.problem == f"There is no folder {folder_log.uri}."
-    assert queries.status(warehouse).served == 1
+    assert queries.status(warehouse).predictions == 1
     (tmp_path / "unmounted").rename(tmp_path / "log")
     background.ask()
     wait(lambda: not (background.running or background.problem))

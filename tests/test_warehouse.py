@@ -48,7 +48,7 @@ def test_a_second_process_gets_a_file_of_its_own(
         for _ in range(2)
     ]  # fmt: skip
     assert told == [["warehouse.2.duckdb", "1"]] * 2
-    assert queries.status(mine).served == 1
+    assert queries.status(mine).predictions == 1
 
 
 def test_a_warehouse_that_cannot_be_read_is_moved_aside(
@@ -59,7 +59,7 @@ def test_a_warehouse_that_cannot_be_read_is_moved_aside(
     (tmp_path / "warehouse.duckdb").write_bytes(broken)
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
-    assert queries.status(warehouse).served == 1
+    assert queries.status(warehouse).predictions == 1
     (aside,) = tmp_path.glob("warehouse.duckdb.broken-*")
     assert aside.read_bytes() == broken
 
@@ -90,10 +90,12 @@ def test_a_log_opened_twice_in_one_process_is_one_warehouse(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     one, other = open_warehouse(folder_log), open_warehouse(folder_log)
-    assert queries.status(other).served == 0
+    assert queries.status(other).predictions == 0
     write(folder_log, "predictions/1.json", prediction("a"))
     sync(folder_log, one)
-    assert queries.status(other).served == 1, "answers of one are new after a sync of the other"
+    assert queries.status(other).predictions == 1, (
+        "answers of one are new after a sync of the other"
+    )
 
 
 def test_a_warehouse_of_another_log_is_refused_and_left_alone(
@@ -106,7 +108,7 @@ def test_a_warehouse_of_another_log_is_refused_and_left_alone(
     other = Log("s3://bucket/other", None)
     with pytest.raises(WarehouseError, match=r"name another file in MISREAD_WAREHOUSE\.$"):
         open_warehouse(other)
-    assert queries.status(open_warehouse(folder_log)).served == 1
+    assert queries.status(open_warehouse(folder_log)).predictions == 1
 
 
 @pytest.mark.parametrize("place", ["a file/warehouse.duckdb", "a folder"])
@@ -127,9 +129,9 @@ def test_a_warehouse_of_an_older_layout_is_emptied_and_filled_again(
         cursor.execute("update meta set value = 'older' where name = 'schema'")
     warehouse.close()
     warehouse = open_warehouse(folder_log)
-    assert queries.status(warehouse).served == 0
+    assert queries.status(warehouse).predictions == 0
     sync(folder_log, warehouse)
-    assert queries.status(warehouse).served == 1
+    assert queries.status(warehouse).predictions == 1
 
 
 def test_what_was_read_is_there_after_a_restart_without_a_sync(

@@ -1,4 +1,4 @@
-"""How much there is: served, flagged, unscored, and what can be chosen from."""
+"""How much there is: predictions, flagged ones, unscored ones, and what can be chosen from."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from data_access.warehouse import Warehouse
 class Status:
     """What the warehouse holds of the log. Times are UTC."""
 
-    served: int
+    predictions: int
     flagged: int
     unscored: int
     quarantined: int
@@ -28,7 +28,7 @@ class Status:
 class Coverage:
     """How much a selection holds. `unscored`: an image or text that has not been measured yet."""
 
-    served: int
+    predictions: int
     flagged: int
     unscored: int
     images: int
@@ -42,7 +42,7 @@ def status(warehouse: Warehouse) -> Status:
         warehouse,
         f"""
         select
-            count(*) as served,
+            count(*) as predictions,
             count(*) filter (len("feedback.flags") > 0) as flagged,
             (select count(*) from records where {_unscored(warehouse)}) as unscored,
             (select count(*) from quarantine) as quarantined,
@@ -58,7 +58,7 @@ def status(warehouse: Warehouse) -> Status:
     )
     synced = warehouse.rows("select value from meta where name = 'synced'")
     return Status(
-        served=int(counts["served"]),
+        predictions=int(counts["predictions"]),
         flagged=int(counts["flagged"]),
         unscored=int(counts["unscored"]),
         quarantined=int(counts["quarantined"]),
@@ -85,7 +85,7 @@ def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
             group by image_hash
         )
         select
-            count(*) as served,
+            count(*) as predictions,
             count(*) filter (len("feedback.flags") > 0) as flagged,
             (select count(*) from selected where {_unscored(warehouse)}) as unscored,
             (select count(*) from images) as images,

@@ -220,7 +220,8 @@ def scored(warehouse: Warehouse) -> list[Scored]:
     columns = ", ".join(f'{sql} as "{number}"' for number, sql in enumerate(asked))
     counts = row_of(
         warehouse,
-        f"select count(*) as served, count(image_failure) as unreadable, {columns} from records",
+        f"select count(*) as predictions, count(image_failure) as unreadable, {columns} "
+        "from records",
     )
     waits = _waiting(warehouse)
     failed = failures(warehouse).groupby("projection")["records"].sum()
@@ -233,7 +234,7 @@ def scored(warehouse: Warehouse) -> list[Scored]:
         left = scorable - valued - unreadable - raised - waiting
         if row.compute is None:
             waiting, left = scorable - valued, 0
-        without = int(counts["served"]) - scorable
+        without = int(counts["predictions"]) - scorable
         found.append(Scored(row, valued, without, unreadable, raised, waiting, left))
     return found
 

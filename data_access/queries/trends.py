@@ -67,24 +67,24 @@ def recent_window(warehouse: Warehouse, selection: Selection) -> Selection:
 
 @dataclass(frozen=True)
 class ShareChange:
-    """A share of the records served, and its change against the window before, with 95% limits."""
+    """A share of all predictions, and its change from the window before with its 95% interval."""
 
     name: str
     count: int
-    served: int
+    predictions: int
     before_count: int
-    before_served: int
+    before_predictions: int
     change: float
     low: float
     high: float
 
     @property
     def share(self) -> float:
-        return self.count / self.served if self.served else math.nan
+        return self.count / self.predictions if self.predictions else math.nan
 
     @property
     def before_share(self) -> float:
-        return self.before_count / self.before_served if self.before_served else math.nan
+        return self.before_count / self.before_predictions if self.before_predictions else math.nan
 
     @property
     def significant(self) -> bool:
@@ -94,7 +94,7 @@ class ShareChange:
 def share_changes(
     warehouse: Warehouse, recent: Selection, before: Selection, baseline: Selection
 ) -> list[ShareChange]:
-    """Flagged, each flag, and low entropy as shares of all records served in two windows.
+    """Flagged, each flag, and low entropy as shares of all predictions in two windows.
 
     Low entropy: under the baseline's 5th percentile. A filter by flag does not count: it would
     make every share whole.
@@ -128,13 +128,13 @@ def share_changes(
 
 
 def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd.DataFrame:
-    """Flags by category over time: records served in each bucket of time, and flagged since.
+    """Flags by category over time: predictions in each bucket of time, and the flagged ones.
 
-    Columns: bucket (its start, UTC), flag, flagged, served, share, low, high (95% interval of
+    Columns: bucket (its start, UTC), flag, flagged, predictions, share, low, high (95% interval of
     the share), filling (whether more of it may come: it reaches past the newest record of these
     environments, or past the window's end), left_out (buckets before the first one shown: at
     most MAX_BUCKETS are). Every bucket has a row for every flag. A record with two flags counts
-    in both. Served are all records, whatever flag is selected.
+    in both. All predictions count, whatever flag is selected.
     """
     selected, params = source(selection.without("flag"))
     environments, where = source(Selection(environment=selection.environment))
@@ -145,8 +145,8 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
             select date_trunc('{_unit(bucket)}', timestamp) as bucket, "feedback.flags" as flags
             from {selected}
         ),
-        served as (
-            select bucket, count(*) as served
+        totals as (
+            select bucket, count(*) as predictions
             from selected
             group by bucket
         ),
@@ -163,7 +163,7 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
                 greatest(
                     min(bucket), max(bucket) - {MAX_BUCKETS - 1} * interval 1 {bucket}
                 ) as first
-            from served
+            from totals
         ),
         buckets as (
             select unnest(generate_series(first, latest, interval 1 {bucket})) as bucket
@@ -173,7 +173,7 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
             buckets.bucket,
             flag,
             coalesce(flagged, 0) as flagged,
-            coalesce(served, 0) as served,
+            coalesce(predictions, 0) as predictions,
             buckets.bucket + interval 1 {bucket} > least(
                 (select max(timestamp) from {environments}), ?::timestamp
             ) as filling,
@@ -181,17 +181,17 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         from buckets
         cross join (select distinct flag from flagged)
         left join flagged using (bucket, flag)
-        left join served using (bucket)
+        left join totals using (bucket)
         order by bucket, flag
         """,
         [*params, wanted, wanted, *where, _naive(selection.until)],
     )
     limits = [
-        samples.wilson(int(flagged), int(served))
-        for flagged, served in zip(counts["flagged"], counts["served"], strict=True)
+        samples.wilson(int(flagged), int(predictions))
+        for flagged, predictions in zip(counts["flagged"], counts["predictions"], strict=True)
     ]
     return counts.assign(
-        share=(counts["flagged"] / counts["served"]).fillna(0.0),
+        share=(counts["flagged"] / counts["predictions"]).fillna(0.0),
         low=[low for low, _ in limits],
         high=[high for _, high in limits],
     )

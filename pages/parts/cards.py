@@ -42,11 +42,11 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
     flagged = by_name["flagged"]
     was = (
         f"it was {words.share(flagged.before_share)} in as many days before."
-        if flagged.before_served
+        if flagged.before_predictions
         else "there is nothing before to compare with."
     )
     st.markdown(
-        f"In {window}, users flagged **{flagged.count:,} of {flagged.served:,}** predictions, "
+        f"In {window}, users flagged **{flagged.count:,} of {flagged.predictions:,}** predictions, "
         f"**{words.share(flagged.share)}**; {was}"
     )
     low = (
@@ -54,11 +54,11 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
         "themselves, or are very short."
     )
     with st.grid(5, min_column_width=170):
-        before = f"{words.count(flagged.before_served)} before"
-        _count("Served", flagged.served, before, f"Predictions in {window}.")
+        before = f"{words.count(flagged.before_predictions)} before"
+        _count("Predictions", flagged.predictions, before, f"Predictions in {window}.")
         for name, label, explanation in (
-            ("flagged", "Flagged", "Records that a user flagged, of those served."),
-            ("flagged offensive", "Flagged offensive", "Of the records served."),
+            ("flagged", "Flagged", "Share of predictions that a user flagged."),
+            ("flagged offensive", "Flagged offensive", "Share of all predictions."),
             ("low word entropy", "Low word entropy", low),
         ):
             if name in by_name:
@@ -72,10 +72,9 @@ def _share(change: ShareChange, label: str, explanation: str) -> None:
     fact(
         label,
         words.share(change.share),
-        said if change.significant or not change.before_served else f"{said}, no clear change",
-        f"{explanation} {change.count:,} of {change.served:,} records; {change.before_count:,} of "
-        f"{change.before_served:,} in the window before. "
-        "In brackets the 95% interval of the change.",
+        said if change.significant or not change.before_predictions else f"{said}, no clear change",
+        f"{explanation} {change.count:,} of {change.predictions:,}; {change.before_count:,} of "
+        f"{change.before_predictions:,} in the window before. In brackets: 95% CI.",
     )
 
 

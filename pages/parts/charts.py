@@ -71,7 +71,7 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
         alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
         alt.Tooltip("flag:N"),
         alt.Tooltip("flagged:Q", title="flagged"),
-        alt.Tooltip("served:Q", title="served"),
+        alt.Tooltip("predictions:Q", title="predictions"),
         alt.Tooltip("share:Q", title="rate", format=".1%"),
         alt.Tooltip("low:Q", title="95% from", format=".1%"),
         alt.Tooltip("high:Q", title="95% to", format=".1%"),
@@ -83,7 +83,7 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
     base = alt.Chart(data)
     if as_rate:
         middle = alt.X("middle:T", scale=alt.Scale(type="utc"), title=None, axis=days)
-        rate = alt.Y("share:Q", title="flagged, % of served", axis=alt.Axis(format="%"))
+        rate = alt.Y("share:Q", title="flagged, % of predictions", axis=alt.Axis(format="%"))
         layers = [
             base.mark_rule(strokeWidth=5).encode(
                 middle, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)

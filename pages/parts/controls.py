@@ -63,7 +63,7 @@ def begin(log: OpenLog) -> None:
             state["baseline"] = given.get("baseline", [None])[-1]
         elif "prod" in queries.choices(log.warehouse, "environment"):
             state["selection"] = Selection(environment=("prod",))
-    if not queries.status(log.warehouse).served:
+    if not queries.status(log.warehouse).predictions:
         del state["selection"]  # decided anew, from the URL as it is, once there is something
         state["shown"], state["baseline"] = Selection(), queries.BEFORE
         return
@@ -621,7 +621,7 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
     """The selection as removable chips, and how much it holds; returns a place for the link."""
     chosen = selection()
     held = queries.coverage(log.warehouse, chosen)
-    total = queries.status(log.warehouse).served
+    total = queries.status(log.warehouse).predictions
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="bar"):
         for name, sentence in sentences(chosen, log.warehouse.projections):
             st.button(
@@ -634,8 +634,8 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
                 help="Remove this filter",
             )
         st.markdown(
-            f"**{words.count(held.served)}** of {words.count(total, 'record')}",
-            help=f"{held.served:,} of {total:,} records; {held.images:,} distinct images.",
+            f"**{words.count(held.predictions)}** of {words.count(total, 'record')}",
+            help=f"{held.predictions:,} of {total:,} records; {held.images:,} distinct images.",
             width="content",
         )
         return st.empty()

@@ -17,7 +17,7 @@ def foot(log: OpenLog) -> None:
     """Sync state, redrawn by itself every few seconds."""
     background = store.syncing()
     status = queries.status(log.warehouse)
-    if status.served and controls.waits_for_records():
+    if status.predictions and controls.waits_for_records():
         st.rerun(scope="app")
     if background.running and background.stage:
         total = max(background.total, 1)
@@ -29,7 +29,7 @@ def foot(log: OpenLog) -> None:
         last = background.finished or status.synced
         when = words.ago(last, datetime.now(UTC)) if last else "never"
         st.caption(
-            f"Synced {when} · {words.count(status.served, 'record')} · "
+            f"Synced {when} · {words.count(status.predictions, 'record')} · "
             f"{status.quarantined:,} quarantined"
         )
     st.button(
@@ -141,5 +141,5 @@ def banner(log: OpenLog) -> None:
         told = words.sentence(words.plain(background.problem))
         rest = "The pages show what was read before." if background.report is None else MORE
         st.warning(f"{told} {rest}")
-    if background.running and queries.status(log.warehouse).served == 0:
+    if background.running and queries.status(log.warehouse).predictions == 0:
         st.info("The log is being read for the first time; numbers appear as it comes in.")
