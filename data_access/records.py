@@ -5,17 +5,19 @@ How the bytes of an object become events is left to `decoding`.
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 import pyarrow as pa
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     model_validator,
 )
+
+from data_access.times import parse_time
 
 MAX_OBJECT_BYTES = 512 * 1024 * 1024  # unpacked; past this an object is quarantined whole
 MAX_ROWS = 5_000_000  # of one Parquet object: a few bytes of it can stand for a million rows
@@ -29,22 +31,10 @@ NO_OBJECT = "not a JSON object"
 ANNOTATIONS = "annotations/"
 
 
-def _utc(moment: datetime) -> datetime:
-    """A time without a zone is taken as UTC."""
-    named = moment.year
-    try:
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:  # years 1 and 9999, beyond which a zone can lead
-        raise ValueError(f"the year {named} is not between 1970 and 2199") from None
-    if not 1970 <= moment.year < 2200:
-        raise ValueError(f"the year {moment.year} is not between 1970 and 2199")
-    return moment
-
-
 Key = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-Moment = Annotated[datetime, AfterValidator(_utc)]
+Moment = Annotated[datetime, BeforeValidator(parse_time)]
 
 
 class Feedback(BaseModel):

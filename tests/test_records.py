@@ -139,7 +139,7 @@ def test_the_good_lines_around_a_bad_one_are_kept() -> None:
         ({"environment": ["prod"]}, "environment: Input should be a valid string"),
         ({"outputs.confidence": "sure"}, "outputs.confidence: Input should be a valid number"),
         ({"outputs.confidence": float("nan")}, "outputs.confidence: Input should be a finite"),
-        ({"timestamp": "yesterday"}, "timestamp: Input should be a valid datetime"),
+        ({"timestamp": "yesterday"}, "timestamp: 'yesterday' is not a time: write it as"),
         ({"timestamp": float("nan")}, "timestamp: "),
         ({"timestamp": "0001-01-01T00:00:00"}, "timestamp: the year 1 is not between"),
         ({"timestamp": "0001-01-01T00:00:00+05:00"}, "timestamp: the year 1 is not between"),

@@ -84,8 +84,8 @@ JSON_TYPES = {
     "timestamp": "VARCHAR",
     "double": "DOUBLE|BIGINT|UBIGINT|NULL",
 }
-MOMENT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?"
-ZONE = r"(Z|[+-]\d\d:\d\d)$"
+ZONE = r"(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)"
+MOMENT = rf"\d{{4}}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{{1,6}})?{ZONE}?"
 LENIENT = r",\s*[}\]]"  # DuckDB reads trailing commas and infinities, which JSON does not have
 # tags that are nested, null, not finite, empty, or numbers that not all readers round the same way
 UNUSUAL_TAGS = r'.[{\[]|:-?[nNiI]|:""|\d{17}|\d[eE][+-]?\d{3}'
@@ -529,7 +529,7 @@ def _sql_of(kind: str, text: str) -> str:
         return f"try_cast({text} as double)"
     if kind != "timestamp":
         return text
-    zoned = f"if(regexp_matches({text}, '{ZONE}'), {text}, {text} || 'Z')"
+    zoned = f"if(regexp_matches({text}, '{ZONE}$'), {text}, {text} || 'Z')"
     moment = f"make_timestamp(epoch_us(try_cast({zoned} as timestamptz)))"
     return f"case when regexp_full_match({text}, '{MOMENT}') then {moment} end"
 
