@@ -20,8 +20,8 @@ from PIL import Image
 
 from data_access import api
 from data_access.errors import LogError, MisreadError
+from data_access.images import UnreadableImageError, on_white, open_image
 from data_access.log import MAX_IMAGE_BYTES
-from data_access.projections.image import UnreadableImageError, on_white, open_image
 from data_access.records import Feedback, Prediction
 from data_access.writer import Writer
 from serving import ENVIRONMENT, Service

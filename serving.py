@@ -1,7 +1,7 @@
-"""Serves the recognizer, and logs what it read: for the capture app, and as a Lambda function.
+"""Serves the recognizer and logs its outputs: for the capture app, and as a Lambda function.
 
-A store that is down costs no answer, and the log no event: the writer's spool keeps what the store
-did not take.
+An outage of the store loses neither answers nor events: the writer's spool keeps what the store did
+not take.
 """
 
 import base64
@@ -10,18 +10,21 @@ import functools
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
-from PIL import Image, ImageStat
+import numpy as np
 
 from data_access import api
 from data_access.errors import LogError
-from data_access.projections.image import on_white, open_image
+from data_access.images import greyscale, open_image
+from data_access.projections.image import contrast, height, mean, width
 from data_access.records import Feedback, Prediction
 from data_access.writer import Writer
 
@@ -38,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Served:
-    """One answer; `record_key` names its record in the log, None where it could not be kept."""
+    """One answer; `record_key` names its record in the log, None if it could not be logged."""
 
     text: str
     confidence: float | None
@@ -87,11 +90,12 @@ class Service:
         return self._writer.waiting
 
     def read(self, body: bytes, client: str) -> Served:
-        """Read the image in these bytes (PNG, JPEG, …) and log what was read.
+        """Read the image in these bytes (PNG, JPEG, …) and log the output.
 
-        Raises UnreadableImageError where they are no image, or one that is too large.
+        Raises UnreadableImageError if they are not an image or the image is too large.
         """
         image = open_image(body)
+        levels = greyscale(image)
         started = time.perf_counter()
         reading = self._recognizer.read(image)
         seconds = time.perf_counter() - started
@@ -103,7 +107,7 @@ class Service:
             version=self.version,
             output_text=reading.text,
             confidence=reading.confidence,
-            tags={"client": client, "latency_ms": round(seconds * 1000, 1), **statistics(image)},
+            tags={"client": client, "latency_ms": round(seconds * 1000, 1), **statistics(levels)},
         )
         key = None
         try:
@@ -115,7 +119,7 @@ class Service:
     def flag(
         self, record_key: str, flag: str, correction: str | None = None, comment: str | None = None
     ) -> None:
-        """Log what a user says of an answer. Raises LogError where it cannot be kept."""
+        """Log a user's flag on an answer. Raises LogError if it cannot be stored."""
         self._writer.write_feedback(
             Feedback(
                 feedback_key=uuid.uuid4().hex,
@@ -128,18 +132,19 @@ class Service:
         )
 
     def close(self) -> None:
-        """Send what can be sent now; the rest waits in the spool."""
+        """Send what can be sent now; the rest stays in the spool."""
         self._writer.close()
 
 
-def statistics(image: Image.Image) -> dict[str, float]:
-    """Tags that tell of an image without fetching it: its size, mean and deviation of grey."""
-    levels = ImageStat.Stat(on_white(image).convert("L"))
+def statistics(levels: np.ndarray) -> dict[str, float]:
+    """Tags that describe an image without fetching it, from its grey levels (height, width): its
+    size in pixels, and the mean and standard deviation of the levels, as in the projections.
+    """
     return {
-        "image_width": image.width,
-        "image_height": image.height,
-        "image_mean": round(levels.mean[0], 2),
-        "image_contrast": round(levels.stddev[0], 2),
+        "image_width": int(width(levels)),
+        "image_height": int(height(levels)),
+        "image_mean": round(mean(levels), 2),
+        "image_contrast": round(contrast(levels), 2),
     }
 
 
@@ -151,9 +156,9 @@ def _service() -> Service:
 def handler(event: Any, context: object) -> dict[str, Any]:
     """A Lambda function: an image in base64, bare or as a data URL, in `image`; its text in `pred`.
 
-    The event may be JSON, or carry JSON as its `body`, as an HTTP gateway sends it. What cannot be
-    read is answered with statusCode 400 and a message. The log is written before the answer is
-    given, since nothing runs after it.
+    The event may be JSON, or carry JSON as its `body`, in base64 where an HTTP gateway says so; an
+    encoded body may also be the image itself. What cannot be read is answered with statusCode 400
+    and a message. The log is written before the answer is returned, as nothing runs after it.
     """
     try:
         body = _image_in(event)
@@ -170,15 +175,34 @@ def _image_in(event: Any) -> bytes:
                 event = json.loads(event)
             except (ValueError, RecursionError):
                 raise ValueError("the event is not JSON") from None
-        if isinstance(event, Mapping) and "image" not in event:
-            event = event.get("body", event)
+        if isinstance(event, Mapping) and "image" not in event and "body" in event:
+            body = event["body"]
+            if event.get("isBase64Encoded") is True and isinstance(body, str):
+                body = decode_base64(body, "the body")
+                if not body.lstrip().startswith((b"{", b'"')):
+                    return body
+            event = body
     image = event.get("image") if isinstance(event, Mapping) else None
     if not isinstance(image, str):
         raise ValueError("there is no image in the event: send base64 in `image`")
-    encoded = image.partition(",")[2] if image.startswith("data:") else image
-    if len(encoded) > LAMBDA_BYTES:
-        raise ValueError("the image is too large")
+    return decode_base64(image, "`image`")
+
+
+def decode_base64(text: str, name: str) -> bytes:
+    """Bytes from base64 in the standard or the URL-safe alphabet, with or without line breaks and
+    padding, or from a `data:` URL of it.
+
+    Raises ValueError, with a sentence about what is called `name`.
+    """
+    if len(text) > LAMBDA_BYTES:
+        raise ValueError(f"{name} is too large")
+    if text[:5].lower() == "data:":
+        media_type, _, text = text.partition(",")
+        if not media_type.lower().endswith(";base64"):
+            raise ValueError(f"{name} is a data URL without base64")
+        text = unquote_to_bytes(text).decode("latin-1")
+    plain = re.sub(r"\s", "", text).translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
-        return base64.b64decode(encoded, validate=True)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("`image` is not base64") from None
+        raise ValueError(f"{name} is not base64") from None

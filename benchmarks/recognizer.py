@@ -100,8 +100,11 @@ def reading(name: str, count: int) -> None:
     print(f"| {model.version} | {one} | {count / batch:.1f} |", flush=True)
     for other, read in (("rapidocr", rapidocr()), ("tesseract", tesseract())):
         if read is not None:
-            read(images[0])
-            times = [timed(lambda image=image, read=read: read(image), 1) for image in images]  # type: ignore[misc]
+            read(images[:1], "block")
+            times = [
+                timed(lambda image=image, read=read: read([image], "block"), 1)  # type: ignore[misc]
+                for image in images
+            ]
             print(f"| {other} | {median(times):.3f} | {count / sum(times):.1f} | |", flush=True)
 
 

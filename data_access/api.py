@@ -10,12 +10,12 @@ import pandas as pd
 from data_access import queries
 from data_access.annotations import remove_selection, save_selection
 from data_access.errors import LogError, ModelError, WarehouseError
+from data_access.images import open_image
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
-from data_access.projections.image import open_image
 from data_access.scoring.images import MeasuringReport, measure_images
 from data_access.scoring.texts import ScoringReport, score
 from data_access.scoring.toxicity import Toxicity, model_name

@@ -96,6 +96,8 @@ def image_key(body: bytes) -> str:
 def _ending(body: bytes) -> str:
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         return "webp"
+    if body[4:12] in (b"ftypavif", b"ftypavis"):
+        return "avif"
     return next((ending for start, ending in SIGNATURES if body.startswith(start)), "bin")
 
 

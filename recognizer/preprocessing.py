@@ -3,6 +3,7 @@ and for serving. What a model was trained with is in the `Preparation` of its ch
 """
 
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +41,10 @@ class Preparation:
 
 
 def to_gray(image: Image.Image) -> Gray:
-    """(H, W) in 0..255, of any mode; transparency becomes white. Pictures whose longer side is over
-    MAX_SIDE are made smaller, unless they are a strip."""
-    image = ImageOps.exif_transpose(image)
+    """(H, W) in 0..255, of any mode, upright by EXIF; transparency becomes white. Pictures whose
+    longer side is over MAX_SIDE are made smaller, unless they are a strip."""
+    with suppress(Exception):  # damaged EXIF tells no orientation
+        image = ImageOps.exif_transpose(image)
     if max(image.size) > MAX_SIDE and min(image.size) > MAX_SIDE // 8:
         image = image.reduce(-(-max(image.size) // MAX_SIDE))
     if image.mode.startswith(("I", "F")):

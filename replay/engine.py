@@ -15,9 +15,9 @@ from PIL import Image
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.errors import LogError
+from data_access.images import UnreadableImageError, open_image
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections.image import UnreadableImageError, open_image
 from data_access.projections.table import ENTROPY
 from data_access.selection import Selection
 from replay.interventions import INTERVENTIONS, Intervention

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from data_access.projections.image import MAX_PIXELS, displayable, greyscale, two_sides
+from data_access.images import MAX_PIXELS, displayable, greyscale
+from data_access.projections.image import two_sides
 
 Alter = Callable[[Image.Image], Image.Image]
 

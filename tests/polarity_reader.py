@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_access.projections.image import greyscale, mean
+from data_access.images import greyscale
+from data_access.projections.image import mean
 
 READ = "dear mum the train was on time and all went well"
 LOOP = "the the the the the the"

@@ -55,9 +55,10 @@ def picture(ground: int = 230, ink: int = 20, size: tuple[int, int] = (24, 16)) 
     return png(image)
 
 
-def png(image: Image.Image) -> bytes:
+def png(image: Image.Image, **options: Any) -> bytes:
+    """options: those of Pillow's encoder."""
     body = io.BytesIO()
-    image.save(body, "PNG")
+    image.save(body, "PNG", **options)
     return body.getvalue()
 
 

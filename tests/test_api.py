@@ -5,8 +5,8 @@ import pytest
 
 import data_access
 from data_access.errors import LogError, SelectionError, SettingsError
+from data_access.images import UnreadableImageError
 from data_access.log import Log
-from data_access.projections.image import UnreadableImageError
 from data_access.selection import Selection
 from data_access.settings import Settings
 from tests.samples import SAMPLE, feedback, picture, prediction, write, write_picture

@@ -13,8 +13,8 @@ from PIL import Image
 import capture_app
 from capture_app import LogFlags
 from data_access.errors import SettingsError
+from data_access.images import UnreadableImageError
 from data_access.log import Log
-from data_access.projections.image import UnreadableImageError
 from data_access.writer import Writer
 from serving import Service
 from tests.samples import picture

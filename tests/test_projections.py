@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageStat
 
 from data_access.errors import SettingsError
+from data_access.images import greyscale, open_image
 from data_access.projections import image, load_projections, projection, text
-from data_access.projections.image import greyscale, open_image
 from data_access.projections.table import PROJECTIONS
 from tests.samples import ROOT, SAMPLE, picture, png
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -12,8 +13,8 @@ from PIL import Image
 import serving
 from data_access.decoding import read_object
 from data_access.errors import LogError
+from data_access.images import UnreadableImageError
 from data_access.log import Log
-from data_access.projections.image import UnreadableImageError
 from data_access.writer import Writer, spool_folder
 from recognizer.reader import Recognizer
 from serving import Service, handler
@@ -154,3 +155,67 @@ def test_an_event_without_an_image_is_answered_with_a_sentence(deployed: Log, ev
     answer = handler(event, None)
     assert answer["statusCode"] == 400 and answer["message"]
     assert not events(deployed, "predictions/")
+
+
+ENCODED = base64.b64encode(LETTER.read_bytes()).decode()
+URL_SAFE = base64.urlsafe_b64encode(LETTER.read_bytes()).decode()
+WRAPPED = base64.encodebytes(LETTER.read_bytes()).decode()
+BODY = base64.b64encode(json.dumps({"image": ENCODED}).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"image": WRAPPED},
+        {"image": WRAPPED.replace("\n", "\r\n")},
+        {"image": f" {ENCODED}\t"},
+        {"image": URL_SAFE},
+        {"image": URL_SAFE.rstrip("=")},
+        {"image": ENCODED.rstrip("=")},
+        {"image": f"data:image/png;base64,{WRAPPED}"},
+        {"image": f"DATA:image/png;charset=utf-8;BASE64,{ENCODED}"},
+        {"image": "data:image/png;base64," + quote(ENCODED, safe="")},
+        {"isBase64Encoded": True, "body": BODY},
+        {"isBase64Encoded": True, "body": ENCODED},
+        {"isBase64Encoded": False, "body": json.dumps({"image": URL_SAFE})},
+        json.dumps({"isBase64Encoded": True, "body": BODY}),
+    ],
+)
+def test_base64_is_read_as_clients_and_gateways_send_it(event: Any) -> None:
+    assert serving._image_in(event) == LETTER.read_bytes()
+
+
+def test_every_alphabet_and_length_of_base64_is_read() -> None:
+    for length in range(6):
+        body = bytes([0xFB, 0xFF, 0xBF, 0xFE, 0x3E, 0x3F][:length])
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            for text in (encode(body).decode(), encode(body).decode().rstrip("=")):
+                assert serving.decode_base64(text, "it") == body
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        ({"image": "a"}, "`image` is not base64"),
+        ({"image": "ab*d"}, "`image` is not base64"),
+        ({"image": "data:image/png,%89PNG"}, "`image` is a data URL without base64"),
+        ({"image": "A" * (serving.LAMBDA_BYTES + 1)}, "`image` is too large"),
+        ({"isBase64Encoded": True, "body": "*"}, "the body is not base64"),
+        ({"isBase64Encoded": True, "body": "e30="}, "there is no image in the event"),
+        ({"isBase64Encoded": True, "body": "bm8="}, "not an image that can be read"),
+        ({"isBase64Encoded": False, "body": ENCODED}, "the event is not JSON"),
+    ],
+)
+def test_bad_base64_is_answered_with_a_sentence(deployed: Log, event: Any, sentence: str) -> None:
+    answer = handler(event, None)
+    assert answer["statusCode"] == 400
+    assert sentence in answer["message"]
+    assert not events(deployed, "predictions/")
+
+
+def test_an_image_with_damaged_metadata_is_read_and_logged(
+    service: Service, folder_log: Log
+) -> None:
+    body = png(Image.open(LETTER), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert service.read(body, "test").text == service.read(LETTER.read_bytes(), "test").text
+    assert len(events(folder_log, "predictions/")) == 2

@@ -129,6 +129,7 @@ def test_an_image_goes_up_before_the_record_that_names_it(folder_log: Log, tmp_p
         (b"GIF89a", "gif"),
         (b"BM00", "bmp"),
         (b"RIFF0000WEBPVP8 ", "webp"),
+        (b"\0\0\0\x20ftypavif", "avif"),
         (b"II*\0", "tif"),
         (b"", "bin"),
         (b"<svg>", "bin"),

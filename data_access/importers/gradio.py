@@ -30,7 +30,7 @@ from data_access.writer import image_key
 
 GUARDED_STARTS = ("=", "+", "-", "@", "\t", "\n")
 GUARDED_PARTS = (",=", ",+", ",-", ",@", ",\t", ",\n")
-PICTURE = re.compile(r"[/\\].+\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
+PICTURE = re.compile(r"[/\\].+\.(png|jpe?g|webp|avif|gif|bmp|tiff?)$", re.IGNORECASE)
 NOT_IN_FOLDERS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f`$!{}]')
 FLAG, WHO, WHEN = "flag", "username", "timestamp"
 

@@ -3,7 +3,6 @@
 import hashlib
 import math
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from data_access.errors import LogError
+from data_access.images import UnreadableImageError, greyscale, opened
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.report import SyncReport
 from data_access.ingest.store import OF_IMAGES, insert, keep_failures
 from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.progress import Progress
 from data_access.projections.compute import Computed, compute_column
-from data_access.projections.image import UnreadableImageError, greyscale, open_image
 from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
 from data_access.projections.values import MAY_HEAL, measures_schema
 from data_access.queries import unmeasured_images
@@ -33,11 +32,8 @@ MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
 IMAGES_AT_ONCE = 256  # of one object; as many are lost where a run is killed
 FETCHERS = 16  # past this obstore gains nothing on two cores
-DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 STAGE = "Measuring images"
 HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
-
-_decoding = threading.Semaphore(DECODERS)
 
 # of several objects that measured an image, the first counts
 TAKEN = """
@@ -90,14 +86,14 @@ def _measure(log: Log, image: str, projections: Sequence[Projection]) -> Measure
     except LogError as error:
         return Measured(image, None, str(error), error.passing, nothing, [])
     sha256 = hashlib.sha256(body).hexdigest()
-    with _decoding:
-        try:
-            levels = greyscale(open_image(body))
-        except UnreadableImageError as error:
-            named = HASHED.search(image)
-            failure = DAMAGED_IMAGE if named and named[1] != sha256 else str(error)
-            return Measured(image, sha256, failure, False, nothing, [])
-        computed = [compute_column(row, [levels]) for row in projections]
+    try:
+        with opened(body) as pixels:
+            levels = greyscale(pixels)
+            computed = [compute_column(row, [levels]) for row in projections]
+    except UnreadableImageError as error:
+        named = HASHED.search(image)
+        failure = DAMAGED_IMAGE if named and named[1] != sha256 else str(error)
+        return Measured(image, sha256, failure, False, nothing, [])
     failed = [
         (row.name, sentence)
         for row, one in zip(projections, computed, strict=True)

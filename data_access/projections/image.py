@@ -1,85 +1,14 @@
 """Projections of images: pure functions from a greyscale array (height, width) to a number."""
 
-import io
 import math
 import threading
-import warnings
 import weakref
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-MAX_PIXELS = 50_000_000
-# not EPS, which Pillow would have Ghostscript run
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "ICO")
 LEVELS = np.arange(256)
 ROWS_AT_ONCE = 64  # of the Laplacian: what stays in a processor's cache
-
-
-class UnreadableImageError(ValueError):
-    """The bytes are no image, or one too large to open; the message says which."""
-
-
-def open_image(body: bytes) -> Image.Image:
-    """Decode an image upright; one that is too large is refused before its pixels are decoded.
-
-    Raises UnreadableImageError.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(body), formats=FORMATS)
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise UnreadableImageError(
-                    f"an image of {width:,} × {height:,} pixels is too large"
-                )
-            image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # would copy an image that stays as it is
-        return image
-    except UnreadableImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnreadableImageError("an image of too many pixels") from error
-    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
-        raise UnreadableImageError("the bytes are not an image that can be read") from error
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """The image without transparency, its transparent parts white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image
-
-
-def greyscale(image: Image.Image) -> np.ndarray:
-    """Grey levels 0 to 255, shape (height, width), uint8; transparent parts lie on white.
-
-    Raises UnreadableImageError.
-    """
-    if image.mode.startswith(("I;16", "I", "F")):
-        levels = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if levels.max(initial=0.0) > 255 else 255.0
-        return np.clip(levels * (255.0 / top), 0, 255).astype(np.uint8)
-    try:
-        return np.asarray(on_white(image).convert("L"))
-    except ValueError as error:  # Pillow has no way from LAB, for one
-        raise UnreadableImageError(f"an image in {image.mode} has no grey levels") from error
-
-
-def displayable(image: Image.Image) -> Image.Image:
-    """The image in mode L or RGB, as people see it: what PNG, browsers and Pillow's tools take.
-
-    Raises UnreadableImageError.
-    """
-    image = on_white(image)
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode in ("P", "CMYK", "YCbCr", "HSV"):
-        return image.convert("RGB")
-    return Image.fromarray(greyscale(image))
 
 
 def mean(image: np.ndarray) -> float:

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,21 +11,13 @@ from PIL import Image, ImageOps
 
 from data_access import OpenLog
 from data_access.errors import LogError
-from data_access.projections.image import (
-    UnreadableImageError,
-    displayable,
-    greyscale,
-    open_image,
-)
+from data_access.images import UnreadableImageError, displayable, greyscale, opened
 from replay.interventions import intervention
 
 FETCHERS = 12
-DECODERS = 4  # images open at a time: a large one takes hundreds of megabytes
 SMALL = (560, 320)
 LARGE = (1600, 1200)
 SMALLEST = 16  # pixels on each side
-
-_decoding = threading.Semaphore(DECODERS)
 
 
 @dataclass(frozen=True)
@@ -79,8 +70,8 @@ def width(picture: Picture) -> int:
 def levels(log: OpenLog, name: str) -> np.ndarray | None:
     """How many pixels have each grey level, shape (256,); None where the image cannot be had."""
     try:
-        with _decoding:
-            return np.bincount(greyscale(open_image(log.log.image(name))).ravel(), minlength=256)
+        with opened(log.log.image(name)) as image:
+            return np.bincount(greyscale(image).ravel(), minlength=256)
     except (LogError, UnreadableImageError):
         return None
 
@@ -90,8 +81,8 @@ def levels(log: OpenLog, name: str) -> np.ndarray | None:
 def _scaled(log: OpenLog, name: str, box: tuple[int, int]) -> bytes:
     """At most `box` pixels, as PNG. Raises LogError or UnreadableImageError, which are not kept."""
     body = log.log.image(name)
-    with _decoding:
-        image = displayable(open_image(body))
+    with opened(body) as pixels:
+        image = displayable(pixels)
         image.thumbnail(box)
         smallest = (max(image.width, SMALLEST), max(image.height, SMALLEST))
         if smallest != image.size:  # a line of one pixel would be scaled away altogether
@@ -115,8 +106,8 @@ def _worked(log: OpenLog, name: str, inverted: bool, stretched: bool) -> bytes:
 def _altered(log: OpenLog, name: str, intervention_name: str) -> bytes:
     """As `_scaled`; raises ValueError too, where it cannot be altered."""
     body = log.log.image(name)
-    with _decoding:
-        image = displayable(intervention(intervention_name).apply(open_image(body)))
+    with opened(body) as pixels:
+        image = displayable(intervention(intervention_name).apply(pixels))
         image.thumbnail(SMALL)
         return _encoded(image)
 
