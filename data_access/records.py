@@ -1,12 +1,16 @@
-"""What one event of the log is: its models, and the columns of a table of them.
+"""What one event of the log is, and what is known of one record.
+
+The models are the one declaration: Arrow schemas, the warehouse's tables and JSON derive from them.
 
 How the bytes of an object become events is left to `decoding`.
 """
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields
+from datetime import UTC, datetime
+from types import NoneType, UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import pyarrow as pa
 from pydantic import (
@@ -98,59 +102,50 @@ class Quarantined:
     excerpt: str
 
 
+ARROW_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us"),  # UTC
+    dict: pa.string(),  # JSON
+}
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """The type of a column of such values, NULL for None."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _arrow_type(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        [annotation] = [inner for inner in get_args(annotation) if inner is not NoneType]
+        return _arrow_type(annotation)
+    return ARROW_TYPES[origin or annotation]
+
+
+def columns_of(model: type[BaseModel]) -> dict[str, pa.DataType]:
+    """The columns of a table of such events, by the names that the log uses."""
+    return {
+        field.alias or name: _arrow_type(field.annotation)
+        for name, field in model.model_fields.items()
+    }
+
+
 # `origin` and `line` tell where an event was first logged, `object_key` in which object it was
 # read: another one once the log was compacted.
-PREDICTION_SCHEMA = pa.schema(
-    [
-        ("object_key", pa.string()),
-        ("origin", pa.string()),
-        ("line", pa.int64()),
-        ("record_key", pa.string()),
-        ("application", pa.string()),
-        ("version", pa.string()),
-        ("timestamp", pa.timestamp("us")),
-        ("environment", pa.string()),
-        ("inputs.image", pa.string()),
-        ("outputs.output_text", pa.string()),
-        ("outputs.confidence", pa.float64()),
-        ("tags", pa.string()),
-    ]
-)
-FEEDBACK_SCHEMA = pa.schema(
-    [
-        ("object_key", pa.string()),
-        ("origin", pa.string()),
-        ("line", pa.int64()),
-        ("feedback_key", pa.string()),
-        ("record_key", pa.string()),
-        ("timestamp", pa.timestamp("us")),
-        ("flag", pa.string()),
-        ("user", pa.string()),
-        ("ground_truth_string", pa.string()),
-        ("comment", pa.string()),
-    ]
-)
-ANNOTATION_SCHEMA = pa.schema(
-    [
-        ("object_key", pa.string()),
-        ("annotation_key", pa.string()),
-        ("timestamp", pa.timestamp("us")),
-        ("kind", pa.string()),
-        ("name", pa.string()),
-        ("payload", pa.string()),
-    ]
-)
+PLACE = {"object_key": pa.string(), "origin": pa.string(), "line": pa.int64()}
+PREDICTION_SCHEMA = pa.schema(PLACE | columns_of(Prediction))
+FEEDBACK_SCHEMA = pa.schema(PLACE | columns_of(Feedback))
+ANNOTATION_SCHEMA = pa.schema({"object_key": pa.string()} | columns_of(Annotation))
 QUARANTINE_SCHEMA = pa.schema(
-    [
-        ("object_key", pa.string()),
-        ("line", pa.int64()),
-        ("reason", pa.string()),
-        ("excerpt", pa.string()),
-    ]
+    {"object_key": pa.string(), "line": pa.int64(), "reason": pa.string(), "excerpt": pa.string()}
 )
-COVERED_SCHEMA = pa.schema(
-    [("source", pa.string()), ("e_tag", pa.string()), ("object_key", pa.string())]
+COVERED_SCHEMA = pa.schema({"source": pa.string(), "e_tag": pa.string(), "object_key": pa.string()})
+FEEDBACK_FIELDS = tuple(
+    name
+    for name in Feedback.model_fields
+    if name not in ("feedback_key", "record_key", "timestamp")
 )
+"""What a user can say of an output; of a record, each is the column `feedback.NAME`."""
 
 # A compacted object is Parquet; two columns say where each event was first logged, and the
 # schema's metadata which objects it covers: a JSON list of [key, e_tag].
@@ -162,83 +157,106 @@ def is_compacted(key: str) -> bool:
     return key.rpartition("/")[2].startswith("compacted-") and key.endswith(".parquet")
 
 
-PREDICTION_FIELDS = {
-    field.alias or name for name, field in Prediction.model_fields.items() if name != "tags"
-}
+PREDICTION_FIELDS = set(columns_of(Prediction)) - {"tags"}
 
 
-def json_text(held: dict[str, Any] | None) -> str:
+def json_text(document: dict[str, Any] | None) -> str:
     """Raises ValueError for infinities and NaN, which JSON does not have."""
-    return json.dumps(held, allow_nan=False, default=str, ensure_ascii=False)
+    return json.dumps(document, allow_nan=False, default=str, ensure_ascii=False)
+
+
+def _cell(value: Any) -> Any:
+    """A field of an event as its table has it."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    return json_text(value) if isinstance(value, dict) else value
+
+
+def _columns(model: type[BaseModel], events: Sequence[BaseModel]) -> list[list[Any]]:
+    return [[_cell(getattr(event, name)) for event in events] for name in model.model_fields]
 
 
 def prediction_table(rows: list[tuple[str, int, Prediction]]) -> pa.Table:
     """(object key, line, prediction) rows as an Arrow table of PREDICTION_SCHEMA."""
-    columns: list[list[Any]] = [[] for _ in PREDICTION_SCHEMA]
-    for key, line, row in rows:
-        values = (
-            key,
-            key,
-            line,
-            row.record_key,
-            row.application,
-            row.version,
-            row.timestamp.replace(tzinfo=None),
-            row.environment,
-            row.image,
-            row.output_text,
-            row.confidence,
-            json_text(row.tags),
-        )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    return pa.table(columns, schema=PREDICTION_SCHEMA)
+    keys = [key for key, _, _ in rows]
+    columns = _columns(Prediction, [prediction for _, _, prediction in rows])
+    return pa.table([keys, keys, [line for _, line, _ in rows], *columns], PREDICTION_SCHEMA)
 
 
 def feedback_table(rows: list[tuple[str, int, Feedback]]) -> pa.Table:
     """(object key, line, feedback) rows as an Arrow table of FEEDBACK_SCHEMA."""
-    columns: list[list[Any]] = [[] for _ in FEEDBACK_SCHEMA]
-    for key, line, row in rows:
-        values = (
-            key,
-            key,
-            line,
-            row.feedback_key,
-            row.record_key,
-            row.timestamp.replace(tzinfo=None),
-            row.flag,
-            row.user,
-            row.ground_truth_string,
-            row.comment,
-        )
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    return pa.table(columns, schema=FEEDBACK_SCHEMA)
+    keys = [key for key, _, _ in rows]
+    columns = _columns(Feedback, [feedback for _, _, feedback in rows])
+    return pa.table([keys, keys, [line for _, line, _ in rows], *columns], FEEDBACK_SCHEMA)
 
 
 def annotation_table(rows: list[tuple[str, Annotation]]) -> pa.Table:
     """(object key, annotation) rows as an Arrow table of ANNOTATION_SCHEMA."""
-    return pa.table(
-        [
-            [key for key, _ in rows],
-            [row.annotation_key for _, row in rows],
-            [row.timestamp.replace(tzinfo=None) for _, row in rows],
-            [row.kind for _, row in rows],
-            [row.name for _, row in rows],
-            [None if row.payload is None else json_text(row.payload) for _, row in rows],
-        ],
-        schema=ANNOTATION_SCHEMA,
-    )
+    columns = _columns(Annotation, [annotation for _, annotation in rows])
+    return pa.table([[key for key, _ in rows], *columns], ANNOTATION_SCHEMA)
 
 
 def quarantine_table(rows: list[tuple[str, Quarantined]]) -> pa.Table:
     """(object key, quarantined) rows as an Arrow table of QUARANTINE_SCHEMA."""
-    return pa.table(
-        [
-            [key for key, _ in rows],
-            [row.line for _, row in rows],
-            [row.reason for _, row in rows],
-            [row.excerpt for _, row in rows],
-        ],
-        schema=QUARANTINE_SCHEMA,
-    )
+    cells = [(key, *astuple(quarantined)) for key, quarantined in rows]
+    columns = zip(*cells, strict=True) if cells else [[]] * len(QUARANTINE_SCHEMA)
+    return pa.table([list(column) for column in columns], QUARANTINE_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One prediction with all that is known of it.
+
+    timestamp: aware, in UTC. image: a key below the log's root or an s3:// URI. flag: the newest;
+    flags: every distinct one, sorted; reports: how many events had a flag. image_failure: why the
+    image has no values; None where it was read, or not scored yet. image_hash: equal for records
+    of the same image. projections: each projection's value by name, `outputs.confidence` among
+    them; None where there is none.
+    """
+
+    record_key: str
+    timestamp: datetime
+    environment: str
+    application: str | None
+    version: str | None
+    image: str | None = field(metadata={"column": "inputs.image"})
+    output_text: str | None = field(metadata={"column": "outputs.output_text"})
+    flag: str | None = field(metadata={"column": "feedback.flag"})
+    flags: list[str] = field(metadata={"column": "feedback.flags"})
+    reports: int = field(metadata={"column": "feedback.reports"})
+    user: str | None = field(metadata={"column": "feedback.user"})
+    ground_truth_string: str | None = field(metadata={"column": "feedback.ground_truth_string"})
+    comment: str | None = field(metadata={"column": "feedback.comment"})
+    image_failure: str | None
+    image_hash: int
+    tags: dict[str, Any]
+    projections: dict[str, float | None]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], projections: Iterable[str]) -> Self:
+        """A row of the warehouse's table `records`: plain values by column, times without a zone.
+
+        projections: the names of the columns that are projections. Raises KeyError where a column
+        is missing.
+        """
+        values = {name: row[column] for name, column in RECORD_COLUMNS.items()}
+        values["timestamp"] = row["timestamp"].replace(tzinfo=UTC)
+        values["flags"] = list(row["feedback.flags"])
+        values["tags"] = json.loads(row["tags"])
+        return cls(**values, projections={name: row[name] for name in projections})
+
+    def value(self, column: str) -> Any:
+        """What is under a column's dotted name, as projections name their inputs; KeyError."""
+        if column in self.projections:
+            return self.projections[column]
+        return getattr(self, _FIELDS[column])
+
+
+RECORD_COLUMNS = {
+    field.name: field.metadata.get("column", field.name)
+    for field in fields(Record)
+    if field.name != "projections"
+}
+"""By field of Record, the column of the warehouse's table `records`."""
+
+_FIELDS = {column: name for name, column in RECORD_COLUMNS.items()}

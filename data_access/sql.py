@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pyarrow as pa
+
 Condition = tuple[str, list[Any]]
 """SQL that is true or false of a record, with its parameters."""
 
@@ -9,6 +11,24 @@ Condition = tuple[str, list[Any]]
 def quoted(name: str) -> str:
     """A column's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+SQL_TYPES = {
+    pa.string(): "varchar",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.timestamp("us"): "timestamp",
+}
+
+
+def declared(schema: pa.Schema) -> str:
+    """The columns of a table as `create table` lists them."""
+    return ", ".join(f"{quoted(column.name)} {SQL_TYPES[column.type]}" for column in schema)
+
+
+def listed(schema: pa.Schema) -> str:
+    """The columns of a table as `select` lists them."""
+    return ", ".join(map(quoted, schema.names))
 
 
 def json_pointer(name: str) -> str:

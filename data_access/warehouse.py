@@ -29,11 +29,19 @@ import pyarrow as pa
 
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
-from data_access.projections.values import MEASURES
-from data_access.sql import literal, quoted
+from data_access.projections.values import MEASURES, SCORES_SCHEMA
+from data_access.records import (
+    ANNOTATION_SCHEMA,
+    COVERED_SCHEMA,
+    FEEDBACK_FIELDS,
+    FEEDBACK_SCHEMA,
+    PREDICTION_SCHEMA,
+    QUARANTINE_SCHEMA,
+)
+from data_access.sql import declared, listed, literal, quoted
 from data_access.warehouse_file import connect
 
-SCHEMA_VERSION = "6"
+SCHEMA_VERSION = "7"
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
@@ -47,97 +55,27 @@ OF_THE_DISK = (
 
 Answer = TypeVar("Answer")
 
-TABLES = """
-create table if not exists meta (
-    name varchar,
-    value varchar
-);
-create table if not exists objects (
-    key varchar,
-    e_tag varchar,
-    size bigint,
-    events bigint
-);
-create table if not exists covered (
-    source varchar,
-    e_tag varchar,
-    object_key varchar
-);
-create table if not exists shadowed (
-    object_key varchar,
-    record_key varchar
-);
-create table if not exists feedback (
-    object_key varchar,
-    origin varchar,
-    line bigint,
-    feedback_key varchar,
-    record_key varchar,
-    timestamp timestamp,
-    flag varchar,
-    "user" varchar,
-    ground_truth_string varchar,
-    comment varchar
-);
-create table if not exists annotations (
-    object_key varchar,
-    annotation_key varchar,
-    timestamp timestamp,
-    kind varchar,
-    name varchar,
-    payload varchar
-);
-create table if not exists quarantine (
-    object_key varchar,
-    line bigint,
-    reason varchar,
-    excerpt varchar
-);
-create table if not exists scores (
-    object_key varchar,
-    projection varchar,
-    source varchar,
-    record_key varchar,
-    value double,
-    input varchar
-);
-create table if not exists touched (
-    record_key varchar
-);
-create table if not exists cubes (
-    question varchar,
-    cell bigint,
-    records bigint
-);
-create table if not exists failures (
-    kind varchar,
-    scored varchar,
-    projection varchar,
-    sentence varchar
-);
-"""
-
-NO_PREDICTIONS = """
-select
-    null::varchar as object_key,
-    null::varchar as origin,
-    null::bigint as line,
-    null::varchar as record_key,
-    null::varchar as application,
-    null::varchar as version,
-    null::timestamp as timestamp,
-    null::varchar as environment,
-    null::varchar as "inputs.image",
-    null::varchar as "outputs.output_text",
-    null::double as "outputs.confidence",
-    null::varchar as tags
-where false
-"""
-
-PREDICTION_COLUMNS = """
-    object_key, origin, line, record_key, application, version, timestamp, environment,
-    "inputs.image", "outputs.output_text", "outputs.confidence", tags
-"""
+TABLES = {
+    "meta": pa.schema({"name": pa.string(), "value": pa.string()}),
+    "objects": pa.schema(
+        {"key": pa.string(), "e_tag": pa.string(), "size": pa.int64(), "events": pa.int64()}
+    ),
+    "covered": COVERED_SCHEMA,
+    "shadowed": pa.schema({"object_key": pa.string(), "record_key": pa.string()}),
+    "feedback": FEEDBACK_SCHEMA,
+    "annotations": ANNOTATION_SCHEMA,
+    "quarantine": QUARANTINE_SCHEMA,
+    "scores": SCORES_SCHEMA,
+    "touched": pa.schema({"record_key": pa.string()}),
+    "cubes": pa.schema({"question": pa.string(), "cell": pa.int64(), "records": pa.int64()}),
+    "failures": pa.schema(
+        {name: pa.string() for name in ("kind", "scored", "projection", "sentence")}
+    ),
+}
+CREATE_TABLES = "".join(
+    f"create table if not exists {name} ({declared(schema)});\n" for name, schema in TABLES.items()
+)
+PREDICTION_COLUMNS = listed(PREDICTION_SCHEMA)
 SHOWN_SOURCES = "select value from meta where name = 'score sources'"
 PRESENT = "select table_name from duckdb_tables() where not internal"
 
@@ -153,47 +91,33 @@ with said as (
 feedback_of as (
     select
         record_key,
-        arg_max(flag, {{'at': timestamp, 'key': feedback_key}}) as flag,
+        {newest},
         list_sort(list_distinct(list(flag))) as flags,
-        arg_max("user", {{'at': timestamp, 'key': feedback_key}}) as "user",
-        arg_max(
-            ground_truth_string, {{'at': timestamp, 'key': feedback_key}}
-        ) as ground_truth_string,
-        arg_max(comment, {{'at': timestamp, 'key': feedback_key}}) as comment,
         count(flag) as reports
     from said
     group by record_key
 )
 select
-    object_key,
-    origin,
-    line,
-    record_key,
-    application,
-    version,
-    timestamp,
-    environment,
-    "inputs.image",
-    "outputs.output_text",
-    "outputs.confidence",
-    flag as "feedback.flag",
+    prediction.*,
+    feedback_of.* exclude (record_key, flags, reports),
     coalesce(flags, []) as "feedback.flags",
-    "user" as "feedback.user",
-    feedback_of.ground_truth_string as "feedback.ground_truth_string",
-    comment as "feedback.comment",
     coalesce(reports, 0) as "feedback.reports",
-    tags,
     image_scores.failure as image_failure,
     hash(coalesce(sha256, "inputs.image", record_key)) as image_hash,
     (len(coalesce(flags, [])) = 0)::int::hugeint * {unflagged}
         + epoch_us(timestamp)::hugeint * {moment}
         + hash(record_key)::hugeint as fold_order{projections}
-from {predictions} as prediction
+from (select {columns} from {predictions}) as prediction
 left join feedback_of using (record_key)
 left join text_scores using (record_key)
 left join image_scores on image_scores.image = prediction."inputs.image"
 {logged_scores}
 """
+NEWEST = ",\n        ".join(
+    f"arg_max({quoted(name)}, {{'at': timestamp, 'key': feedback_key}}) "
+    f"as {quoted(f'feedback.{name}')}"
+    for name in FEEDBACK_FIELDS
+)
 LOGGED_SCORES = """
 left join (
     select
@@ -203,7 +127,7 @@ left join (
             scores.*,
             input is null or input = case
                 when ends_with(projection, '(feedback.ground_truth_string)')
-                then md5(feedback_of.ground_truth_string)
+                then md5("feedback.ground_truth_string")
                 else md5("outputs.output_text")
             end as current
         from scores
@@ -499,6 +423,8 @@ class Warehouse:
             join = LOGGED_SCORES.format(predictions=predictions, columns=logged)
         return RECORDS.format(
             predictions=predictions,
+            columns=PREDICTION_COLUMNS,
+            newest=NEWEST,
             projections=columns,
             logged_scores=join,
             unflagged=2**120,
@@ -523,7 +449,7 @@ class Warehouse:
                     f"{self.path} is a database of something else: "
                     "name another file in MISREAD_WAREHOUSE."
                 )
-            cursor.execute(TABLES)
+            cursor.execute(CREATE_TABLES)
             held = dict(cursor.execute("select name, value from meta").fetchall())
             if held and held.get("log") != log_uri:
                 raise WarehouseError(
@@ -533,7 +459,7 @@ class Warehouse:
             if held and held.get("schema") != SCHEMA_VERSION:
                 for table in present:
                     cursor.execute(f"drop table {quoted(table)}")
-                cursor.execute(TABLES)
+                cursor.execute(CREATE_TABLES)
                 held = {}
             wanted = self._versions()
             if not held:
@@ -543,8 +469,13 @@ class Warehouse:
                 if held and held.get(f"{kind} projections") != wanted[f"{kind} projections"]:
                     self._create_scores(cursor, kind)
             if not held or any(held.get(name) != value for name, value in wanted.items()):
-                columns = f"select {PREDICTION_COLUMNS} from records" if held else NO_PREDICTIONS
-                cursor.execute(f"create or replace temp table rewritten as {columns}")
+                cursor.execute(
+                    f"create or replace temp table rewritten ({declared(PREDICTION_SCHEMA)})"
+                )
+                if held:
+                    cursor.execute(
+                        f"insert into rewritten select {PREDICTION_COLUMNS} from records"
+                    )
                 rows = self._records("rewritten", cursor)
                 cursor.execute(f"create or replace table records as {rows} order by timestamp")
                 cursor.execute("drop table rewritten")

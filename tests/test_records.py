@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_access import decoding
+from data_access import decoding, queries
 from data_access.decoding import Contents, read_object
-from data_access.records import prediction_table
-from tests.samples import NOON, Event, feedback, lines, prediction
+from data_access.ingest.sync import sync
+from data_access.log import Log
+from data_access.records import (
+    FEEDBACK_FIELDS,
+    FEEDBACK_SCHEMA,
+    PREDICTION_SCHEMA,
+    Record,
+    prediction_table,
+)
+from tests.conftest import OpenWarehouse
+from tests.samples import NOON, Event, feedback, lines, prediction, write
 
 NESTED: list[Event] = [
     {
@@ -242,3 +251,62 @@ def test_accepted_plus_quarantined_is_what_was_sent(
     accepted = contents.predictions if key.startswith("predictions/") else contents.feedback
     told = [line for line, _ in accepted] + [held.line for held in contents.quarantined]
     assert sorted(told) == list(range(1, len(rows) + 1))
+
+
+def test_tables_derive_from_the_models() -> None:
+    place = [("object_key", "string"), ("origin", "string"), ("line", "int64")]
+    assert [(column.name, str(column.type)) for column in PREDICTION_SCHEMA] == [
+        *place,
+        ("record_key", "string"),
+        ("timestamp", "timestamp[us]"),
+        ("environment", "string"),
+        ("application", "string"),
+        ("version", "string"),
+        ("inputs.image", "string"),
+        ("outputs.output_text", "string"),
+        ("outputs.confidence", "double"),
+        ("tags", "string"),
+    ]
+    assert FEEDBACK_FIELDS == ("flag", "user", "ground_truth_string", "comment")
+    assert FEEDBACK_SCHEMA.names[3:] == [
+        "feedback_key", "record_key", "timestamp", *FEEDBACK_FIELDS
+    ]  # fmt: skip
+
+
+def test_a_record_has_all_that_is_known_of_it(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    full = {
+        "application": "notes",
+        "version": "3",
+        "inputs.image": "images/gone.png",
+        "outputs.confidence": 0.5,
+        "tags": {"client": "ios", "latency_ms": 12},
+    }
+    write(folder_log, "predictions/1.json", prediction("a", "née", **full), prediction("b", None))
+    write(folder_log, "feedback/1.json", feedback("a", "offensive", user="ann", comment="rude"))
+    later = feedback("a", "incorrect", ground_truth_string="nee", timestamp="2026-07-08T12:00:00Z")
+    write(folder_log, "feedback/2.json", later)
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    names = [row.name for row in warehouse.projections.rows]
+    rows = queries.plain_rows(warehouse.query("select * from records order by record_key"))
+    record, bare = [Record.from_row(row, names) for row in rows]
+    assert (record.record_key, record.timestamp) == ("a", datetime(2026, 7, 6, 12, tzinfo=UTC))
+    assert (record.environment, record.application, record.version) == ("prod", "notes", "3")
+    assert (record.image, record.output_text) == ("images/gone.png", "née")
+    assert record.image_failure == "the image is missing from the log"
+    assert (record.flag, record.flags, record.reports) == (
+        "incorrect", ["incorrect", "offensive"], 2
+    )  # fmt: skip
+    assert (record.user, record.comment, record.ground_truth_string) == ("ann", "rude", "nee")
+    assert record.tags == {"client": "ios", "latency_ms": 12}
+    assert list(record.projections) == names
+    assert record.projections["outputs.confidence"] == record.value("outputs.confidence") == 0.5
+    assert record.value("outputs.output_text") == "née"
+    assert record.projections["greyscale_image_mean(inputs.image)"] is None
+    assert (bare.output_text, bare.flag, bare.flags, bare.reports, bare.tags) == (
+        None, None, [], 0, {}
+    )  # fmt: skip
+    with pytest.raises(KeyError):
+        record.value("no such column")
