@@ -370,8 +370,7 @@ def test_the_bars_counted_in_the_browser_are_those_listed(page: Page, address: s
     for start, end in ((0.02, 0.03), (0.5, 0.2), (0.85, 0.999), (0.97, 0.985), (-0.02, 1.0)):
         drag(page, 1, start, end)
         page.mouse.up()
-        page.wait_for_timeout(1500)
-        heading(page, re.compile(rf"^{live_count(page)} cases? in these bars"))
+        agreed(page)
     page.mouse.dblclick(*middle(page, 1))
     heading(page, f"{SERVED} cases in these bars")
 
@@ -379,18 +378,27 @@ def test_the_bars_counted_in_the_browser_are_those_listed(page: Page, address: s
 def test_keys_alone_brush(page: Page, address: str) -> None:
     page.goto(f"{address}/explore")
     heading(page, f"{SERVED} cases in these bars")
-    page.get_by_test_id("stMain").get_by_role("slider").nth(1).focus()
+    slider = page.get_by_test_id("stMain").get_by_role("slider").nth(1)
+    slider.focus()
     for _ in range(8):  # one focus: a slider is not drawn anew under the hands
+        before = slider.get_attribute("aria-valuenow") or ""
         page.keyboard.press("ArrowLeft")
-        page.wait_for_timeout(300)
+        expect(slider).not_to_have_attribute("aria-valuenow", before)
+        rested(page)
     expect(page).to_have_url(re.compile("entropy.*=\\.\\."))
     expect(page.get_by_role("heading", name=f"{SERVED} cases in")).to_be_hidden()
     expect(live(page)).to_have_count(1)
     expect(live(page)).not_to_contain_text(f"{SERVED} of")
-    for _ in range(WAIT // 500):  # each key is a run of the page
-        if page.get_by_role("heading", name=f"{live_count(page)} cases in these bars").count():
+    agreed(page)
+
+
+def agreed(page: Page) -> None:
+    """Wait until the chart and the cases below it count the same records."""
+    rested(page)
+    for _ in range(WAIT // 100):
+        if page.get_by_role("heading", name=re.compile(rf"^{live_count(page)} cases? in")).count():
             return
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(100)
     pytest.fail("the chart counts other records than the cases below")
 
 
@@ -432,12 +440,13 @@ def drag(page: Page, part: int, start: float, end: float) -> None:
 
 def settled(page: Page, selector: str) -> FloatRect:
     """Where a part of a chart is, once it is no longer laid out again."""
+    rested(page)
     plot = page.locator(selector).first
     expect(plot).to_be_visible()
     box = None
     while box is None or box != plot.bounding_box():
         box = plot.bounding_box()
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(300)
     return box
 
 
@@ -455,7 +464,7 @@ def test_every_page_fits_a_narrow_window(
         narrow = context.new_page()
         narrow.goto(f"{address}/{name}")
         narrow.get_by_test_id("stHeading").first.wait_for()
-        narrow.wait_for_timeout(1500)
+        rested(narrow)
         assert not narrow.get_by_test_id("stException").count()
         wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
         assert narrow.evaluate(wide), "nothing may stick out at the side"
