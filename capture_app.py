@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ FLAGS = ("incorrect", "offensive", "other")
 SHEETS = {"Paper": ("#202020", "#f4f1e8"), "Blackboard": ("#f0f0f0", "#1d2522")}  # ink and ground
 CANVAS = (760, 320)
 READ = "Read it"
+TEXT_COMPONENTS = (gr.Textbox, gr.Markdown, gr.HTML, gr.Code, gr.Label)
+IMAGE_COMPONENTS = (gr.Image, gr.ImageEditor, gr.File, gr.Gallery, gr.MultimodalTextbox)
 INTRODUCTION = """# Read a picture of text
 What it reads is kept with the picture, and what you flag is looked into."""
 
@@ -175,10 +177,12 @@ def _flag(service: Service, flag: str, record_key: str, correction: str, comment
 
 
 class LogFlags(gr.FlaggingCallback):
-    """Logs what users of any Gradio interface flag: its first image, its last text, the flag.
+    """Logs what users of any Gradio app flag: its first image input, its first text output, the
+    flag.
 
-    With `flagging_mode="auto"` it logs every answer. Answers that are alike on one day are one
-    record, so that two flags of one answer meet.
+    A drawing is logged as its composite, and of a gallery or several files the first image. With
+    `flagging_mode="auto"` it logs every answer. Answers that are alike on one day are one record,
+    so that two flags of one answer meet.
     """
 
     def __init__(
@@ -187,12 +191,19 @@ class LogFlags(gr.FlaggingCallback):
         version: str | None = None,
         environment: str = ENVIRONMENT,
         writer: Writer | None = None,
+        default_flag: str | None = "incorrect",
+        output: Component | None = None,
     ) -> None:
-        """writer: by default one that writes to MISREAD_LOG."""
+        """writer: by default one that writes to MISREAD_LOG. default_flag: of a button without a
+        value, such as Gradio's single "Flag"; None logs no flag. output: the component that holds
+        the text; by default the first output that can.
+        """
         self._labels: dict[str, Any] = {
             "application": application, "version": version, "environment": environment
         }  # fmt: skip
         self._writer = writer
+        self._default_flag = default_flag
+        self._output = output
         self._flagged = 0
 
     def setup(self, components: Sequence[Component], flagging_dir: str) -> None:
@@ -208,8 +219,19 @@ class LogFlags(gr.FlaggingCallback):
         nor the spool takes it."""
         assert self._writer is not None
         now = datetime.now(UTC)
-        image = _first_image(self._components, flag_data)
-        text = next((value for value in reversed(flag_data) if isinstance(value, str)), None)
+        interface = _interface(self._components)
+        if not flag_option and (interface is None or interface.flagging_mode != "auto"):
+            flag_option = self._default_flag
+        inputs, outputs = _roles(self._components, interface)
+        text_output = self._output or next(
+            (row for row in outputs if isinstance(row, TEXT_COMPONENTS)), None
+        )
+        values = list(zip(self._components, flag_data, strict=False))
+        images = (_image(row, value) for row, value in values if row in inputs)
+        image = next((body for body in images if body is not None), None)
+        text = next((_text(value) for row, value in values if row is text_output), None)
+        if image is None:  # a click before there was an image flags nothing that was read
+            text = text or None
         parts = (*self._labels.values(), now.date(), text, hashlib.sha256(image or b"").hexdigest())
         key = hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:32]
         self._writer.write_prediction(
@@ -230,14 +252,90 @@ class LogFlags(gr.FlaggingCallback):
         return self._flagged
 
 
-def _first_image(components: Sequence[Component], values: Sequence[Any]) -> bytes | None:
-    """Bytes of the first image among the values: only of a file that Gradio itself has stored."""
-    for component, value in zip(components, values, strict=False):
-        if isinstance(component, gr.Image) and isinstance(value, dict) and value.get("path"):
-            path = Path(value["path"]).resolve()
-            if path.is_relative_to(Path(component.GRADIO_CACHE).resolve()):
-                return path.read_bytes()
+def _interface(components: Sequence[Component]) -> gr.Interface | None:
+    """The interface that the components are of; None in an app built from blocks."""
+    block: Any = next(iter(components), None)
+    while block is not None:
+        if isinstance(block, gr.Interface):
+            return block
+        block = block.parent
     return None
+
+
+def _roles(
+    components: Sequence[Component], interface: gr.Interface | None
+) -> tuple[list[Component], list[Component]]:
+    """Inputs and outputs. In an app built from blocks, an output is what an event computes from
+    another of the components; where there is none, the last that can hold a text."""
+    if interface is not None:
+        inputs = [row for row in components if row in (interface.input_components or ())]
+        outputs = [row for row in components if row in (interface.output_components or ())]
+        return inputs, outputs
+    outputs = _computed(components)
+    if not outputs:
+        texts: list[Component] = [row for row in components if isinstance(row, TEXT_COMPONENTS)]
+        outputs = texts[-1:]
+    return [row for row in components if row not in outputs], outputs
+
+
+def _computed(components: Sequence[Component]) -> list[Component]:
+    root: Any = next(iter(components), None)
+    while root is not None and root.parent is not None:
+        root = root.parent
+    computed: list[Any] = []
+    for event in root.fns.values() if isinstance(root, gr.Blocks) else ():
+        if any(row in event.inputs for row in components):
+            computed += [row for row in event.outputs if row not in event.inputs]
+    return [row for row in components if row in computed]
+
+
+def _text(value: Any) -> str | None:
+    """The text of an output; of a Label its most probable label."""
+    if isinstance(value, dict):
+        value = value.get("label")
+    return None if value is None else str(value)
+
+
+def _image(component: Component, value: Any) -> bytes | None:
+    """Bytes of the first image in the value of a component."""
+    if isinstance(component, gr.ImageEditor) and isinstance(value, dict):  # Sketchpad, Paint, …
+        drawing = component.blob_storage.get(value.get("id") or "")
+        if drawing is not None:
+            return drawing.composite or drawing.background
+    if not isinstance(component, IMAGE_COMPONENTS):
+        return None
+    for path in _paths(value):
+        body = _stored(component, path)
+        if body is not None and (isinstance(component, gr.Image) or _is_image(body)):
+            return body
+    return None
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """Paths in a value: of a drawing its composite comes first."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _paths(part)
+    elif isinstance(value, dict):
+        if isinstance(value.get("path"), str):
+            yield value["path"]
+        for name in ("composite", "background", "image", "files"):
+            yield from _paths(value.get(name))
+
+
+def _stored(component: Component, name: str) -> bytes | None:
+    """Bytes of a file that Gradio itself has stored, and of no other."""
+    path = Path(name).resolve()
+    inside = path.is_relative_to(Path(component.GRADIO_CACHE).resolve())
+    return path.read_bytes() if inside and path.is_file() else None
+
+
+def _is_image(body: bytes) -> bool:
+    try:
+        open_image(body)
+    except UnreadableImageError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

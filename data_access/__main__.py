@@ -13,13 +13,14 @@ from tqdm import tqdm
 from data_access import api, queries
 from data_access.errors import MisreadError
 from data_access.export import export
-from data_access.importers import ImportReport, gantry, gradio
+from data_access.importers import ImportReport, gantry, gradio, gradio_sheets
 from data_access.ingest.compaction import compact
 from data_access.log import Log
 from data_access.progress import SyncBars
 from data_access.scoring.images import MeasuringReport
 from data_access.scoring.texts import ScoringReport
 from data_access.selection import parse_selection
+from data_access.times import parse_time
 
 EPILOG = """
 The log is named by --log or MISREAD_LOG: s3://bucket/prefix (credentials, profile and endpoint
@@ -178,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=IMPORT_EPILOG,
         formatter_class=plain,
     )
-    command.add_argument("folder", metavar="FOLDER", type=Path, help="the app's flagging_dir")
+    command.add_argument(
+        "place", metavar="FOLDER", type=Path, help="the app's flagging_dir, or one file in it"
+    )
     command.add_argument(
         "--application-folder",
         metavar="DIR",
@@ -198,6 +201,12 @@ def _parser() -> argparse.ArgumentParser:
         "--output-column", metavar="NAME", help="default: the other one, or output"
     )
     command.add_argument("--flag-column", metavar="NAME", default="flag", help="default: flag")
+    command.add_argument(
+        "--default-flag",
+        metavar="LABEL",
+        help="of rows without a flag, such as those of Gradio's single button (default: none)",
+    )
+    _add_dialect(command)
     command.set_defaults(run=_import_gradio, only_adds=True)
 
     command = commands.add_parser(
@@ -214,16 +223,21 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--environment", help="of rows that name none in tags.env")
     command.add_argument(
         "--time",
-        type=_moment,
+        type=parse_time,
         help="of rows without a timestamp, ISO 8601 (default: when FILE was last changed)",
     )
+    _add_dialect(command)
     command.set_defaults(run=_import_gantry, only_adds=True)
     return parser
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def _add_dialect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--encoding", metavar="NAME", help="of CSV, such as cp1252 (default: UTF-8, or as marked)"
+    )
+    command.add_argument(
+        "--delimiter", metavar="CHARACTER", help="of CSV, such as ; or tab (default: found)"
+    )
 
 
 def _sync(log: api.OpenLog, asked: argparse.Namespace) -> int:
@@ -353,18 +367,24 @@ def _import_gradio(log: Log, asked: argparse.Namespace) -> int:
         environment=asked.environment,
         application=asked.application,
         version=asked.version,
-        image_column=asked.image_column,
-        output_column=asked.output_column,
-        flag_column=asked.flag_column,
+        columns=gradio_sheets.Columns(
+            image=asked.image_column, output=asked.output_column, flag=asked.flag_column
+        ),
+        default_flag=asked.default_flag,
+        encoding=asked.encoding,
+        delimiter=asked.delimiter,
     )
     with SyncBars() as bars:
-        report = gradio.import_folder(log, asked.folder, options, bars.show)
+        report = gradio.import_folder(log, asked.place, options, bars.show)
     return _imported(report)
 
 
 def _import_gantry(log: Log, asked: argparse.Namespace) -> int:
     with SyncBars() as bars:
-        report = gantry.import_file(log, asked.file, asked.environment, asked.time, bars.show)
+        report = gantry.import_file(
+            log, asked.file, asked.environment, asked.time, bars.show,
+            asked.encoding, asked.delimiter,
+        )  # fmt: skip
     return _imported(report)
 
 

@@ -2,11 +2,14 @@
 test_browser."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.components import Component
+from gradio.components.image_editor import EditorDataBlobs
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image
 
@@ -129,6 +132,155 @@ def test_flagging_automatically_logs_every_answer(folder_log: Log, tmp_path: Pat
     texts = [row.output_text for row in events(folder_log, "predictions/")]
     assert sorted(texts) == ["20 wide", "30 wide"]
     assert not events(folder_log, "feedback/")
+
+
+def flagged(app: gr.Blocks, *values: Any) -> None:
+    """Read through the HTTP API, then press the last button that was made to flag."""
+    client = Client(app.local_url, verbose=False)
+    flag = next(
+        number
+        for number, row in reversed(list(enumerate(client.config["dependencies"])))
+        if len(row["inputs"]) == len(values)
+    )
+    client.predict(*values, fn_index=flag)
+
+
+def test_the_single_button_of_gradio_logs_a_flag(folder_log: Log, tmp_path: Path) -> None:
+    app = launched(LogFlags("reader", version="3", writer=Writer(folder_log, tmp_path / "spool")))
+    (tmp_path / "picture.png").write_bytes(picture())
+    try:
+        press(app, tmp_path / "picture.png", times=1)
+    finally:
+        app.close()
+    [logged] = events(folder_log, "predictions/")
+    [flag] = events(folder_log, "feedback/")
+    assert logged.image and (flag.record_key, flag.flag) == (logged.record_key, "incorrect")
+
+
+def test_a_button_without_a_value_logs_what_the_app_says(folder_log: Log, tmp_path: Path) -> None:
+    writer = Writer(folder_log, tmp_path / "spool")
+    text = gr.Textbox()
+    for label in ("unclear", None):
+        flags = LogFlags("reader", writer=writer, default_flag=label)
+        flags.setup([text], "unused")
+        flags.flag([f"{label}"])
+    assert [row.flag for row in events(folder_log, "feedback/")] == ["unclear"]
+
+
+def stored(component: Component, size: tuple[int, int]) -> dict[str, Any]:
+    """An image as Gradio stores an upload."""
+    path = Path(component.GRADIO_CACHE) / f"capture-test-{size[0]}x{size[1]}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture(size=size))
+    return {"path": f"{path}", "meta": {"_type": "gradio.FileData"}}
+
+
+INPUTS: dict[str, tuple[Callable[[], Component], Callable[[dict[str, Any]], Any]]] = {
+    "image": (gr.Image, lambda file: file),
+    "sketchpad": (gr.Sketchpad, lambda file: {"background": None, "layers": [], "composite": file}),
+    "editor": (gr.ImageEditor, lambda file: {"background": file, "layers": [], "composite": None}),
+    "file": (gr.File, lambda file: file),
+    "files": (lambda: gr.File(file_count="multiple"), lambda file: [file, {"path": "/x.png"}]),
+    "gallery": (gr.Gallery, lambda file: [{"image": file, "caption": None}]),
+    "message": (gr.MultimodalTextbox, lambda file: {"text": "hello", "files": [file]}),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_component_that_takes_an_image_gives_it(
+    folder_log: Log, tmp_path: Path, name: str
+) -> None:
+    make, value = INPUTS[name]
+    source = make()
+    flags = LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool"))
+    gr.Interface(
+        lambda *_: "", [source, gr.Dropdown(["en", "de"])], [gr.Textbox(), gr.Image()],
+        flagging_callback=flags, analytics_enabled=False,
+    )  # fmt: skip
+    drawn = stored(gr.Image(), (33, 16))
+    flags.flag([value(stored(source, (21, 16))), "en", "Dear Mum", drawn])
+    [logged] = events(folder_log, "predictions/")
+    with Image.open(io.BytesIO(folder_log.image(logged.image))) as kept:
+        assert kept.size == (21, 16)
+    assert logged.output_text == "Dear Mum"
+
+
+def test_a_drawing_that_gradio_keeps_in_memory_is_logged(folder_log: Log, tmp_path: Path) -> None:
+    pad = gr.Sketchpad()
+    pad.blob_storage["7"] = EditorDataBlobs(
+        background=picture(size=(30, 16)), layers=[], composite=picture(size=(22, 16))
+    )
+    flags = LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool"))
+    gr.Interface(lambda _: "", pad, "text", flagging_callback=flags, analytics_enabled=False)
+    flags.flag([{"id": "7", "background": None, "layers": [], "composite": None}, "Mum"])
+    [logged] = events(folder_log, "predictions/")
+    with Image.open(io.BytesIO(folder_log.image(logged.image))) as kept:
+        assert kept.size == (22, 16)
+
+
+def test_a_file_that_is_not_an_image_is_not_logged_as_one(folder_log: Log, tmp_path: Path) -> None:
+    source = gr.File()
+    path = Path(source.GRADIO_CACHE) / "capture-test.pdf"
+    path.write_bytes(b"%PDF-1.7")
+    flags = LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool"))
+    gr.Interface(lambda _: "", source, "text", flagging_callback=flags, analytics_enabled=False)
+    flags.flag([{"path": f"{path}"}, "Dear Mum"])
+    [logged] = events(folder_log, "predictions/")
+    assert (logged.image, logged.output_text) == (None, "Dear Mum")
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"), [("Dear Mum", "Dear Mum"), (None, None), ("", None)]
+)
+def test_an_input_is_never_taken_for_the_output(
+    folder_log: Log, tmp_path: Path, output: str | None, expected: str | None
+) -> None:
+    flags = LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool"))
+    app = gr.Interface(
+        lambda *_: "", [gr.Image(), gr.Dropdown(["en", "de"]), gr.Textbox()], gr.Textbox(),
+        flagging_callback=flags, analytics_enabled=False,
+    )  # fmt: skip
+    gr.TabbedInterface([app], ["Read"])
+    flags.flag([None, "en", "a hint", output], "other")
+    [logged] = events(folder_log, "predictions/")
+    assert logged.output_text == expected
+
+
+def blocks(flags: LogFlags, order: slice) -> gr.Blocks:
+    """An app that reads with an event of its own; order: of the components it flags."""
+    app: gr.Blocks
+    with gr.Blocks(analytics_enabled=False) as app:
+        text = gr.Textbox(label="Text")
+        hint = gr.Textbox(label="Hint")
+        gr.Button("Read").click(lambda hint: hint.upper(), hint, text)
+        components = [text, hint][order]
+        flags.setup(components, "unused")
+        gr.Button("Flag").click(
+            lambda *values: flags.flag(list(values)) and None, components, None, preprocess=False
+        )
+    return app
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_in_an_app_of_blocks_the_output_is_what_an_event_computes(
+    folder_log: Log, tmp_path: Path, order: slice
+) -> None:
+    app = blocks(LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool")), order)
+    app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    try:
+        flagged(app, *["the text", "the hint"][order])
+    finally:
+        app.close()
+    assert [row.output_text for row in events(folder_log, "predictions/")] == ["the text"]
+    assert [row.flag for row in events(folder_log, "feedback/")] == ["incorrect"]
+
+
+def test_the_output_can_be_named(folder_log: Log, tmp_path: Path) -> None:
+    first, second = gr.Textbox(), gr.Textbox()
+    flags = LogFlags("reader", writer=Writer(folder_log, tmp_path / "spool"), output=first)
+    flags.setup([first, second], "unused")
+    flags.flag(["one", "two"])
+    assert [row.output_text for row in events(folder_log, "predictions/")] == ["one"]
 
 
 def test_no_file_outside_gradios_own_is_logged(folder_log: Log, tmp_path: Path) -> None:

@@ -184,13 +184,13 @@ def test_rows_that_cannot_be_read_are_told(folder_log: Log, tmp_path: Path) -> N
     )
     report = import_file(folder_log, file)
     assert refused(report) == [
-        "export.csv, line 3: “soon” is no time",
+        "export.csv, line 3: timestamp: 'soon' is not a time: write it as 2026-09-05T21:25:43Z",
         "export.csv, line 4: no environment in tags.env; name one with --environment",
         "export.csv, line 5: 6 cells where the header has 5",
         "export.csv, line 6: 2 cells where the header has 5",
         "export.csv, line 7: timestamp: the year 1905 is not between 1970 and 2199",
-        "export.csv, line 8: outputs.output_text: Input should be a valid string, unable to parse "
-        "raw data as a unicode string",
+        "export.csv, line 8: a cell is not UTF-8: name the file's encoding with --encoding, such "
+        "as cp1252",
         "export.csv, line 12: flag: String should have at most 200 characters",
         "export.csv, line 11: entropy(outputs.output_text) is not a number: low",
     ]
@@ -218,10 +218,20 @@ def test_hostile_lines_are_told(folder_log: Log, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "said"),
     [
-        ("export.xlsx", b"", "export.xlsx must end in .csv, .jsonl, .ndjson, .json or .parquet."),
+        (
+            "export.xlsx",
+            b"",
+            "export.xlsx must end in .csv, .tsv, .jsonl, .ndjson, .json or",
+        ),
         ("export.parquet", b"PAR1 not", "export.parquet cannot be read: "),
-        ("export.csv", b"", "export.csv has no header, or one that names a column twice."),
-        ("export.csv", b"a,a\n1,2\n", "export.csv has no header, or one that names a column"),
+        ("export.csv", b"", "export.csv has no header with a known column"),
+        ("export.csv", b"a,b\n1,2\n", "export.csv has no header with a known column"),
+        ("export.csv", b"tags.a,tags.a\n1,2\n", "export.csv names a column twice"),
+        ("export.jsonl", b'{"a": 1}\n{"b": 2}\n', "export.jsonl has no known column, such as"),
+        ("export.json", b'{"a": {"0": 1}}', "export.json has no known column, such as"),
+        ("export.json", b"[[1, 2], [3, 4]]", "export.json names no columns."),
+        ("export.jsonl", b'{"inputs.image": {"0": "x"}}\n{"tags.a": 1}', "holds an object, not"),
+        ("export.jsonl", b'{"tags.a": 1}\n{"record_key": [1]}', "line 2: record_key holds a list"),
         ("export.json", b"[{}, ", "export.json is not JSON: "),
         ("nowhere.csv", None, "nowhere.csv cannot be read: "),
     ],
@@ -235,6 +245,85 @@ def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
         import_file(folder_log, tmp_path / name)
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+    assert not keys(folder_log)
+
+
+LETTER_FRAME = pd.DataFrame(
+    {
+        "timestamp": [1788643543, 1788643600],
+        "inputs.image": ["s3://bucket/1.png", "s3://bucket/2.png"],
+        "outputs.output_text": ["Liebe Mutter, größe", "Mum"],
+        "feedback.flag": ["incorrect", None],
+        "tags.env": ["prod", "prod"],
+    }
+)
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records", "table"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_every_orient_of_pandas_is_understood(
+    folder_log: Log, tmp_path: Path, orient: Any, indent: int | None
+) -> None:
+    file = tmp_path / "export.json"
+    LETTER_FRAME.to_json(file, orient=orient, indent=indent)
+    assert_letters(folder_log, import_file(folder_log, file))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("upper", [False, True])
+def test_delimiters_encodings_and_upper_case_are_understood(
+    folder_log: Log, tmp_path: Path, separator: str, encoding: str, upper: bool
+) -> None:
+    file = tmp_path / "export.tsv"
+    frame = LETTER_FRAME.rename(columns=str.upper) if upper else LETTER_FRAME
+    frame.to_csv(file, sep=separator, encoding=encoding, index=False)
+    assert_letters(folder_log, import_file(folder_log, file))
+
+
+def test_a_code_page_is_named(folder_log: Log, tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    LETTER_FRAME.to_csv(file, sep=";", encoding="cp1252", index=False)
+    assert len(import_file(folder_log, file).refused) == 1
+    assert main(["import-gantry", str(file), "--log", folder_log.uri, "--encoding", "latin1",
+                 "--delimiter", ";"]) == 0  # fmt: skip
+    records, _ = events(folder_log)
+    assert {row.output_text for row in records.values()} == {"Liebe Mutter, größe", "Mum"}
+
+
+def assert_letters(log: Log, report: ImportReport) -> None:
+    assert (report.rows, report.refused) == (2, [])
+    records, feedback = events(log)
+    assert sorted((row.timestamp, row.image, row.output_text, row.environment, row.tags)
+                  for row in records.values()) == [
+        (datetime(2026, 9, 5, 21, 25, 43, tzinfo=UTC), "s3://bucket/1.png", "Liebe Mutter, größe",
+         "prod", {}),
+        (datetime(2026, 9, 5, 21, 26, 40, tzinfo=UTC), "s3://bucket/2.png", "Mum", "prod", {}),
+    ]  # fmt: skip
+    assert [row.flag for row in feedback] == ["incorrect"]
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_numbers_since_1970_are_read_as_a_sync_reads_them(
+    folder_log: Log, tmp_path: Path, unit: int
+) -> None:
+    for ending in (".csv", ".jsonl"):
+        frame = LETTER_FRAME.assign(timestamp=LETTER_FRAME["timestamp"] * unit)
+        assert not import_file(folder_log, save(frame, tmp_path / f"export{ending}")).refused
+    records, _ = events(folder_log)
+    assert sorted(row.timestamp for row in records.values()) == [
+        datetime(2026, 9, 5, 21, 25, 43, tzinfo=UTC), datetime(2026, 9, 5, 21, 26, 40, tzinfo=UTC)
+    ]  # fmt: skip
+
+
+def test_names_keep_their_case_where_only_some_are_in_upper_case(
+    folder_log: Log, tmp_path: Path
+) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text("Outputs.Output_Text,Tags.Env,TAGS.Client\nDear Mum,prod,iOS\n")
+    import_file(folder_log, file)
+    [row] = events(folder_log)[0].values()
+    assert (row.output_text, row.environment, row.tags) == ("Dear Mum", "prod", {"Client": "iOS"})
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))

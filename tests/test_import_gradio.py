@@ -27,14 +27,9 @@ from data_access.decoding import Contents, read_object
 from data_access.embedded import _free_port
 from data_access.errors import LogError, MisreadError
 from data_access.importers import ImportReport
-from data_access.importers.gradio import (
-    Options,
-    import_folder,
-    local_moment,
-    undo_guard,
-    undo_json,
-    zone,
-)
+from data_access.importers.gradio import Options, import_folder, zone
+from data_access.importers.gradio_cells import image_name, local_moment, undo_guard, undo_json
+from data_access.importers.gradio_sheets import Columns
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.records import Prediction
@@ -204,7 +199,13 @@ IMAGE = "flagged/Handwritten Text/0123456789abcdef0123/a.png"
 
 
 def imported(log: Log, folder: Path, **options: Any) -> tuple[ImportReport, list[Prediction]]:
-    report = import_folder(log, folder, Options(**{"timezone": UTC} | options))
+    columns = {
+        name: options.pop(f"{name}_column")
+        for name in ("image", "output", "flag")
+        if f"{name}_column" in options
+    }
+    options = {"timezone": UTC} | options
+    report = import_folder(log, folder, Options(columns=Columns(**columns), **options))
     assert report.rows == report.records + len(report.refused)
     return report, records(log)
 
@@ -249,7 +250,8 @@ def test_rows_may_be_longer_or_shorter_than_their_header(folder_log: Log, tmp_pa
         "dataset1.csv, line 5: 2 cells where the header has 3",
         "dataset1.csv, line 6: 7 cells where the header has 3",
         "dataset1.csv, line 7: 2 cells where the header has 3",
-        "dataset1.csv, line 9: the last cell, “soon”, is no time",
+        "dataset1.csv, line 9: the last cell: 'soon' is not a time: write it as "
+        "2026-09-05T21:25:43Z",
     ]
 
 
@@ -358,7 +360,8 @@ def test_hostile_cells_are_kept_or_refused_never_dropped(folder_log: Log, tmp_pa
     assert sorted(str(row.output_text) for row in found) == sorted(hostile)
     reasons = [row.reason for row in report.refused]
     assert [reason.partition(":")[0] for reason in reasons] == [
-        "flag", "outputs.output_text",
+        "flag",
+        "a cell is not UTF-8",
         "2 cells where the header has 4 (its cells reach to line 14)",
     ]  # fmt: skip
 
@@ -396,10 +399,18 @@ def test_an_hour_that_comes_twice_goes_by_the_row_above() -> None:
 @pytest.mark.parametrize(
     ("header", "options", "said"),
     [
-        (["a", "b", "timestamp"], {}, "Several columns of dataset1.csv may be the output: a, b."),
-        (HEADER, {"image_column": "x"}, "dataset1.csv has no column x (--image-column); its"),
-        (HEADER, {"output_column": "x"}, "dataset1.csv has no column x (--output-column); its"),
-        (HEADER, {"flag_column": "x"}, "dataset1.csv has no column x (--flag-column); its"),
+        (
+            ["a", "b", "timestamp"],
+            {},
+            "dataset1.csv: several columns may be the output: a, b;",
+        ),
+        (HEADER, {"image_column": "x"}, "No file has a column x (--image-column); the"),
+        (
+            HEADER,
+            {"output_column": "x"},
+            "No file has a column x (--output-column); the",
+        ),
+        (HEADER, {"flag_column": "x"}, "No file has a column x (--flag-column); the"),
     ],
 )
 def test_columns_that_cannot_be_told_are_asked_for(
@@ -410,13 +421,140 @@ def test_columns_that_cannot_be_told_are_asked_for(
         imported(folder_log, flag_folder(tmp_path, header, cells), **options)
 
 
+def odd_folder(tmp_path: Path) -> Path:
+    """Two sets of components in one folder: of the first, the output cannot be found."""
+    flag_folder(tmp_path, ["Width", "Area", "timestamp"], ["4", "16", NOON])
+    return flag_folder(
+        tmp_path,
+        ["Handwritten Text", "Text", "Language", "timestamp"],
+        [IMAGE, "Dear Mum", "en", NOON],
+        name="dataset2.csv",
+    )
+
+
+def test_one_odd_file_does_not_stop_the_others(
+    folder_log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["import-gradio", str(odd_folder(tmp_path)), "--log", folder_log.uri]
+    assert main([*command, "--output-column", "Text"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith(
+        "2 rows read, 1 refused. New in the log: 1 prediction, 0 feedback, 1 image,"
+    )
+    assert printed.err == (
+        "dataset1.csv: several columns may be the output: Width, Area; name one with "
+        "--output-column\n"
+    )
+    [row] = records(folder_log)
+    assert (row.output_text, row.tags) == ("Dear Mum", {"Language": "en"})
+    assert main(command) == 2
+    assert capsys.readouterr().err.startswith("Nothing can be imported. dataset1.csv: several")
+
+
+def test_one_file_can_be_named(folder_log: Log, tmp_path: Path) -> None:
+    file = odd_folder(tmp_path) / "dataset2.csv"
+    report, found = imported(folder_log, file, output_column="Text")
+    assert (report.refused, len(found), bool(found[0].image)) == ([], 1, True)
+
+
+def test_files_and_folders_that_cannot_be_opened_do_not_stop_the_others(
+    folder_log: Log, tmp_path: Path
+) -> None:
+    folder = flag_folder(tmp_path, ["output", "timestamp"], ["Dear Mum", NOON])
+    (folder / "output").symlink_to("output")
+    (folder / "dataset2.csv").symlink_to("dataset2.csv")
+    (folder / "dataset3.csv").mkdir()
+    report, found = imported(folder_log, folder)
+    assert [row.output_text for row in found] == ["Dear Mum"]
+    assert [refused.file for refused in report.refused] == ["dataset2.csv", "dataset3.csv"]
+    assert all("cannot be read" in refused.reason for refused in report.refused)
+
+
+def written(tmp_path: Path, body: bytes) -> Path:
+    folder = flag_folder(tmp_path, HEADER)
+    (folder / "dataset1.csv").write_bytes(body)
+    return folder
+
+
+LINES = f"Handwritten Text,output,flag,timestamp\n{IMAGE},Zoë’s,incorrect,{NOON}\n"
+CLASSIC_LINES = (
+    "'Handwritten Text','output','flag','username','timestamp'\n"
+    f"'{IMAGE}','Zoë’s','incorrect','','{NOON}'\n"
+).replace("Zoë’s", "Zoë’s, ''dear''")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "output"),
+    [
+        (LINES, "utf-8-sig", "Zoë’s"),
+        (LINES, "utf-16", "Zoë’s"),
+        (LINES.replace(",", ";"), "utf-8", "Zoë’s"),
+        (LINES.replace(",", "\t"), "utf-16", "Zoë’s"),
+        (CLASSIC_LINES, "utf-8", "Zoë’s, 'dear'"),
+    ],
+)
+def test_dialects_are_found(
+    folder_log: Log, tmp_path: Path, text: str, encoding: str, output: str
+) -> None:
+    report, found = imported(folder_log, written(tmp_path, text.encode(encoding)))
+    assert (report.refused, [row.output_text for row in found]) == ([], [output])
+    assert found[0].image and said(folder_log) == {("incorrect", None)}
+
+
+def test_a_code_page_must_be_named(
+    folder_log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = written(tmp_path, LINES.encode("cp1252"))
+    command = ["import-gradio", str(folder), "--log", folder_log.uri, "--timezone", "UTC"]
+    assert main(command) == 1
+    assert capsys.readouterr().err == (
+        "dataset1.csv, line 2: a cell is not UTF-8: name the file's encoding with --encoding, "
+        "such as cp1252\n"
+    )
+    assert main([*command, "--encoding", "cp1252", "--delimiter", ","]) == 0
+    assert [row.output_text for row in records(folder_log)] == ["Zoë’s"]
+    assert main([*command, "--encoding", "klingon"]) == 2
+    assert main([*command, "--encoding", "base64"]) == 2
+    assert main([*command, "--delimiter", "semi"]) == 2
+    assert main([*command, "--delimiter", "semicolon"]) == 2
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "klingon is not an encoding",
+        "base64 is not an encoding",
+        "semi is not a delimiter",
+        "Nothing can be imported. dataset1.csv",
+    ]
+
+
+def test_rows_of_the_single_button_get_the_default_flag(folder_log: Log, tmp_path: Path) -> None:
+    folder = flag_folder(tmp_path, ["Handwritten Text", "output", "timestamp"], [IMAGE, "a", NOON])
+    imported(folder_log, folder)
+    report, _ = imported(folder_log, folder, default_flag="incorrect")
+    assert (report.predictions_added, report.feedback_added) == (0, 1)
+    assert said(folder_log) == {("incorrect", None)}
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ({"background": "a/b.png", "layers": ["a/l.png"], "composite": "a/c.png"}, "a/c.png"),
+        ({"background": "a/b.png", "layers": [], "composite": None}, "a/b.png"),
+        ([{"image": "a/1.png", "caption": None}, {"image": "a/2.png"}], "a/1.png"),
+        (["a/1.pdf", "a/2.png"], "a/1.pdf"),
+        ({"path": "a/p.png"}, "a/p.png"),
+        ({"x": 1}, None),
+    ],
+)
+def test_cells_of_drawings_and_galleries_name_their_image(cell: Any, name: str | None) -> None:
+    assert image_name(json.dumps(cell)) == name
+
+
 def test_folders_and_zones_that_are_none(folder_log: Log, tmp_path: Path) -> None:
     with pytest.raises(MisreadError, match="cannot be read"):
         imported(folder_log, tmp_path / "nowhere")
     with pytest.raises(MisreadError, match=r"holds no \.csv file: name the folder"):
         imported(folder_log, tmp_path)
     for name in ("Nowhere/City", "../etc/passwd", ""):
-        with pytest.raises(MisreadError, match="is no time zone"):
+        with pytest.raises(MisreadError, match="is not a time zone"):
             zone(name)
 
 
@@ -456,12 +594,15 @@ def test_the_command_imports_reports_and_can_be_run_again(
         "2 rows read, 1 refused. New in the log: 1 prediction, 1 feedback, 1 image, "
         "0 columns of scores.\n"
     )
-    assert told.err == "dataset1.csv, line 3: the last cell, “now”, is no time\n"
+    assert told.err == (
+        "dataset1.csv, line 3: the last cell: 'now' is not a time: write it as "
+        "2026-09-05T21:25:43Z\n"
+    )
     assert records(folder_log)[0].timestamp == datetime(2026, 7, 6, 10, 0, 0, 1, tzinfo=UTC)
     assert main(command) == 1
     assert "New in the log: 0 predictions, 0 feedback, 0 images" in capsys.readouterr().out
     assert main([*command, "--timezone", "Nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("Nowhere is no time zone")
+    assert capsys.readouterr().err.startswith("Nowhere is not a time zone")
 
 
 def test_what_was_imported_is_read_and_scored(

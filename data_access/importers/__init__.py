@@ -1,4 +1,4 @@
-"""Importers: what people already have becomes events of the log. One module a source.
+"""Importers turn what people already have into events of the log. One module a source.
 
 Keys are made from content and the log only adds what was not there, so importing twice adds
 nothing and an import can be stopped at any moment and run again.
@@ -27,7 +27,7 @@ Object = tuple[str, bytes]  # key and body
 
 
 class RefusedError(ValueError):
-    """A row is no record; the message says why."""
+    """A row is not a record; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImportReport:
     """What one import did; rows = records + rows that were refused.
 
     records: rows that are in the log now. …_added: objects that were not in the log before.
-    refused_cells: scores that are no numbers, of rows that were imported.
+    refused_cells: scores that are not numbers, of rows that were imported.
     """
 
     rows: int = 0
@@ -83,7 +83,7 @@ def digest(*parts: str | None) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-class Importing:
+class Importer:
     """Sends rows to a log, many at once, and counts what became of them."""
 
     def __init__(self, log: Log) -> None:
@@ -105,7 +105,7 @@ class Importing:
         Raises LogError where the log does not take an object; what was sent stays.
         """
 
-        def one(line_and_row: tuple[int, Row]) -> tuple[Imported, tuple[int, int, int]] | Refused:
+        def put(line_and_row: tuple[int, Row]) -> tuple[Imported, tuple[int, int, int]] | Refused:
             line, row = line_and_row
             try:
                 imported = read(row)
@@ -119,11 +119,11 @@ class Importing:
         waiting = iter(rows)
         with ThreadPoolExecutor(SENDERS) as pool:
             while batch := list(islice(waiting, ROWS_AT_ONCE)):
-                for (_, row), became in zip(batch, pool.map(one, batch), strict=True):
-                    if isinstance(became, Refused):
-                        self.refuse(became)
+                for (_, row), result in zip(batch, pool.map(put, batch), strict=True):
+                    if isinstance(result, Refused):
+                        self.refuse(result)
                     else:
-                        imported, added = became
+                        imported, added = result
                         self.report.rows += 1
                         self.report.records += 1
                         self.report.predictions_added += added[0]
@@ -151,7 +151,7 @@ class Importing:
 
 
 def _objects(imported: Imported) -> tuple[Object, Object | None]:
-    """Keys and bodies of the prediction and the feedback. Raises LogError for what is no record."""
+    """Keys and bodies of the prediction and the feedback. Raises LogError for invalid ones."""
     prediction, feedback, folder = imported.prediction, imported.feedback, imported.folder
     record = (object_key(prediction, folder), to_json(prediction))
     if feedback is None:
@@ -165,5 +165,5 @@ _COLUMNS = {name: row.alias for name, row in Prediction.model_fields.items() if 
 def _first_reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(_COLUMNS.get(str(part), str(part)) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

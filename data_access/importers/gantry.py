@@ -1,46 +1,61 @@
-"""Reads a data frame as Gantry exported it: CSV, JSON lines or Parquet, one row a record.
+"""Reads a data frame as Gantry exported it: CSV, JSON or Parquet, one row a record.
 
 Columns have dotted names (`inputs.image`, `feedback.flag`, `tags.env`); projections are named
 as calls, such as `detoxify.obscene(outputs.output_text)`, and are kept as scores of that source.
+How a file becomes rows is left to `tables`.
 """
 
 import csv
 import json
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data_access.errors import MisreadError
 from data_access.importers import (
     Imported,
-    Importing,
+    Importer,
     ImportReport,
     Refused,
     RefusedError,
     digest,
 )
+from data_access.importers.tables import Row, Table
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.values import folder, safe_name, scores_object
 from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
+from data_access.times import parse_time
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number
 ENVIRONMENTS = ("environment", "tags.environment", "tags.env")
-SAID = tuple(
+FEEDBACK_FIELDS = tuple(
     name
     for name in FEEDBACK_SCHEMA.names
     if name not in ("object_key", "origin", "line", "feedback_key", "record_key", "timestamp")
 )
+KNOWN = {
+    "record_key",
+    "timestamp",
+    "application",
+    "version",
+    "inputs.image",
+    "outputs.output_text",
+    "outputs.confidence",
+    "feedback.feedback_key",
+    "feedback.timestamp",
+    *(f"feedback.{name}" for name in FEEDBACK_FIELDS),
+}
+SCALARS = {*KNOWN, *ENVIRONMENTS}
 MAX_NAME = 150
 
 
@@ -60,38 +75,98 @@ def import_file(
     environment: str | None = None,
     time: datetime | None = None,
     progress: Progress = silent,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> ImportReport:
     """Every row as a record, with its feedback, and every projection as a Parquet object.
 
     environment: of rows that name none; without it they are refused. time: of rows that have
-    none; by default when the file was last changed. Raises MisreadError where the file cannot
-    be read as a table, and LogError where the log does not take an object.
+    none; by default when the file was last changed. encoding, delimiter: of a CSV file, where
+    they cannot be found. Raises MisreadError, before anything is written, where the file is not
+    a table of records, and LogError where the log does not take an object.
     """
+    table = Table(file, has_known_column, encoding, delimiter)
+    scores: dict[str, dict[str, float]] = {}
+    importer = Importer(log)
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress("Importing rows", done, total)
+
     try:
         time = time or datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        total = sum(1 for _ in _lines(file))
-        importing = Importing(log)
-        scores: dict[str, dict[str, float]] = {}
+        total = _check(file.name, table.rows())
         reader = _Reader(environment, time)
-        done = 0
-
-        def moved_on(rows: int) -> None:
-            nonlocal done
-            done += rows
-            progress("Importing rows", done, total)
-
-        rows = _rows(file, importing)
-        for row, imported in importing.send(file.name, rows, reader.read, moved_on):
-            importing.report.refused_cells += _collect(
+        rows = _rows(file.name, table.rows(), importer)
+        for row, imported in importer.send(file.name, rows, reader.read, advance):
+            importer.report.refused_cells += _collect(
                 file.name, row, imported.prediction.record_key, scores
             )
-    except (OSError, csv.Error, pa.ArrowException) as error:
+    except (OSError, csv.Error, UnicodeError, pa.ArrowException) as error:
         raise MisreadError(f"{file} cannot be read: {error}.") from error
     for number, (name, values) in enumerate(sorted(scores.items()), start=1):
-        importing.report.scores_added += _put_scores(log, name, values)
+        importer.report.scores_added += _put_scores(log, name, values)
         progress("Keeping projections", number, len(scores))
-    importing.report.refused.sort(key=lambda refused: refused.line)
-    return importing.report
+    importer.report.refused.sort(key=lambda refused: refused.line)
+    return importer.report
+
+
+def has_known_column(names: list[str]) -> bool:
+    """Whether a table with these columns can be one of records."""
+    return any(
+        name == "record_key" or name.partition(".")[0] in GROUPS
+        for name in canonical_names(tuple(names))
+    )
+
+
+@lru_cache(maxsize=64)
+def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns by the names that records have, where a warehouse wrote them in upper case.
+
+    Names of tags keep their letters, unless all the names are in upper case.
+    """
+    upper = not any(character.islower() for name in names for character in name)
+    canonical = []
+    for name in names:
+        group, dot, rest = name.strip().partition(".")
+        lower = name.strip().lower()
+        if upper or lower in SCALARS:
+            known = lower
+        else:
+            known = f"{group.lower()}{dot}{rest}" if group.lower() in GROUPS else name
+        canonical.append(name if known in names or known in canonical else known)
+    return tuple(canonical)
+
+
+def _check(file: str, rows: Iterator[Row]) -> int:
+    """The number of rows. Raises MisreadError where they are not a table of records: the log
+    only adds, so what was written by mistake would stay."""
+    count, known = 0, False
+    names: dict[str, None] = {}
+    for line, event in rows:
+        count += 1
+        if isinstance(event, str):
+            continue
+        cells = _flat(event)
+        if not known:
+            known = has_known_column(list(cells))
+            names |= dict.fromkeys(cells)
+        for name, value in cells.items():
+            if name in SCALARS and isinstance(value, dict | list):
+                kind = "an object" if isinstance(value, dict) else "a list"
+                raise MisreadError(
+                    f"{file}, line {line}: {name} holds {kind}, not a single value. Nothing was "
+                    "imported."
+                )
+    if names and not known:
+        columns = ", ".join(list(names)[:10])[:200]
+        raise MisreadError(
+            f"{file} has no known column, such as outputs.output_text; its columns are "
+            f"{columns}. Nothing was imported."
+        )
+    return count
 
 
 def _put_scores(log: Log, name: str, values: dict[str, float]) -> bool:
@@ -103,7 +178,7 @@ def _put_scores(log: Log, name: str, values: dict[str, float]) -> bool:
 def _collect(
     file: str, row: _Row, record_key: str, scores: dict[str, dict[str, float]]
 ) -> Iterator[Refused]:
-    """Add a row's projections to the scores; yields those that are no number."""
+    """Add a row's projections to the scores; yields those that are not numbers."""
     for name, value in row.cells.items():
         if value is None or not CALL.fullmatch(name):
             continue
@@ -118,122 +193,49 @@ def _collect(
             scores.setdefault(name, {}).setdefault(record_key, number)
 
 
-def _rows(file: Path, importing: Importing) -> Iterator[tuple[int, _Row]]:
-    seen: Counter[str] = Counter()
-    for line, event in _lines(file):
+def _rows(file: str, rows: Iterator[Row], importer: Importer) -> Iterator[tuple[int, _Row]]:
+    repeats: Counter[str] = Counter()
+    for line, event in rows:
         if isinstance(event, str):
-            importing.refuse(Refused(file.name, line, event))
+            importer.refuse(Refused(file, line, event))
             continue
-        cells = {name: _present(value) for name, value in _flat(event).items()}
+        cells = _flat(event)
         try:
-            moment = _moment(cells.get("timestamp"))
+            moment = _moment("timestamp", cells)
+            content = _content(cells, moment)
         except RefusedError as error:
-            importing.refuse(Refused(file.name, line, str(error)))
+            importer.refuse(Refused(file, line, str(error)))
             continue
-        content = _content(cells, moment)
-        seen[content] += 1
-        yield line, _Row(line, cells, moment, seen[content])
-
-
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Line (from 1) and its cells, or why there are none.
-
-    Raises MisreadError where the file is of no kind that is read.
-    """
-    if file.suffix.lower() == ".parquet":
-        yield from _parquet_lines(file)
-    elif file.suffix.lower() == ".csv":
-        yield from _csv_lines(file)
-    elif file.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        yield from _json_lines(file)
-    else:
-        raise MisreadError(f"{file.name} must end in .csv, .jsonl, .ndjson, .json or .parquet.")
-
-
-def _parquet_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    line = 0
-    with pq.ParquetFile(file) as opened:
-        for batch in opened.iter_batches(batch_size=4096):
-            for event in batch.to_pylist():
-                line += 1
-                yield line, event
-
-
-def _csv_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """An empty cell is a missing one, but an empty output is an output."""
-    csv.field_size_limit(sys.maxsize)
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
-        reader = csv.reader(opened)
-        header = next(reader, None)
-        if header is None or len(set(header)) < len(header):
-            raise MisreadError(f"{file.name} has no header, or one that names a column twice.")
-        first = reader.line_num + 1
-        for cells in reader:
-            if len(cells) == len(header):
-                yield (
-                    first,
-                    {
-                        name: cell if cell or name == "outputs.output_text" else None
-                        for name, cell in zip(header, cells, strict=True)
-                    },
-                )
-            elif cells:
-                yield first, f"{len(cells)} cells where the header has {len(header)}"
-            first = reader.line_num + 1
-
-
-def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """JSON lines, or one array of objects."""
-    with file.open("rb") as opened:
-        if opened.read(1) == b"[":
-            opened.seek(0)
-            try:
-                events = json.load(opened)
-            except (ValueError, RecursionError) as error:
-                raise MisreadError(f"{file.name} is not JSON: {error}.") from error
-            for line, event in enumerate(events, start=1):
-                yield line, event if isinstance(event, dict) else "not a JSON object"
-            return
-        opened.seek(0)
-        for line, text in enumerate(opened, start=1):
-            if not text.strip():
-                continue
-            try:
-                event = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield line, f"not JSON: {error}"
-                continue
-            yield line, event if isinstance(event, dict) else "not a JSON object"
+        repeats[content] += 1
+        yield line, _Row(line, cells, moment, repeats[content])
 
 
 def _flat(event: dict[str, Any]) -> dict[str, Any]:
+    """Cells by the names that records have; None for what is missing."""
     flat: dict[str, Any] = {}
     for name, value in event.items():
-        if name in GROUPS and isinstance(value, dict):
-            flat.update({f"{name}.{inner}": held for inner, held in value.items()})
+        if name.lower() in GROUPS and isinstance(value, dict):
+            flat.update({f"{name}.{inner}": cell for inner, cell in value.items()})
         else:
             flat[name] = value
-    return flat
+    cells = dict(zip(canonical_names(tuple(flat)), flat.values(), strict=True))
+    return {name: None if _is_missing(name, value) else value for name, value in cells.items()}
 
 
-def _present(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _is_missing(name: str, value: Any) -> bool:
+    """An empty cell is missing, but an empty output is an output."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value == "" and name != "outputs.output_text"
 
 
-def _moment(value: Any) -> datetime | None:
-    """ISO 8601, a datetime, or milliseconds since 1970 as pandas writes them; in UTC."""
-    if value is None:
-        return None
+def _moment(name: str, cells: dict[str, Any]) -> datetime | None:
+    """Raises RefusedError."""
+    value = cells.get(name)
     try:
-        if isinstance(value, int | float):
-            moment = datetime.fromtimestamp(value / 1000, UTC)
-        elif isinstance(value, datetime):
-            moment = value
-        else:
-            moment = datetime.fromisoformat(str(value).strip())
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise RefusedError(f"“{str(value)[:40]}” is no time") from error
+        return None if value is None else parse_time(value)
+    except ValueError as error:
+        raise RefusedError(f"{name}: {error}") from error
 
 
 def _content(cells: dict[str, Any], moment: datetime | None) -> str:
@@ -248,6 +250,14 @@ def _environment(cells: dict[str, Any]) -> Any:
 
 
 def _text(value: Any) -> str | None:
+    """Raises RefusedError for bytes that are not UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise RefusedError("a cell holds bytes that are not UTF-8 text") from error
+    if isinstance(value, bool):
+        return json.dumps(value)
     return None if value is None else str(value)
 
 
@@ -269,28 +279,29 @@ class _Reader:
             record_key = f"gantry-{digest(_content(cells, row.moment), str(row.repeat))}"
         # the file's own time is another one after each copy, so it must not name the object
         folder = None if row.moment is not None else "gantry"
-        said = {name: _text(cells.get(f"feedback.{name}")) for name in SAID}
-        if all(said[name] is None for name in ("flag", "ground_truth_string", "comment")):
-            return Imported(self._prediction(row, record_key, environment, said), folder=folder)
+        judgement = {name: _text(cells.get(f"feedback.{name}")) for name in FEEDBACK_FIELDS}
+        if all(judgement[name] is None for name in ("flag", "ground_truth_string", "comment")):
+            prediction = self._prediction(row, record_key, environment, judgement)
+            return Imported(prediction, folder=folder)
         prediction = self._prediction(row, record_key, environment, {})
-        content = digest(record_key, *(said[name] for name in SAID))
+        content = digest(record_key, *(judgement[name] for name in FEEDBACK_FIELDS))
         feedback = Feedback(
             feedback_key=_text(cells.get("feedback.feedback_key")) or f"gantry-{content}",
             record_key=record_key,
-            timestamp=_moment(cells.get("feedback.timestamp")) or prediction.timestamp,
-            flag=said["flag"],
-            user=said["user"],
-            ground_truth_string=said["ground_truth_string"],
-            comment=said["comment"],
+            timestamp=_moment("feedback.timestamp", cells) or prediction.timestamp,
+            flag=judgement["flag"],
+            user=judgement["user"],
+            ground_truth_string=judgement["ground_truth_string"],
+            comment=judgement["comment"],
         )
         return Imported(prediction, feedback, folder=folder)
 
     def _prediction(
-        self, row: _Row, record_key: str, environment: str, lonely: dict[str, str | None]
+        self, row: _Row, record_key: str, environment: str, incomplete: dict[str, str | None]
     ) -> Prediction:
-        """lonely: what was said of feedback that is none, such as a user without a flag."""
+        """incomplete: cells of feedback without a judgement, such as a user alone; kept as tags."""
         cells = row.cells
-        tags = {f"feedback.{name}": value for name, value in lonely.items() if value is not None}
+        tags = {f"feedback.{name}": cell for name, cell in incomplete.items() if cell is not None}
         return Prediction(
             record_key=record_key,
             timestamp=row.moment or self.time,
@@ -304,22 +315,8 @@ class _Reader:
         )
 
 
-KNOWN = {
-    "record_key",
-    "timestamp",
-    "application",
-    "version",
-    "inputs.image",
-    "outputs.output_text",
-    "outputs.confidence",
-    "feedback.feedback_key",
-    "feedback.timestamp",
-    *(f"feedback.{name}" for name in SAID),
-}
-
-
 def _tags(cells: dict[str, Any]) -> dict[str, Any]:
-    """Every other column that holds something, so that nothing is dropped."""
+    """Every other column that holds a value, so that nothing is dropped."""
     environment = _environment(cells)
     return {
         name.removeprefix("tags."): value
