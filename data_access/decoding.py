@@ -1,9 +1,9 @@
 """How the bytes of an object of the log become events: JSON, JSON lines or Parquet, gzipped or not.
 
-Knows nothing of where objects are kept or where events go.
+How values are packed is left to `framing`, what they are to `records`; where objects are kept and
+where events go, it does not know.
 """
 
-import gzip
 import hashlib
 import io
 import json
@@ -11,9 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from data_access.framing import (
+    PARQUET,
+    Broken,
+    binary_format,
+    is_sequence,
+    json_lines,
+    json_sequence,
+    unpacked,
+)
+from data_access.json_values import json_value
 from data_access.records import (
     GROUPS,
     MAX_OBJECT_BYTES,
@@ -58,11 +69,8 @@ def read_object(key: str, body: bytes) -> Contents:
 def read_lines(kind: str, lines: Iterable[tuple[int, bytes]]) -> Contents:
     """Events of numbered lines of JSON, as `read_object` reads them; kind: the first folder."""
     contents = Contents()
-    for line, event in _parsed(lines, contents):
-        if isinstance(event, dict):
-            _add(kind, contents, line, event)
-        else:
-            _quarantine(contents, line, NO_OBJECT, _written(event))
+    for line, event in _objects(json_lines(lines), contents):
+        _add(kind, contents, line, event)
     return contents
 
 
@@ -82,35 +90,37 @@ def _add(kind: str, contents: Contents, line: int, event: dict[str, Any]) -> Non
         _quarantine(contents, line, _reason(error), _written(event))
 
 
-def unpacked(body: bytes) -> bytes:
-    """Gzip taken off, where there is any. Raises on a broken one, or one past MAX_OBJECT_BYTES."""
-    if not body.startswith(b"\x1f\x8b"):
-        return body
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-        content = stream.read(MAX_OBJECT_BYTES + 1)
-    if len(content) > MAX_OBJECT_BYTES:
-        raise ValueError(f"it unpacks to more than {MAX_OBJECT_BYTES} bytes")
-    return content
-
-
 def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line (from 1) and event; a line that is no JSON object goes to quarantine here."""
-    if body.startswith(b"PAR1"):
-        batches = open_parquet(body).iter_batches()
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+    """Line (from 1) and event; what is no JSON object goes to quarantine here."""
+    if body.startswith(PARQUET):
+        yield from enumerate(parquet_rows(open_parquet(body).iter_batches()), start=1)
         return
     whole = _json_or_none(body)
     if isinstance(whole, list):
-        rows: Iterator[tuple[int, Any]] = enumerate(whole, start=1)
+        values: Iterable[tuple[int, Any]] = enumerate(whole, start=1)
     elif whole is not None:
-        rows = iter([(1, whole)])
+        values = [(1, whole)]
+    elif found := binary_format(body):
+        reason = f"the object is {found}, and events are JSON, JSON lines or Parquet"
+        _quarantine(contents, 0, reason, repr(body[:200]))
+        return
+    elif is_sequence(body):
+        values = json_sequence(body)
     else:
-        rows = _parsed(enumerate(body.split(b"\n"), start=1), contents)
-    for line, row in rows:
-        if isinstance(row, dict):
-            yield line, row
+        values = json_lines(enumerate(body.split(b"\n"), start=1))
+    yield from _objects(values, contents)
+
+
+def _objects(
+    values: Iterable[tuple[int, Any]], contents: Contents
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, value in values:
+        if isinstance(value, dict):
+            yield line, value
+        elif isinstance(value, Broken):
+            _quarantine(contents, line, value.reason, value.text)
         else:
-            _quarantine(contents, line, NO_OBJECT, _written(row))
+            _quarantine(contents, line, NO_OBJECT, _written(value))
 
 
 def open_parquet(body: bytes) -> pq.ParquetFile:
@@ -124,23 +134,17 @@ def open_parquet(body: bytes) -> pq.ParquetFile:
     return file
 
 
+def parquet_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Rows as Python values, maps as dicts; of a key that a map has twice, the last counts."""
+    for batch in batches:
+        yield from batch.to_pylist(maps_as_pydicts="lossy")
+
+
 def _json_or_none(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _parsed(lines: Iterable[tuple[int, bytes]], contents: Contents) -> Iterator[tuple[int, Any]]:
-    """Numbered lines as what they say; blank ones are left out, broken ones go to quarantine."""
-    for line, text in lines:
-        if not text.strip():
-            continue
-        try:
-            yield line, json.loads(text)
-        except (ValueError, RecursionError) as error:
-            reason = f"not JSON: {_reason(error)}"
-            _quarantine(contents, line, reason, text[:1000].decode(errors="replace"))
 
 
 def _flat(event: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def _flat(event: dict[str, Any]) -> dict[str, Any]:
             tags = _json_or_none(value.encode())
             value = tags if isinstance(tags, dict) else value
         if name in GROUPS and isinstance(value, dict):
-            flat.update({f"{name}.{inner}": held for inner, held in value.items()})
+            flat.update({f"{name}.{inner}": part for inner, part in value.items()})
         elif not (name in GROUPS and value is None):
             flat[name] = value
     return flat
@@ -160,39 +164,41 @@ def _flat(event: dict[str, Any]) -> dict[str, Any]:
 def _add_prediction(contents: Contents, line: int, event: dict[str, Any]) -> None:
     known: dict[str, Any] = {}
     tags: dict[str, Any] = {}
-    said: dict[str, Any] = {}
+    feedback: dict[str, Any] = {}
     for name, value in _flat(event).items():
+        kept = name in PREDICTION_FIELDS or name.startswith("feedback.")
+        value = value if kept else json_value(value)
         if value is None and name not in REQUIRED:
             continue
         if value == "" and name not in REQUIRED and name != "outputs.output_text":
             continue
         if name in PREDICTION_FIELDS:
             known[name] = value
-        elif name.startswith("feedback."):
-            said[name.removeprefix("feedback.")] = value
+        elif kept:
+            feedback[name.removeprefix("feedback.")] = value
         else:
             tags[name.removeprefix("tags.")] = value
     prediction = Prediction(**known, tags=tags)
-    json_text(tags).encode()
-    feedback = None
-    if said.keys() & {"flag", "ground_truth_string", "comment"}:
-        logged: dict[str, Any] = {
+    json_text(prediction.tags).encode()
+    logged = None
+    if feedback.keys() & {"flag", "ground_truth_string", "comment"}:
+        defaults: dict[str, Any] = {
             "feedback_key": f"{prediction.record_key[:190]}:logged",
             "record_key": prediction.record_key,
             "timestamp": prediction.timestamp,
         }
-        feedback = Feedback(**(logged | said))
+        logged = Feedback(**(defaults | feedback))
     contents.predictions.append((line, prediction))
-    if feedback is not None:
-        contents.feedback.append((line, feedback))
+    if logged is not None:
+        contents.feedback.append((line, logged))
 
 
 def _add_feedback(contents: Contents, line: int, event: dict[str, Any]) -> None:
-    said = {name.removeprefix("feedback."): value for name, value in _flat(event).items()}
-    if said.get("feedback_key") is None:
-        written = json.dumps(said, sort_keys=True, default=str)
-        said["feedback_key"] = hashlib.sha256(written.encode()).hexdigest()
-    contents.feedback.append((line, Feedback(**said)))
+    fields = {name.removeprefix("feedback."): value for name, value in _flat(event).items()}
+    if fields.get("feedback_key") is None:
+        written = json.dumps(fields, sort_keys=True, default=str)
+        fields["feedback_key"] = hashlib.sha256(written.encode()).hexdigest()
+    contents.feedback.append((line, Feedback(**fields)))
 
 
 def _add_annotation(contents: Contents, line: int, event: dict[str, Any]) -> None:
@@ -202,7 +208,10 @@ def _add_annotation(contents: Contents, line: int, event: dict[str, Any]) -> Non
 
 
 def _written(event: Any) -> str:
-    return json.dumps(event, default=str, ensure_ascii=False)
+    try:
+        return json.dumps(event, default=str, ensure_ascii=False)
+    except (TypeError, ValueError):  # names that are no text, as maps of Parquet may have
+        return str(event)
 
 
 def _quarantine(contents: Contents, line: int, reason: str, excerpt: str) -> None:
@@ -216,6 +225,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        return f"{where}: {said}" if where else said
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
+    if isinstance(error, UnicodeEncodeError):
+        return "a text has half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     return str(error)[:300] or type(error).__name__

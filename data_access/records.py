@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import pyarrow as pa
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from data_access.json_values import json_value
 from data_access.times import parse_time
 
 MAX_OBJECT_BYTES = 512 * 1024 * 1024  # unpacked; past this an object is quarantined whole
@@ -73,8 +75,13 @@ class Prediction(BaseModel):
     version: Label | None = None
     image: Annotated[str | None, Field(alias="inputs.image", max_length=MAX_IMAGE_NAME)] = None
     output_text: Annotated[Text | None, Field(alias="outputs.output_text")] = None
-    confidence: Annotated[float | None, Field(alias="outputs.confidence")] = None
-    tags: Annotated[dict[str, Any], Field(max_length=MAX_TAGS)] = {}
+    confidence: Annotated[
+        float | None,
+        Field(alias="outputs.confidence", allow_inf_nan=True),
+        BeforeValidator(json_value),
+        AfterValidator(json_value),
+    ] = None
+    tags: Annotated[dict[str, Any], Field(max_length=MAX_TAGS), BeforeValidator(json_value)] = {}
 
 
 class Annotation(BaseModel):
@@ -90,7 +97,7 @@ class Annotation(BaseModel):
     timestamp: Moment
     kind: Label
     name: Label
-    payload: dict[str, Any] | None = None
+    payload: Annotated[dict[str, Any] | None, BeforeValidator(json_value)] = None
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,11 @@ body = st.one_of(
     event.map(lambda one: json.dumps(one, indent=1).encode()),
     st.lists(line, max_size=3).map(lambda parts: b"\n\xff\n".join(p.encode() for p in parts)),
     st.binary(max_size=20),
+    st.lists(st.one_of(line, event.map(lambda one: json.dumps(one, indent=1))), max_size=4).flatmap(
+        lambda parts: st.sampled_from(["", " ", "\n", "\x1e", "\n\x1e", "\t\r"]).map(
+            lambda separator: separator.join(parts).encode(errors="replace")
+        )
+    ),
 )
 keys = st.sampled_from(["predictions/1", "predictions/2.jsonl", "feedback/1", "feedback/2"])
 objects_of_lines = st.lists(
@@ -259,6 +264,37 @@ def test_times_of_every_unit_and_zone(unit: str, zone: str | None) -> None:
     assert len(read.predictions) == 3
 
 
+NAN = float("nan")
+
+
+def mapped(maps: list[Any], values: pa.DataType | None = None) -> bytes:
+    rows = [prediction(f"{number}") for number in range(len(maps))]
+    column = pa.array(maps, pa.map_(pa.string(), values or pa.string()))
+    written = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows).append_column("tags", column), written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("maps", "values", "tags"),
+    [
+        ([[("a", "x"), ("b", "")], None], pa.string(), [{"a": "x"}, {}]),
+        ([[("a", None), ("b", "y")], []], pa.string(), [{"b": "y"}, {}]),
+        ([[("a", "x"), ("a", "y")]], pa.string(), [{"a": "y"}]),
+        ([[("a", 2**60), ("b", -1)]], pa.int64(), [{"a": 2**60, "b": -1}]),
+        ([[("a", True)]], pa.bool_(), [{"a": True}]),
+        ([[("a", 0.1), ("b", NAN)]], pa.float64(), [{"a": 0.1}]),
+        ([[("a", ["x", "y"])]], pa.list_(pa.string()), [{"a": ["x", "y"]}]),
+        ([[("a", b"x"), ("b", b"\xff")]], pa.binary(), [{"a": "x", "b": "ff"}]),
+    ],
+)
+def test_maps_are_tags(maps: list[Any], values: pa.DataType, tags: list[Event]) -> None:
+    read = assert_same([("predictions/1.parquet", mapped(maps, values))])
+    assert [
+        json.loads(held) for held in read.predictions.sort_by("line")["tags"].to_pylist()
+    ] == tags
+
+
 def unit_of(unit: str) -> pa.DataType:
     return pa.timestamp(unit)
 
@@ -288,15 +324,19 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
     said = [feedback("a", feedback_key="1"), {"feedback": feedback("b", feedback_key="2")}]
     table = parquet([row | {"tags": '{"client": "ios"}'} for row in flat[:2]])
     assert table is not None
+    numbers = parquet([prediction(key, outputs__confidence=NAN, tags__x=NAN) for key in "fg"])
+    assert numbers is not None
     read = read_objects(
         [
             ("predictions/1.jsonl", lines([*flat, *deep])),
             ("predictions/2.jsonl.gz", gzip.compress(lines(deep) + b"\n\n")),
             ("predictions/3.parquet", table),
+            ("predictions/4.parquet", mapped([[("client", "ios")], [], None])),
+            ("predictions/5.parquet", numbers),
             ("feedback/1.jsonl", lines(said)),
         ]
     )
-    assert len(read.predictions) == 5 + 2 + 2
+    assert len(read.predictions) == 5 + 2 + 2 + 3 + 2
     assert len(read.feedback) == 2 + 1 + 2
     assert not len(read.quarantined)
 

@@ -192,6 +192,19 @@ def test_a_compacted_object_that_is_none_covers_nothing(
     assert sync(log, warehouse).quarantined == 1
 
 
+def test_what_other_engines_leave_beside_the_data_is_left_alone(
+    log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    fill(log)
+    before = fresh(log, open_warehouse)
+    notes = [f"predictions/{DAY}/{name}" for name in ("_SUCCESS", ".0.json.crc", "_log/0.json")]
+    for key in notes:
+        log.put(key, lines([prediction("note")]))
+    assert compact(log, TODAY, remove_originals=True).merged == 11
+    assert set(notes) < set(names(log))
+    assert fresh(log, open_warehouse) == before
+
+
 def test_large_objects_and_long_folders(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "SMALL", 400)
     monkeypatch.setattr(compaction, "MERGED_OBJECTS", 3)

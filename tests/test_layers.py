@@ -71,7 +71,7 @@ BARRED = {
         "data_access.(warehouse|queries|ingest|scoring|selection|api|cli|jobs|annotations)",
     ),
     "data_access/log.py": ("data_access.(?!errors|settings)",),
-    "data_access/records.py": ("data_access.(?!errors|times|sql)",),
+    "data_access/records.py": ("data_access.(?!errors|times|json_values|sql)",),
     "data_access/errors.py": ("data_access",),
 }
 

@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 from data_access.decoding import (
     Contents,
     open_parquet,
+    parquet_rows,
     read_lines,
     read_object,
     read_rows,
-    unpacked,
 )
+from data_access.framing import PARQUET, is_sequence, unpacked
 from data_access.projections.values import (
     MEASURES,
     PREFIX,
@@ -62,7 +63,6 @@ BATCH = 8_192  # rows
 SHAPES = 32  # of one slice; rows of the rarer ones are read one by one
 MANY_TAGS = 4_000  # characters: fewer cannot hold more tags than are allowed
 EXTRA_TAGS = 100  # tags that stand beside the known names instead of below `tags`
-PARQUET = b"PAR1"
 
 SAID = ("flag", "user", "ground_truth_string", "comment")
 FLAT = {
@@ -102,7 +102,6 @@ select
         and coalesce(length(version) <= {MAX_LABEL}, true)
         and coalesce(length("inputs.image") <= {MAX_IMAGE_NAME}, true)
         and coalesce(length("outputs.output_text") <= {MAX_TEXT}, true)
-        and coalesce(isfinite("outputs.confidence"), true)
         and coalesce(length(flag) <= {MAX_LABEL}, true)
         and coalesce(length("user") <= {MAX_LABEL}, true)
         and coalesce(length(ground_truth_string) <= {MAX_TEXT}, true)
@@ -118,7 +117,7 @@ select
     environment,
     nullif("inputs.image", '') as "inputs.image",
     "outputs.output_text",
-    "outputs.confidence",
+    if(isfinite("outputs.confidence"), "outputs.confidence", null) as "outputs.confidence",
     tags,
     substring(record_key, 1, 190) || ':logged' as feedback_key,
     nullif(flag, '') as flag,
@@ -194,6 +193,15 @@ class _Found:
             self.annotations.append(annotation_table(noted))
         self.quarantined += [(key, row) for row in contents.quarantined]
 
+    def remove(self, keys: Sequence[str]) -> None:
+        """What lines of these objects were read as."""
+        removed = pa.array(keys)
+        for tables in (self.predictions, self.feedback):
+            for number, rows in enumerate(tables):
+                of_others = pc.invert(pc.is_in(rows["object_key"], removed))
+                tables[number] = rows.filter(of_others)
+        self.quarantined = [row for row in self.quarantined if row[0] not in keys]
+
     def extend(self, other: "_Found") -> None:
         for name, rows in vars(other).items():
             getattr(self, name).extend(rows)
@@ -249,6 +257,12 @@ def read_objects(
     for kind, bodies in lines.items():
         for part in _slices(bodies):
             _read_slice(kind, part, found)
+        unread = {key for key, _ in found.quarantined}
+        sequences = {k: body for k, body in bodies if k in unread and is_sequence(body)}
+        if sequences:
+            found.remove(list(sequences))
+        for key, body in sequences.items():
+            found.add(key, read_object(key, body))
     return found.events(image_projections)
 
 
@@ -556,15 +570,11 @@ def _read_table(key: str, table: pa.Table, found: _Found) -> None:
     if len(left):
         odd = table.take(pa.array(left))
         rest = _Found()
-        rest.add(key, read_rows(kind, zip((left + 1).tolist(), _pylist(odd), strict=True)))
+        rows = parquet_rows(odd.to_batches(max_chunksize=10_000))
+        rest.add(key, read_rows(kind, zip((left + 1).tolist(), rows, strict=True)))
         rest.predictions = [_moved(rows, places) for rows in rest.predictions]
         rest.feedback = [_moved(rows, places) for rows in rest.feedback]
         found.extend(rest)
-
-
-def _pylist(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.to_batches(max_chunksize=10_000):
-        yield from batch.to_pylist()
 
 
 def _moved(rows: pa.Table, places: pa.Table) -> pa.Table:
@@ -614,7 +624,9 @@ def _flat_parquet(kind: str, columns: dict[str, pa.ChunkedArray]) -> str | None:
     nested = "null"
     if names.nested_tags and not pa.types.is_null(names.nested_tags[1]):
         column, held_type = names.nested_tags
-        if not _is_text(held_type):
+        if _is_map_of_values(held_type):
+            column = f"to_json({column})::varchar"
+        elif not _is_text(held_type):
             return None
         document = f"case when json_valid({column}) then {column} end"
         nested = f"json({document})::varchar"
@@ -634,8 +646,7 @@ def _flat_parquet(kind: str, columns: dict[str, pa.ChunkedArray]) -> str | None:
             if pa.types.is_null(held_type):
                 continue
             if pa.types.is_floating(held_type):
-                trusted.append(f"coalesce(isfinite({column}), true)")
-                column = f"{column}::double"
+                column = f"if(isfinite({column}), {column}::double, null)"
             elif _is_text(held_type):
                 column = f"{column}::varchar"
             elif not (pa.types.is_integer(held_type) or pa.types.is_boolean(held_type)):
@@ -658,6 +669,13 @@ def _sql_of_column(kind: str, column: str, held: pa.DataType) -> str | None:
     if pa.types.is_timestamp(held):
         return column
     return _sql_of(kind, f"{column}::varchar") if _is_text(held) else None
+
+
+def _is_map_of_values(held: pa.DataType) -> bool:
+    if not pa.types.is_map(held) or not _is_text(held.key_type):
+        return False
+    value = held.item_type
+    return _is_text(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)
 
 
 def _is_text(held: pa.DataType) -> bool:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_access.errors import ChangedObjectError, LogError
+from data_access.framing import is_left_out
 from data_access.ingest.bulk import Events, read_objects
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
@@ -66,7 +67,7 @@ def compact(
     with ThreadPoolExecutor(FETCHERS) as pool:
         for kind in KINDS:
             progress("Listing the log", 0, 0)
-            listed = {found.key: found for found in log.list(kind)}
+            listed = {o.key: o for o in log.list(kind) if not is_left_out(o.key)}
             covering = _covering(log, listed, pool, report)
             covered = {source for sources in covering.values() for source in sources}
             chunks = list(_chunks(listed.values(), covered, before))

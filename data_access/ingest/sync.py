@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_access.errors import ChangedObjectError, LogError
+from data_access.framing import LEFT_OUT, is_left_out
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.compute import (
     FETCHERS,
@@ -104,12 +106,13 @@ def _make_sure(log: Log, gone: Sequence[str]) -> None:
     A page to sign in to some network, say, is read as the listing of a bucket without objects.
     """
     for key in gone[:: 1 + len(gone) // ASKED_FOR]:
-        if log.is_there(key):
+        if not is_left_out(key) and log.is_there(key):
             raise LogError(f"The listing of {log.uri} leaves out {key}, which is there.")
 
 
 def _listed(log: Log) -> pa.Table:
-    return pa.concat_tables([log.listing(prefix) for prefix in PREFIXES])
+    listed = pa.concat_tables([log.listing(prefix) for prefix in PREFIXES])
+    return listed.filter(pc.invert(pc.match_substring_regex(listed["key"], LEFT_OUT)))
 
 
 def _gone(warehouse: Warehouse, listed: pa.Table) -> list[str]:
