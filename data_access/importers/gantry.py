@@ -37,6 +37,7 @@ from data_access.times import parse_time
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number
+WHOLE_LINE = re.compile(r"[,;|\t]")  # of several names, which another delimiter would part
 ENVIRONMENTS = ("environment", "tags.environment", "tags.env")
 FEEDBACK_FIELDS = tuple(
     name
@@ -116,7 +117,7 @@ def import_file(
 def has_known_column(names: list[str]) -> bool:
     """Whether a table with these columns can be one of records."""
     return any(
-        name == "record_key" or name.partition(".")[0] in GROUPS
+        name == "record_key" or (name.partition(".")[0] in GROUPS and not WHOLE_LINE.search(name))
         for name in canonical_names(tuple(names))
     )
 
