@@ -67,9 +67,12 @@ def decoding(name: str) -> None:
     print("| characters | cached | whole prefix | times faster |\n|--:|--:|--:|--:|")
     for length in LENGTHS:
         runs = RUNS if length <= 240 else 1
-        cached = timed(lambda length=length: model.write(columns, length), runs)  # type: ignore[misc]
-        whole = timed(lambda length=length: model.write(columns, length, cached=False), runs)  # type: ignore[misc]
-        one, other = model.write(columns, length)[0], model.write(columns, length, cached=False)[0]
+        cached = timed(lambda length=length: model.decode(columns, length), runs)  # type: ignore[misc]
+        whole = timed(lambda length=length: model.decode(columns, length, cached=False), runs)  # type: ignore[misc]
+        one, other = (
+            model.decode(columns, length)[0],
+            model.decode(columns, length, cached=False)[0],
+        )
         if not torch.equal(one, other):
             raise SystemExit(f"other tokens without the cache at {length} characters")
         print(f"| {length} | {cached:.3f} | {whole:.3f} | {whole / cached:.1f} |", flush=True)

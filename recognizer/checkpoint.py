@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from recognizer.model import LineReader, ModelConfig
 from recognizer.preprocessing import Preparation
 
+RENAMED = {"width": "d_model", "tokens": "vocab_size"}  # settings of files written before
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -41,7 +42,8 @@ def load(path: Path, device: str = "cpu") -> tuple[LineReader, Release]:
     with safe_open(path, framework="pt") as stored:
         described = json.loads(stored.metadata()["release"])
         state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    config = ModelConfig(**{**described["model"], "stem": tuple(described["model"]["stem"])})
+    settings = {RENAMED.get(name, name): value for name, value in described["model"].items()}
+    config = ModelConfig(**{**settings, "stem": tuple(settings["stem"])})
     release = Release(
         described["name"], config, Preparation(**described["preparation"]), described["decoding"]
     )

@@ -89,7 +89,7 @@ def judge(
 def read_greedy(model: LineReader, columns: Tensor) -> list[tuple[list[int], list[float]]]:
     """Tokens of each line and the probability of each, as the decoder writes them; a line that
     does not end is cut where it has more than a character to two columns."""
-    tokens, scores = model.write(columns, limit=columns.shape[1] // 2 + 8)
+    tokens, scores = model.decode(columns, limit=columns.shape[1] // 2 + 8)
     lines = []
     for row, sure in zip(tokens.tolist(), scores.exp().tolist(), strict=True):
         end = row.index(alphabet.END) if alphabet.END in row else len(row)

@@ -23,13 +23,13 @@ from recognizer import alphabet
 class ModelConfig:
     height: int = 40
     stem: tuple[int, ...] = (32, 64, 96, 160)
-    width: int = 256
+    d_model: int = 256
     recurrent_layers: int = 2
     decoder_layers: int = 3
     heads: int = 4
     dropout: float = 0.1
     max_length: int = 128
-    tokens: int = alphabet.SIZE
+    vocab_size: int = alphabet.SIZE
 
 
 @dataclass
@@ -81,18 +81,18 @@ class Encoder(nn.Module):
             Residual(d),
         )
         rows = config.height // 8
-        self.collapse = nn.Linear(d * rows, config.width)
-        self.collapse_norm = nn.LayerNorm(config.width)
+        self.collapse = nn.Linear(d * rows, config.d_model)
+        self.collapse_norm = nn.LayerNorm(config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         self.recurrent = nn.LSTM(
-            config.width,
-            config.width // 2,
+            config.d_model,
+            config.d_model // 2,
             config.recurrent_layers,
             batch_first=True,
             bidirectional=True,
         )
-        self.norm = nn.LayerNorm(config.width)
-        self.read = nn.Linear(config.width, config.tokens)
+        self.norm = nn.LayerNorm(config.d_model)
+        self.read = nn.Linear(config.d_model, config.vocab_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.convolutions(pixels)  # (B, d, 5, T)
@@ -113,9 +113,9 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(config.width, 2 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+        self.query = nn.Linear(config.d_model, config.d_model)
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
 
     def split(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -136,18 +136,18 @@ class Attention(nn.Module):
         return mixed
 
 
-class Layer(nn.Module):
+class DecoderLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.text_norm = nn.LayerNorm(config.width)
+        self.text_norm = nn.LayerNorm(config.d_model)
         self.text = Attention(config)
-        self.image_norm = nn.LayerNorm(config.width)
+        self.image_norm = nn.LayerNorm(config.d_model)
         self.image = Attention(config)
         self.feed = nn.Sequential(
-            nn.LayerNorm(config.width),
-            nn.Linear(config.width, 4 * config.width),
+            nn.LayerNorm(config.d_model),
+            nn.Linear(config.d_model, 4 * config.d_model),
             nn.GELU(),
-            nn.Linear(4 * config.width, config.width),
+            nn.Linear(4 * config.d_model, config.d_model),
             nn.Dropout(config.dropout),
         )
 
@@ -162,20 +162,20 @@ def sinusoids(length: int, width: int) -> Tensor:
 class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embed = nn.Embedding(config.tokens, config.width)
-        self.position = nn.Embedding(config.max_length, config.width)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.decoder_layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.write = nn.Linear(config.width, config.tokens)
+        self.embed = nn.Embedding(config.vocab_size, config.d_model)
+        self.position = nn.Embedding(config.max_length, config.d_model)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.write = nn.Linear(config.d_model, config.vocab_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.width = config.width
+        self.d_model = config.d_model
 
     def start(self, columns: Tensor) -> Cache:
         """An empty text and the keys and values of the columns (B, T, C)."""
-        places = sinusoids(columns.shape[1], self.width).to(columns)  # (T, C)
+        places = sinusoids(columns.shape[1], self.d_model).to(columns)  # (T, C)
         cache = Cache()
         for layer in self.layers:
-            assert isinstance(layer, Layer)
+            assert isinstance(layer, DecoderLayer)
             keys, values = layer.image.keys_values(columns + places)  # (B, H, T, D) each
             cache.image_keys.append(keys)
             cache.image_values.append(values)
@@ -194,7 +194,7 @@ class Decoder(nn.Module):
         causal = positions[:, None] >= torch.arange(start + length, device=tokens.device)
         seen = None if padding is None else padding[:, None, None, :]  # (B, 1, 1, T)
         for index, layer in enumerate(self.layers):
-            assert isinstance(layer, Layer)
+            assert isinstance(layer, DecoderLayer)
             y = layer.text_norm(x)
             keys, values = layer.text.keys_values(y)  # (B, H, L, D) each
             if start:
@@ -227,7 +227,7 @@ class LineReader(nn.Module):
         return self.encoder.ctc(columns), self.decoder(tokens, self.decoder.start(columns))
 
     @torch.inference_mode()
-    def write(
+    def decode(
         self, columns: Tensor, limit: int | None = None, cached: bool = True
     ) -> tuple[Tensor, Tensor]:
         """Greedy tokens (B, L), PAD after END, and the log probability of each (B, L).

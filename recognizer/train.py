@@ -39,8 +39,10 @@ BUCKET = 64  # lines are padded to multiples of this many columns, here and when
 class TrainConfig:
     domain: str
     model: ModelConfig = field(default_factory=ModelConfig)
-    rate: float = 1.2e-3
+    learning_rate: float = 1.2e-3
     warmup_steps: int = 300
+    final_learning_rate: float = 0.01  # share of the peak
+    max_gradient_norm: float = 2.0
     weight_decay: float = 0.02
     batch_columns: int = 20_000
     # shares of the run: until when only lines up to a width, from when with the decoder
@@ -48,10 +50,15 @@ class TrainConfig:
     decoder_from: float = 0.2
     decoder_weight: float = 0.7
     token_noise: float = 0.12
-    smoothing: float = 0.03
+    label_smoothing: float = 0.03
     inverted: float = 0.03
     faint: float = 0.0  # share of lines that the decoder alone must write without seeing them
-    average: float = 0.999
+    ema_decay: float = 0.999
+    noisy_batches: float = 0.3  # share of batches that get noise of a deviation in noise_range
+    noise_range: tuple[float, float] = (0.01, 0.08)
+    # the decoder alone: encoded batches that are kept, and the share of steps that encode a new one
+    kept_batches: int = 48
+    new_batches: float = 1 / 3
 
 
 CONFIGS = {
@@ -159,8 +166,8 @@ def batches(
         size = max(8, min(256, config.batch_columns // width))
         chosen = random.choice(lines.buckets[width], size)
         pixels, tokens, lengths = lines.batch(chosen, width, random)
-        if random.random() < 0.3:
-            pixels += torch.randn_like(pixels) * float(random.uniform(0.01, 0.08))
+        if random.random() < config.noisy_batches:
+            pixels += torch.randn_like(pixels) * float(random.uniform(*config.noise_range))
         if config.inverted:
             flip = torch.from_numpy(random.random(len(chosen)) < config.inverted)
             pixels = torch.where(flip[:, None, None, None], 1 - pixels, pixels)
@@ -218,7 +225,7 @@ def text_loss(
         written.float().flatten(0, 1),
         target.flatten(),
         ignore_index=alphabet.PAD,
-        label_smoothing=config.smoothing,
+        label_smoothing=config.label_smoothing,
     )
 
 
@@ -265,7 +272,7 @@ def error_rates(model: LineReader, lines: Lines, count: int, written: bool) -> t
             with torch.autocast(device.type, torch.bfloat16):
                 columns = model.encoder(pixels.to(device))
                 logits = model.encoder.ctc(columns)
-                texts = model.write(columns, 90)[0].tolist() if written else []
+                texts = model.decode(columns, 90)[0].tolist() if written else []
             truth = [lines.texts[index] for index in part]
             read = [alphabet.decode(row) for row in read_columns(logits)]
             read_errors += sum(map(Levenshtein.distance, read, truth))
@@ -279,7 +286,7 @@ class Run:
     """All that a checkpoint keeps."""
 
     model: LineReader
-    average: LineReader
+    ema: LineReader
     optimizer: torch.optim.AdamW
     step: int = 0
     lines: int = 0
@@ -288,7 +295,7 @@ class Run:
     def save(self, path: Path) -> None:
         state = {
             "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "lines": self.lines,
@@ -300,34 +307,35 @@ class Run:
     def load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
+        self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.lines, self.seconds = state["step"], state["lines"], state["seconds"]
 
-    def learn(self, loss: Tensor, rate: float, decay: float) -> None:
-        """One step down the loss, and the average after it."""
+    def learn(self, loss: Tensor, config: TrainConfig, progress: float) -> None:
+        """One step of the optimizer, then of the moving average of the weights."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate_at(config, self.step, progress)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.max_gradient_norm)
         self.optimizer.step()
-        self.update_average(decay)
+        self.update_ema(config.ema_decay)
         self.step += 1
 
-    def update_average(self, decay: float) -> None:
+    def update_ema(self, decay: float) -> None:
         decay = min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            own = self.average.state_dict()
+            own = self.ema.state_dict()
             for name, tensor in self.model.state_dict().items():
                 if tensor.is_floating_point():
                     own[name].lerp_(tensor, 1 - decay)
 
 
-def rate_at(config: TrainConfig, step: int, progress: float) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth."""
+def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
+    """Linear warm-up, then half a cosine down to `final_learning_rate` of the peak."""
+    floor, warmup = config.final_learning_rate, min(1.0, (step + 1) / config.warmup_steps)
     cosine = 0.5 * (1 + np.cos(np.pi * min(1.0, progress)))
-    return float(config.rate * min(1.0, (step + 1) / config.warmup_steps) * (0.01 + 0.99 * cosine))
+    return float(config.learning_rate * warmup * (floor + (1 - floor) * cosine))
 
 
 def export(run: Run, config: TrainConfig, name: str, path: Path) -> None:
@@ -337,7 +345,7 @@ def export(run: Run, config: TrainConfig, name: str, path: Path) -> None:
         DOMAINS[config.domain].preparation,
         "rescored" if config.domain == "v2" else "greedy",
     )
-    checkpoint.save(path, release, run.average.state_dict())
+    checkpoint.save(path, release, run.ema.state_dict())
 
 
 class Report:
@@ -359,7 +367,7 @@ class Report:
 
     def write(self, checkpoint_name: str, written: bool = True) -> None:
         run = self.run
-        rates = error_rates(run.average, self.test, 400, written)
+        rates = error_rates(run.ema, self.test, 400, written)
         row = [run.step, round(run.seconds / 60, 2), run.lines]
         row += [*(self.sums / max(1, self.count)).round(4), *np.round(rates, 4)]
         with self.log.open("a") as file:
@@ -373,10 +381,12 @@ class Report:
 
 def train(
     name: str, folder: Path, caches: list[Path], held_out: Path, samples: int, seed: int,
-    device: str, every: float, rate: float | None,
+    device: str, every: float, learning_rate: float | None,
 ) -> None:  # fmt: skip
     """Encoder and decoder together, from `checkpoint.pt` if there is one, to `samples` lines."""
-    config = dataclasses.replace(CONFIGS[name], rate=rate or CONFIGS[name].rate)
+    config = dataclasses.replace(
+        CONFIGS[name], learning_rate=learning_rate or CONFIGS[name].learning_rate
+    )
     run = begin(config, folder, seed, device)
     if (folder / "checkpoint.pt").exists():
         run.load(folder / "checkpoint.pt")
@@ -387,11 +397,7 @@ def train(
         began = time.monotonic()
         with_decoder = progress[0] >= config.decoder_from
         ctc, entropy = losses(run.model, batch, config, with_decoder)
-        run.learn(
-            ctc + config.decoder_weight * entropy,
-            rate_at(config, run.step, progress[0]),
-            config.average,
-        )
+        run.learn(ctc + config.decoder_weight * entropy, config, progress[0])
         run.lines += len(batch[0])
         run.seconds += time.monotonic() - began
         progress[0] = run.lines / samples
@@ -406,20 +412,22 @@ def train(
 
 def train_decoder(
     name: str, folder: Path, caches: list[Path], held_out: Path, samples: int, seed: int,
-    device: str, every: float, rate: float | None,
+    device: str, every: float, learning_rate: float | None,
 ) -> None:  # fmt: skip
     """The decoder alone on the columns of a trained encoder, for `samples` more lines. Every
     encoded batch is used three times, so a line costs a third of what it costs together.
     """
-    config = dataclasses.replace(CONFIGS[name], rate=rate or CONFIGS[name].rate)
+    config = dataclasses.replace(
+        CONFIGS[name], learning_rate=learning_rate or CONFIGS[name].learning_rate
+    )
     run = begin(config, folder, seed, device)
-    decoder = torch.optim.AdamW(run.model.decoder.parameters(), config.rate, fused=True)
+    decoder = torch.optim.AdamW(run.model.decoder.parameters(), config.learning_rate, fused=True)
     if (folder / "decoder.pt").exists():
         run.optimizer = decoder
         run.load(folder / "decoder.pt")
     else:
         run.load(folder / "checkpoint.pt")
-        run.model.load_state_dict(run.average.state_dict())
+        run.model.load_state_dict(run.ema.state_dict())
         run.optimizer = decoder
         run.step, run.lines, run.seconds = 0, 0, 0.0
     for parameter in run.model.encoder.parameters():
@@ -431,16 +439,16 @@ def train_decoder(
     bar = tqdm(initial=run.lines, total=samples, desc=f"{name} decoder", mininterval=20)
     while run.lines < samples:
         began = time.monotonic()
-        if len(pool) < 48 or random.random() < 1 / 3:
+        if len(pool) < config.kept_batches or random.random() < config.new_batches:
             pixels, tokens, lengths = next(source)
             with torch.no_grad(), torch.autocast(device, torch.bfloat16):
                 columns = run.model.encoder(faded(pixels, config.faint).to(device))
             pool.append((columns, tokens.to(device), lengths))
         columns, tokens, lengths = pool[random.integers(len(pool))]
-        if len(pool) > 48:
+        if len(pool) > config.kept_batches:
             pool.pop(int(random.integers(len(pool))))
         entropy = text_loss(run.model, columns, tokens, lengths, config)
-        run.learn(entropy, rate_at(config, run.step, run.lines / samples), config.average)
+        run.learn(entropy, config, run.lines / samples)
         run.lines += len(tokens)
         run.seconds += time.monotonic() - began
         report.add(0.0, entropy.item())
@@ -457,7 +465,7 @@ def begin(config: TrainConfig, folder: Path, seed: int, device: str) -> Run:
     model = LineReader(config.model).to(device)
     model.encoder.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
-        model.parameters(), config.rate, weight_decay=config.weight_decay, fused=True
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     return Run(model, copy.deepcopy(model).eval(), optimizer)
 
@@ -473,7 +481,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rate", type=float, help="another peak learning rate")
+    parser.add_argument("--learning-rate", type=float, help="another peak learning rate")
     parser.add_argument(
         "--decoder-only", action="store_true", help="after a run: its decoder, on its encoder"
     )
@@ -481,7 +489,7 @@ def main() -> None:
     if a.threads:
         torch.set_num_threads(a.threads)
     (train_decoder if a.decoder_only else train)(
-        a.config, a.run, a.lines, a.held_out, a.samples, a.seed, a.device, a.every, a.rate
+        a.config, a.run, a.lines, a.held_out, a.samples, a.seed, a.device, a.every, a.learning_rate
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from recognizer.train import CONFIGS, losses, read_columns
 
 torch.set_num_threads(1)  # pictures this small gain nothing from a second one
 
-SMALL = ModelConfig(stem=(8, 12, 16, 24), width=64, decoder_layers=2, heads=2, dropout=0.0)
+SMALL = ModelConfig(stem=(8, 12, 16, 24), d_model=64, decoder_layers=2, heads=2, dropout=0.0)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_one_batch_is_learned_by_heart() -> None:
     texts = ["A cat", "by 7!", "Zoe q", "x-ray"]
     tokens = torch.tensor([alphabet.encode(text) for text in texts])
     batch = (torch.rand(4, 1, 40, 64), tokens, torch.tensor([5] * 4))
-    config = dataclasses.replace(CONFIGS["v2"], token_noise=0.0, smoothing=0.0)
+    config = dataclasses.replace(CONFIGS["v2"], token_noise=0.0, label_smoothing=0.0)
     optimizer = torch.optim.AdamW(model.parameters(), 4e-3)
     for _ in range(90):
         ctc, entropy = losses(model, batch, config, with_decoder=True)
@@ -66,15 +66,15 @@ def test_one_batch_is_learned_by_heart() -> None:
 
 
 def test_cached_decoding_equals_decoding_of_the_whole_prefix(small: LineReader) -> None:
-    columns = torch.randn(3, 30, SMALL.width)
-    cached, cached_scores = small.write(columns, 40, cached=True)
-    whole, whole_scores = small.write(columns, 40, cached=False)
+    columns = torch.randn(3, 30, SMALL.d_model)
+    cached, cached_scores = small.decode(columns, 40, cached=True)
+    whole, whole_scores = small.decode(columns, 40, cached=False)
     assert torch.equal(cached, whole)
     torch.testing.assert_close(cached_scores, whole_scores, atol=1e-4, rtol=1e-4)
 
 
 def test_the_cache_agrees_with_teaching(small: LineReader) -> None:
-    columns = torch.randn(2, 20, SMALL.width)
+    columns = torch.randn(2, 20, SMALL.d_model)
     tokens = torch.randint(4, alphabet.SIZE, (2, 12))
     at_once = small.decoder(tokens, small.decoder.start(columns))
     cache = small.decoder.start(columns)
@@ -98,9 +98,9 @@ def test_beam_search_adds_up_the_paths_of_a_reading() -> None:
 
 
 def test_judging_agrees_with_what_the_decoder_wrote(small: LineReader) -> None:
-    columns = torch.randn(1, 24, SMALL.width)
+    columns = torch.randn(1, 24, SMALL.d_model)
     with torch.inference_mode():
-        tokens, scores = small.write(columns, 10)
+        tokens, scores = small.decode(columns, 10)
         reading = tuple(token for token in tokens[0].tolist() if token >= 4)
         ctc, decoder, sure = judge(small, columns, small.encoder.ctc(columns), [reading, ()])
     assert ctc.shape == decoder.shape == (2,)
@@ -110,7 +110,7 @@ def test_judging_agrees_with_what_the_decoder_wrote(small: LineReader) -> None:
 
 
 def test_a_rescored_reading_has_a_probability_for_each_character(small: LineReader) -> None:
-    for tokens, sure in read_rescored(small, torch.randn(2, 16, SMALL.width)):
+    for tokens, sure in read_rescored(small, torch.randn(2, 16, SMALL.d_model)):
         assert len(tokens) == len(sure)
         assert all(0 <= value <= 1.0001 for value in sure)
 

@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
     """A recognizer that writes nonsense, but writes."""
     torch.manual_seed(3)
-    config = ModelConfig(stem=(8, 12, 16, 24), width=64, decoder_layers=1, heads=2, max_length=24)
+    config = ModelConfig(stem=(8, 12, 16, 24), d_model=64, decoder_layers=1, heads=2, max_length=24)
     path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
     release = checkpoint.Release("untrained", config, Preparation(), "rescored")
     checkpoint.save(path, release, LineReader(config).state_dict())
@@ -223,6 +223,6 @@ def test_weights_are_small_and_decode_alike_without_the_cache(name: str) -> None
     padded[:, : pixels.shape[1]] = pixels / 255
     with torch.inference_mode():
         columns = model.encoder(torch.from_numpy(padded)[None, None])
-    tokens, _ = model.write(columns, 60, cached=True)
-    assert torch.equal(tokens, model.write(columns, 60, cached=False)[0])
+    tokens, _ = model.decode(columns, 60, cached=True)
+    assert torch.equal(tokens, model.decode(columns, 60, cached=False)[0])
     assert read_greedy(model, columns)

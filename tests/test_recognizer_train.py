@@ -13,7 +13,7 @@ from recognizer import checkpoint
 from recognizer.model import ModelConfig
 from recognizer.train import CONFIGS, faded, train, train_decoder
 
-TINY = ModelConfig(stem=(4, 6, 8, 12), width=32, decoder_layers=1, heads=2)
+TINY = ModelConfig(stem=(4, 6, 8, 12), d_model=32, decoder_layers=1, heads=2)
 CONFIG = dataclasses.replace(
     CONFIGS["v1"], model=TINY, batch_columns=1024, short_lines=(), decoder_from=0.0, warmup_steps=2
 )
@@ -43,7 +43,7 @@ def test_training_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setitem(CONFIGS, "v1", CONFIG)
     run = tmp_path / "run"
-    more = {"seed": 1, "device": "cpu", "every": 60.0, "rate": None}
+    more = {"seed": 1, "device": "cpu", "every": 60.0, "learning_rate": None}
     train("v1", run, [lines], lines, samples=40, **more)  # type: ignore[arg-type]
     train("v1", run, [lines], lines, samples=80, **more)  # type: ignore[arg-type]
     first, second = log(run)
@@ -58,7 +58,7 @@ def test_training_goes_on_where_it_was(
     assert (release.name, release.model) == ("v1", TINY)
     assert not release.preparation.fix_polarity
     assert (run / "log.png").stat().st_size > 1000
-    trained = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+    trained = torch.load(run / "checkpoint.pt", weights_only=True)["ema"]
     kept = model.state_dict()["encoder.read.weight"]
     torch.testing.assert_close(kept, trained["encoder.read.weight"], atol=1e-3, rtol=1e-3)
 
