@@ -45,7 +45,7 @@ def main() -> None:
     print(f"{records:,} records; milliseconds, best of {RUNS} (median); load {load}\n")
     print("| what | ms | of the cube's time |\n|---|--:|--:|")
     axes = queries.axes(warehouse, NAMES)
-    flag = queries.categories(warehouse, PROD)[0]
+    flag = queries.cube_categories(warehouse, PROD)[0]
     cube_module.KEPT_FROM = records + 1  # type: ignore[attr-defined]
 
     def ask() -> Cube:

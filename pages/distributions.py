@@ -86,7 +86,10 @@ categories = queries.category_table(
 if categories.empty:
     st.caption("No flag, version or tag has more than one value here.")
 else:
-    st.caption("Flag, version and tags, each with the value whose share differs most.")
+    st.caption(
+        "Flag, version and tags, each with the value whose share differs most."
+        + tables.tags_note(queries.log_tags(warehouse))
+    )
     tables.categories(categories)
     st.download_button(
         "Download as CSV",

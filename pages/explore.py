@@ -19,7 +19,7 @@ if not queries.extents(warehouse):
     cards.empty("No record has been measured yet, so there is nothing to draw.", selection)
 
 axes = queries.axes(warehouse, linked.names(log, USUAL))
-offered = queries.categories(warehouse, selection)
+offered = queries.cube_categories(warehouse, selection)
 category = linked.category(offered)
 cube = queries.count_cube(warehouse, selection, axes, category)
 other = queries.count_cube(warehouse, baseline.selection, axes, category)

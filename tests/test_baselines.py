@@ -19,7 +19,6 @@ from data_access.errors import SelectionError
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.queries.baselines import _surely_apart
-from data_access.queries.categories import tag_names
 from data_access.selection import Range, Selection
 from data_access.statistics import samples
 from data_access.warehouse import Warehouse
@@ -266,7 +265,13 @@ def test_tags_of_any_name_and_with_any_values(
     write(folder_log, "feedback/a.jsonl", *[feedback(f"k{i}") for i in range(0, 120, 5)])
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
-    assert set(tag_names(warehouse)) == {*names, "number", "nested", "same", "rare"}
+    assert set(queries.log_tags(warehouse).categories) == {
+        *names,
+        "number",
+        "nested",
+        "same",
+        "rare",
+    }
     found = {pair.name: pair for pair in queries.category_pairs(warehouse, PROD, TEST)}
     assert set(found) == {
         "flag",

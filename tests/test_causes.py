@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Causes, causes
-from data_access.queries.candidates import Kind, gather
+from data_access.queries.candidates import KINDS, Day, Environment, Version
+from data_access.queries.gathering import gather
 from data_access.selection import (
     NO_VALUE,
     Range,
@@ -278,7 +278,7 @@ def test_counts_are_exact_and_filters_list_the_same_records(
 def test_what_defines_the_selection_is_no_cause_of_it(warehouse: Warehouse) -> None:
     chosen = V1.with_range(Range(POLARITY, low=0.0))
     found = causes(warehouse, chosen, None)
-    assert ("polarity", "you selected by this") in found.left_out
+    assert ("polarity", "you filtered by it") in found.left_out
     assert "polarity" not in set(found.looked_at["what"])
     against_test = causes(warehouse, chosen, TEST)
     assert {"environment", "version"} <= {label for label, _ in against_test.left_out}
@@ -310,7 +310,7 @@ def test_a_random_half_has_no_cause(warehouse: Warehouse) -> None:
     """Records by the last bit of their time, which nothing depends on."""
     gathered = gather(warehouse, PROD, TEST)
     random = np.random.default_rng(0)
-    candidates = [known.candidate for known in gathered.known if known.came_in]
+    candidates = [feature.candidate for feature in gathered.features if feature.is_input]
     size = len(gathered.groups.side)
     claims = [
         separations(candidates, Groups.of(random.random(size) < 0.5, run))[0].p < 0.05
@@ -406,29 +406,29 @@ def test_the_filter_of_a_question_lists_the_records_that_say_yes(
     motley: Warehouse, chosen: Selection, data: st.DataObject
 ) -> None:
     gathered = motley.cached(("gathered", chosen), lambda: gather(motley, chosen, None))
-    known = gathered.known[data.draw(st.integers(0, len(gathered.known) - 1))]
-    levels = range(-known.candidate.asks_missing, known.candidate.levels)
-    level = data.draw(st.sampled_from([n for n in levels if n or not known.candidate.ordered]))
-    under = known.candidate.ordered and level > 0 and data.draw(st.booleans())
+    feature = gathered.features[data.draw(st.integers(0, len(gathered.features) - 1))]
+    levels = range(-feature.candidate.asks_missing, feature.candidate.levels)
+    level = data.draw(st.sampled_from([n for n in levels if n or not feature.candidate.ordered]))
+    under = feature.candidate.ordered and level > 0 and data.draw(st.booleans())
     question = Question(level, under)
-    if chosen.each_image_once and known.kind in ("environment", "version", "day"):
+    if chosen.each_image_once and isinstance(feature, Environment | Version | Day):
         return
     own = gathered.groups.side == CHOSEN
-    yes = int((says_yes(known.candidate, question) & own).sum())
-    narrowed = known.narrow(chosen, question)
+    yes = int((says_yes(feature.candidate, question) & own).sum())
+    narrowed = feature.narrow(chosen, question)
     assert queries.coverage(motley, narrowed).predictions == yes, query_string(narrowed)
     assert parse_selection(query_string(narrowed), motley.projections) == narrowed
-    without = known.narrow_without(chosen, question)
+    without = feature.narrow_without(chosen, question)
     assert without is not None
-    no = own & ~says_yes(known.candidate, question)
-    if known.candidate.ordered and level > 0:
-        no &= known.candidate.codes >= 0
+    no = own & ~says_yes(feature.candidate, question)
+    if feature.candidate.ordered and level > 0:
+        no &= feature.candidate.codes >= 0
     assert queries.coverage(motley, without).predictions == no.sum(), query_string(without)
 
 
 def test_every_kind_of_thing_is_asked_about(motley: Warehouse) -> None:
-    kinds = {known.kind for known in gather(motley, Selection(), None).known}
-    assert kinds == set(get_args(Kind))
+    kinds = {type(feature) for feature in gather(motley, Selection(), None).features}
+    assert kinds == set(KINDS)
 
 
 def said(found: Causes) -> str:
@@ -476,8 +476,8 @@ def test_hostile_tags_are_left_out_or_said_as_they_are(
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
     found = causes(warehouse, Selection(text="bad"), None)
-    assert dict(found.left_out)["own"] == "nearly every record has its own"
-    assert dict(found.left_out)["constant"] == "the same for all of them"
+    assert dict(found.left_out)["own"] == "nearly unique to each record"
+    assert dict(found.left_out)["constant"] == "the same in every record"
     first = found.causes[0]
     assert first.says == f"have {HOSTILE} “{HOSTILE}”" and first.strength == pytest.approx(1)
     assert first.narrowed == Selection(text="bad", tag=(Tag(HOSTILE, HOSTILE),))
@@ -494,7 +494,7 @@ def test_a_tag_of_a_hundred_thousand_values(folder_log: Log, open_warehouse: Ope
     warehouse = filled(folder_log, open_warehouse, *events)
     found = causes(warehouse, Selection(version=("old",)), Selection(version=("new",)))
     assert (found.selected, found.others) == (count // 4, count * 3 // 4)
-    assert dict(found.left_out)["own"] == "nearly every record has its own"
+    assert dict(found.left_out)["own"] == "nearly unique to each record"
     assert not found.causes
 
 
@@ -526,8 +526,8 @@ def test_one_hour_of_the_day_one_day_and_one_version(
     warehouse = filled(folder_log, open_warehouse, *(event(n) for n in range(240)))
     found = causes(warehouse, Selection(text="bad"), None)
     shown = {cause.name: cause for cause in found.causes}
-    assert shown["hour"].says == "came at 03 o’clock UTC"
-    assert shown["version"].says == "are of version “2”"
+    assert shown["hour"].says == "are from 03:00–03:59 UTC"
+    assert shown["version"].says == "have version “2”"
     assert shown["version"].narrowed == Selection(text="bad", version=("2",))
     pair = shown["hour"].categories
     assert pair is not None and pair.counts.sum() == 60 and pair.asked[3] and sum(pair.asked) == 1
@@ -554,7 +554,7 @@ def test_days_become_a_filter(folder_log: Log, open_warehouse: OpenWarehouse) ->
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
     first = causes(warehouse, Selection(text="bad"), None).causes[0]
-    assert first.says == "came on 5 Jul 2026 or later" and first.selected.share == 1
+    assert first.says == "are from 5 Jul 2026 or later" and first.selected.share == 1
     assert first.narrowed.since is not None
     assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
 

@@ -17,6 +17,8 @@ from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Axis, Category, Cube
+from data_access.queries.gathering import gather
+from data_access.queries.tags import LOOKED_AT
 from data_access.selection import NO_VALUE, Range, Selection, Tag
 from data_access.statistics.bins import Bins
 from data_access.warehouse import Warehouse
@@ -115,7 +117,7 @@ def test_the_records_listed_are_those_in_the_bars(
     held = data.draw(records)
     fill(generated, held)
     axes = queries.axes(generated, data.draw(st.lists(st.sampled_from(NAMES), unique=True)))
-    category = data.draw(st.sampled_from(queries.categories(generated, Selection())))
+    category = data.draw(st.sampled_from(queries.cube_categories(generated, Selection())))
     selection = data.draw(brushed(axes, category))
     assume(category.name != "version" or not selection.each_image_once)
     cube = queries.count_cube(generated, selection, axes, category)
@@ -189,7 +191,7 @@ def test_every_range_of_whole_bars_is_a_brush_and_no_other() -> None:
 def test_a_range_that_cuts_a_bar_in_two_is_part_of_the_frame(sample_log: OpenLog) -> None:
     warehouse = sample_log.warehouse
     axes = queries.axes(warehouse, [ENTROPY, CONFIDENCE])
-    flag = queries.categories(warehouse, Selection())[0]
+    flag = queries.cube_categories(warehouse, Selection())[0]
     edge = axes[0].bins.edges[5]
     whole, cut = Range(ENTROPY, high=edge), Range(ENTROPY, high=edge + 0.01)
     on_edge = queries.count_cube(warehouse, Selection(ranges=(whole,)), axes, flag)
@@ -203,7 +205,7 @@ def test_a_range_that_cuts_a_bar_in_two_is_part_of_the_frame(sample_log: OpenLog
 def test_the_cube_is_as_pandas_counts_it(sample_log: OpenLog, sample_frame: pd.DataFrame) -> None:
     warehouse = sample_log.warehouse
     axes = queries.axes(warehouse, [ENTROPY, "polarity(inputs.image)", CONFIDENCE])
-    version = queries.categories(warehouse, Selection())[1]
+    version = queries.cube_categories(warehouse, Selection())[1]
     cube = queries.count_cube(warehouse, Selection(environment=("prod",)), axes, version)
     prod = sample_frame[sample_frame["environment"] == "prod"]
     places = [
@@ -224,7 +226,7 @@ def test_flags_are_bars_that_overlap(generated: Warehouse) -> None:
     row: dict[str, Any] = dict.fromkeys(NAMES, 1.0) | {"version": None, "client": None, "image": 0}
     flags = [["incorrect"], ["incorrect", "other"], ["other"], [], []]
     fill(generated, [row | {"feedback.flags": held} for held in flags])
-    [flag, *_] = queries.categories(generated, Selection())
+    [flag, *_] = queries.cube_categories(generated, Selection())
     assert flag.values == ("incorrect", "other", NO_VALUE)
     either = Selection(flag=("incorrect", "other"))
     cube = queries.count_cube(generated, either, queries.axes(generated, NAMES), flag)
@@ -240,25 +242,58 @@ def test_rare_values_are_counted_together_unless_they_are_chosen(generated: Ware
     }
     versions = [f"v{k}" for k in range(12) for _ in range(20 - k)]
     fill(generated, [row | {"version": version} for version in versions])
-    version = queries.categories(generated, Selection())[1]
+    version = queries.cube_categories(generated, Selection())[1]
     assert version.values == (*(f"v{k}" for k in range(8)), NO_VALUE)
     cube = queries.count_cube(generated, Selection(), (), version)
     assert cube.value_counts()[-1] == 12 + 11 + 10 + 9
-    chosen = queries.categories(generated, Selection(version=("v11",)))[1]
+    chosen = queries.cube_categories(generated, Selection(version=("v11",)))[1]
     assert chosen.values == (*(f"v{k}" for k in range(7)), "v11", NO_VALUE)
     cube = queries.count_cube(generated, Selection(version=("v11",)), (), chosen)
     assert (cube.brushed, cube.records) == (9, len(versions))
 
 
 def test_versions_are_no_bars_where_they_choose_among_reports(sample_log: OpenLog) -> None:
-    once = queries.categories(sample_log.warehouse, Selection(images="once"))
-    each = queries.categories(sample_log.warehouse, Selection())
+    once = queries.cube_categories(sample_log.warehouse, Selection(images="once"))
+    each = queries.cube_categories(sample_log.warehouse, Selection())
     assert {row.name for row in each} - {row.name for row in once} == {"version"}
 
 
 def test_tags_that_are_categories(sample_log: OpenLog) -> None:
-    assert set(queries.tags(sample_log.warehouse)) == {"client", "client_version", "locale"}
-    assert queries.tags(sample_log.warehouse)["client"][0] == "web"
+    categories = queries.log_tags(sample_log.warehouse).categories
+    assert set(categories) == {"client", "client_version", "locale"}
+    assert categories["client"][0] == "web"
+
+
+def test_a_tag_is_known_to_every_question(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    """Tags of the oldest records alone too, and more of them than one chart could show."""
+    tags = [f"tag {k:02}" for k in range(25)]
+    old = [
+        prediction(
+            f"t{n}", environment="test", tags=dict.fromkeys(tags, f"{n % 3}") | {"latency": n}
+        )
+        for n in range(60)
+    ]
+    new = [prediction(f"p{n}", tags={"locale": f"{n % 4}"}) for n in range(LOOKED_AT)]
+    write(folder_log, "predictions/a.jsonl", *old)
+    write(folder_log, "predictions/b.jsonl", *new)
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    found = queries.log_tags(warehouse)
+    assert (found.records, found.left_out) == (LOOKED_AT + 60, 0)
+    assert LOOKED_AT / 2 < found.looked_at <= LOOKED_AT
+
+    prod, test = (Selection(environment=(name,)) for name in ("prod", "test"))
+    pairs = queries.category_pairs(warehouse, prod, test)
+    drifting = {pair.name for pair in pairs} - {"flag", "version"}
+    assert drifting == {f"tags.{tag}" for tag in (*tags, "locale")}, "a latency is no category"
+    offered = {category.name for category in queries.cube_categories(warehouse, prod)}
+    assert {name.replace("tags.", "tag.") for name in drifting} <= offered
+    columns = set(queries.record_batches(warehouse, prod).schema.names)
+    assert drifting | {"tags.latency"} <= columns
+    candidates = {f.candidate.name for f in gather(warehouse, Selection(hour=(9,)), None).features}
+    candidates |= {f.candidate.name for f in gather(warehouse, test, prod).features}
+    left_out = {f"tags.{label}" for label, _ in gather(warehouse, test, prod).left_out}
+    assert drifting | {"tags.latency"} <= candidates | left_out
 
 
 def test_a_cube_has_three_sides_at_most(sample_log: OpenLog) -> None:
@@ -266,7 +301,7 @@ def test_a_cube_has_three_sides_at_most(sample_log: OpenLog) -> None:
     axes = queries.axes(warehouse, list(queries.extents(warehouse))[:4])
     with pytest.raises(ValueError, match="at most 3"):
         queries.count_cube(
-            warehouse, Selection(), axes, queries.categories(warehouse, Selection())[0]
+            warehouse, Selection(), axes, queries.cube_categories(warehouse, Selection())[0]
         )
 
 
@@ -289,7 +324,7 @@ def kept(
 def ask(warehouse: Warehouse, **filters: Any) -> Cube:
     selection = Selection(**filters)
     axes = queries.axes(warehouse, [ENTROPY, LENGTH])
-    flag = queries.categories(warehouse, selection)[0]
+    flag = queries.cube_categories(warehouse, selection)[0]
     return queries.count_cube(warehouse, selection, axes, flag)
 
 

@@ -77,7 +77,7 @@ def test_the_bar_of_records_without_a_value(dashboard: Dashboard, sample_log: Op
 
 def test_clicks_choose_values_of_a_category(dashboard: Dashboard, sample_log: OpenLog) -> None:
     app = dashboard("explore", SAMPLE)
-    flag = queries.categories(sample_log.warehouse, Selection())[0]
+    flag = queries.cube_categories(sample_log.warehouse, Selection())[0]
     other, offensive = flag.values.index("other"), flag.values.index("offensive")
     brush(app, picked=[{"value": other}])
     assert app.query_params["flag"] == "other"

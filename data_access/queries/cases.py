@@ -12,8 +12,7 @@ from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
-FREQUENT_TAGS = 20
-TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of tags
+EXPORTED_TAGS = 200  # that have a column of their own
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     names += [row.name for row in warehouse.projections.rows]
     columns = [quoted(name) for name in names]
     params: list[Any] = []
-    tags, left_out = tag_kinds(warehouse)
+    tags, left_out = _tag_types(warehouse)
     if left_out:
         columns.append("tags")
     for tag, kind in tags:
@@ -198,19 +197,10 @@ def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatch
     )
 
 
-def frequent_tags(warehouse: Warehouse) -> list[tuple[str, bool]]:
-    """The most frequent tags of the newest records, by name, and whether they are numbers."""
-    kinds, _ = tag_kinds(warehouse, FREQUENT_TAGS, TAGS_FROM)
-    return [(name, kind != "varchar") for name, kind in kinds]
-
-
-def tag_kinds(
-    warehouse: Warehouse, limit: int = 200, newest: int | None = None
-) -> tuple[list[tuple[str, str]], bool]:
+def _tag_types(warehouse: Warehouse) -> tuple[list[tuple[str, str]], bool]:
     """The most frequent tags, by name, each with its SQL type; whether any is left out.
 
-    newest: look at so many records alone. Whole numbers stay whole: an identifier of 17 digits is
-    not a DOUBLE.
+    Whole numbers stay whole: an identifier of 17 digits is not a DOUBLE.
     """
     found = warehouse.query(
         """
@@ -221,16 +211,12 @@ def tag_kinds(
                 when bool_and(type in ('UBIGINT', 'BIGINT', 'DOUBLE', 'NULL')) then 'double'
                 else 'varchar'
             end as kind
-        from (
-            select tags
-            from records
-            where rowid > (select max(rowid) from records) - coalesce(?, rowid + 1)
-        ) as looked_at, json_each(looked_at.tags)
+        from (select tags from records) as looked_at, json_each(looked_at.tags)
         group by key
         order by count(*) desc, key
         limit ?
         """,
-        [newest, limit + 1],
+        [EXPORTED_TAGS + 1],
     )
-    kept = found.head(limit)
-    return sorted(zip(kept["key"], kept["kind"], strict=True)), len(found) > limit
+    kept = found.head(EXPORTED_TAGS)
+    return sorted(zip(kept["key"], kept["kind"], strict=True)), len(found) > EXPORTED_TAGS

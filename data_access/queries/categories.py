@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data_access.queries.answers import row_of
+from data_access.queries.tags import log_tags
 from data_access.selection import Selection, source
 from data_access.sql import json_pointer
 from data_access.statistics import samples
 from data_access.statistics.samples import Association, Change, Verdict
 from data_access.warehouse import Warehouse
 
-MOST_VALUES = 50  # of a tag that counts as a category
-LOOKED_AT = 50_000  # records, evenly spread, that say which tags are categories
 SHOWN_VALUES = 200  # of a category; the rarer ones are one
 FLAG, VERSION = "flag", "version"
 TAG = "tags."
@@ -58,7 +56,7 @@ class CategoryPair:
 def category_pairs(
     warehouse: Warehouse, selection: Selection, baseline: Selection
 ) -> list[CategoryPair]:
-    """Flag, version and each tag that has few values, where there is more than one of them.
+    """Flag, version and each tag that is a category, where there is more than one value.
 
     P-values are corrected for the number of categories (Benjamini–Hochberg). A category in which
     the two sides differ by what they are asked for is left out.
@@ -77,7 +75,9 @@ def _category_pairs(
         del columns[FLAG]
     if selection.version != baseline.version:
         del columns[VERSION]
-    counted = _counted(warehouse, selection, baseline, columns, tag_names(warehouse))
+    counted = _counted(
+        warehouse, selection, baseline, columns, list(log_tags(warehouse).categories)
+    )
     names = [name for name, rows in counted.items() if len(rows) > 1]
     found = [samples.associate(*_sides(counted[name])) for name in names]
     corrected = samples.benjamini_hochberg(np.array([one.p for one in found]))
@@ -95,41 +95,6 @@ def _category_pairs(
 
 def _sides(rows: Sequence[tuple[str | None, int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
-
-
-def tag_names(warehouse: Warehouse) -> list[str]:
-    """The tags that count as categories: they have at most MOST_VALUES values."""
-    return warehouse.cached(("tag names",), lambda: _tag_names(warehouse))
-
-
-def _tag_names(warehouse: Warehouse) -> list[str]:
-    total = int(row_of(warehouse, "select count(*) as n from records")["n"])
-    looked_at = f"select tags from records where rowid % {1 + total // LOOKED_AT} = 0"
-    keys = [
-        key
-        for (key,) in warehouse.rows(
-            f"select distinct unnest(json_keys(tags)) as key from ({looked_at}) order by key"
-        )
-        if key
-    ]
-    if not keys:
-        return []
-    found = warehouse.rows(
-        f"""
-        select key
-        from (
-            select
-                unnest(?::varchar[]) as key,
-                unnest(json_extract_string(tags, ?::varchar[])) as value
-            from ({looked_at})
-        )
-        group by key
-        having count(distinct value) <= {MOST_VALUES}
-        order by key
-        """,
-        [keys, [json_pointer(key) for key in keys]],
-    )
-    return [key for (key,) in found]
 
 
 def _counted(

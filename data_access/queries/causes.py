@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data_access.queries.candidates import Known, gather
+from data_access.queries.candidates import Feature
 from data_access.queries.distributions import HistogramPair
+from data_access.queries.gathering import gather
 from data_access.selection import Range, Selection
 from data_access.statistics import samples
 from data_access.statistics.separation import (
@@ -144,26 +145,26 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
     search = _Search(
         selection=selection,
         is_exact=gathered.parts[CHOSEN] == 1,
-        known=gathered.known,
+        features=gathered.features,
         defining=gathered.defining,
         groups=gathered.groups,
         has_rest=baseline is not None,
     )
-    came_in, came_out = search.found(came_in=True), search.found(came_in=False)
+    came_in, came_out = search.found(inputs=True), search.found(inputs=False)
     told = [found for found in came_in if found.is_told]
     special = [found for found in told if not search.is_general(found)]
     left, then = search, None
     if special:
         left = search.without(special[0])
         if min(left.groups.sizes[:2]) >= ENOUGH_LEFT:
-            again = left.found(came_in=True)
+            again = left.found(inputs=True)
             then = left.causes([f for f in again if f.is_told and not left.is_general(f)])
     selected, others, _ = search.groups.sizes
     return Causes(
         selected=selected,
         others=others,
         parts=gathered.parts,
-        candidates=sum(known.came_in for known in gathered.known),
+        candidates=sum(feature.is_input for feature in gathered.features),
         p=came_in[0].separation.p if came_in else 1.0,
         causes=search.causes(special),
         general=search.causes([found for found in told if search.is_general(found)]),
@@ -180,7 +181,7 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
 class _Found:
     """A candidate, and how well it separates."""
 
-    known: Known
+    feature: Feature
     separation: Separation
 
     @property
@@ -199,16 +200,16 @@ class _Search:
 
     selection: Selection
     is_exact: bool
-    known: tuple[Known, ...]
-    defining: tuple[Known, ...]
+    features: tuple[Feature, ...]
+    defining: tuple[Feature, ...]
     groups: Groups
     has_rest: bool
 
-    def found(self, *, came_in: bool) -> list[_Found]:
+    def found(self, *, inputs: bool) -> list[_Found]:
         """How well everything that came in (or out) separates the sides, the best first."""
-        known = [row for row in self.known if row.came_in is came_in]
-        found = separations([row.candidate for row in known], self.groups)
-        return [_Found(known[separation.number], separation) for separation in found]
+        features = [row for row in self.features if row.is_input is inputs]
+        ranked = separations([row.candidate for row in features], self.groups)
+        return [_Found(features[row.number], row) for row in ranked]
 
     def is_general(self, found: _Found) -> bool:
         """Whether it is about as true of the rest, which the selected ones were taken from."""
@@ -219,27 +220,29 @@ class _Search:
         return strength_of(found.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
 
     def _rest(self, found: _Found) -> Answers:
-        candidate = found.known.candidate
+        candidate = found.feature.candidate
         return answers(candidate, found.separation.question, self.groups.counts(candidate)[REST])
 
     def without(self, found: _Found) -> "_Search":
         """The records of which it is not true."""
-        candidate, question = found.known.candidate, found.separation.question
+        candidate, question = found.feature.candidate, found.separation.question
         side = np.where(says_yes(candidate, question), np.int8(NEITHER), self.groups.side)
-        narrowed = found.known.narrow_without(self.selection, question)
+        narrowed = found.feature.narrow_without(self.selection, question)
         groups = Groups(side)
         if candidate.ordered and question.level >= 0 and groups.counts(candidate)[CHOSEN, 0]:
             narrowed = None
         return replace(
             self,
             selection=narrowed or self.selection,
-            is_exact=self.is_exact and narrowed is not None and not self._folds(found.known),
+            is_exact=self.is_exact
+            and narrowed is not None
+            and not self._chooses_reports(found.feature),
             groups=groups,
         )
 
-    def _folds(self, known: Known) -> bool:
+    def _chooses_reports(self, feature: Feature) -> bool:
         """Whether a filter by it has other reports stand for images that count once."""
-        return self.selection.each_image_once and known.kind in ("environment", "version", "day")
+        return self.selection.each_image_once and feature.chooses_reports
 
     def causes(self, found: Sequence[_Found]) -> tuple[Cause, ...]:
         """The strongest, each with what is true of the same records."""
@@ -247,12 +250,12 @@ class _Search:
         leaders: list[tuple[_Found, np.ndarray, list[str]]] = []
         for one in found:
             question = one.separation.question
-            yes = says_yes(one.known.candidate, question)[compared]
+            yes = says_yes(one.feature.candidate, question)[compared]
             same = next(
                 (names for _, led, names in leaders if abs(together(yes, led)) >= SAME), None
             )
             if same is not None:
-                same.append(one.known.says(question))
+                same.append(one.feature.says(question))
             elif len(leaders) < SHOWN:
                 leaders.append((one, yes, []))
         return tuple(self._cause(one, names) for one, _, names in leaders)
@@ -261,13 +264,13 @@ class _Search:
         """A row for each candidate, also for those that separate nothing."""
         rows = []
         for one in found:
-            known, separation = one.known, one.separation
+            feature, separation = one.feature, one.separation
             _, _, measured = self._measured(one)
             rows.append(
                 {
-                    "what": known.label,
-                    "came": "in" if known.came_in else "out",
-                    "says": known.says(separation.question),
+                    "what": feature.label,
+                    "came": "in" if feature.is_input else "out",
+                    "says": feature.says(separation.question),
                     "selected": separation.chosen.share,
                     "others": separation.others.share,
                     "strength": separation.strength,
@@ -281,13 +284,13 @@ class _Search:
         return pd.DataFrame(rows)
 
     def _cause(self, found: _Found, goes_with: Sequence[str]) -> Cause:
-        known, separation = found.known, found.separation
+        feature, separation = found.feature, found.separation
         question = separation.question
         numbers, categories, measured = self._measured(found)
         return Cause(
-            name=known.candidate.name,
-            label=known.label,
-            says=known.says(question),
+            name=feature.candidate.name,
+            label=feature.label,
+            says=feature.says(question),
             selected=separation.chosen,
             others=separation.others,
             rest=self._rest(found) if self.has_rest else None,
@@ -295,32 +298,34 @@ class _Search:
             strength=separation.strength,
             p=separation.p,
             numbers=numbers,
-            asked=known.range(question),
+            asked=feature.range(question),
             categories=categories,
-            narrowed=known.narrow(self.selection, question),
-            listed=separation.chosen.yes if self.is_exact and not self._folds(known) else None,
+            narrowed=feature.narrow(self.selection, question),
+            listed=separation.chosen.yes
+            if self.is_exact and not self._chooses_reports(feature)
+            else None,
             goes_with=tuple(goes_with),
-            selected_by=self._selected_by(known),
+            selected_by=self._selected_by(feature),
         )
 
     def _measured(self, found: _Found) -> tuple[HistogramPair | None, CauseBars | None, Measured]:
         """A candidate's bars, those of a number or those of a category, and its AUC or V."""
-        known, separation = found.known, found.separation
-        bars = list(self.groups.counts(known.candidate)[[CHOSEN, OTHERS]])
-        pair = _category_pair(known, separation.question, *bars) if known.names else None
-        if known.values is None or known.bins is None:
+        feature, separation = found.feature, found.separation
+        bars = list(self.groups.counts(feature.candidate)[[CHOSEN, OTHERS]])
+        pair = _category_pair(feature, separation.question, *bars) if feature.names else None
+        if feature.values is None or feature.bins is None:
             return None, pair, Measured("V", *samples.cramers_v(bars[0], bars[1]))
-        sides = [known.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
+        sides = [feature.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
         held = [np.sort(values[~np.isnan(values)]) for values in sides]
-        counts = [known.bins.count(values) for values in held]
+        counts = [feature.bins.count(values) for values in held]
         compared = samples.compare(held[0], held[1], counts[0], counts[1])
         deltas = compared.effect, compared.effect_low, compared.effect_high
         measured = Measured("AUC", *((1 + delta) / 2 for delta in deltas))
-        if known.projection is None:
+        if feature.projection is None:
             return None, pair, measured
         numbers = HistogramPair(
-            known.projection,
-            known.bins,
+            feature.projection,
+            feature.bins,
             counts[0],
             counts[1],
             len(sides[0]) - len(held[0]),
@@ -331,13 +336,13 @@ class _Search:
         )
         return numbers, None, measured
 
-    def _selected_by(self, known: Known) -> str | None:
+    def _selected_by(self, feature: Feature) -> str | None:
         """What the selection is a range of that a number goes with where nothing was selected."""
-        codes = known.candidate.codes
+        codes = feature.candidate.codes
         for defining in self.defining:
             other = defining.candidate.codes
             both = (self.groups.side == OTHERS) & (codes >= 0) & (other >= 0)
-            if known.projection is None or both.sum() < samples.ENOUGH:
+            if feature.projection is None or both.sum() < samples.ENOUGH:
                 continue
             with np.errstate(invalid="ignore", divide="ignore"):
                 if abs(np.corrcoef(codes[both], other[both])[0, 1]) >= SAME:
@@ -346,20 +351,20 @@ class _Search:
 
 
 def _category_pair(
-    known: Known, question: Question, counts: np.ndarray, baseline_counts: np.ndarray
+    feature: Feature, question: Question, counts: np.ndarray, baseline_counts: np.ndarray
 ) -> CauseBars:
     """All categories in their order, or the most frequent and how many have another or none."""
-    levels = np.arange(len(known.names))
+    levels = np.arange(len(feature.names))
     asked = levels == question.level
-    if known.candidate.ordered:
+    if feature.candidate.ordered:
         asked = (levels < question.level) if question.under else (levels >= question.level)
     held = [side[1:-1] for side in (counts, baseline_counts)]
-    if known.is_ordered:
-        return CauseBars(known.label, known.names, held[0], held[1], tuple(asked), True)
+    if feature.is_ordered:
+        return CauseBars(feature.label, feature.names, held[0], held[1], tuple(asked), True)
     shares = held[0] / max(1, counts.sum()) + held[1] / max(1, baseline_counts.sum())
     shown = np.argsort(-(shares + 2 * asked), kind="stable")[:NAMED]
     shown = shown[np.argsort(-shares[shown], kind="stable")]
-    names = [known.names[level] for level in shown]
+    names = [feature.names[level] for level in shown]
     bars = [side[shown].tolist() for side in held]
     marks = asked[shown].tolist()
     for name, is_asked, more in (
@@ -379,5 +384,5 @@ def _category_pair(
             for side, extra in zip(bars, more, strict=True):
                 side.append(extra)
     return CauseBars(
-        known.label, tuple(names), np.array(bars[0]), np.array(bars[1]), tuple(marks), False
+        feature.label, tuple(names), np.array(bars[0]), np.array(bars[1]), tuple(marks), False
     )

@@ -19,6 +19,7 @@ from data_access.projections.table import Projection
 from data_access.queries.answers import row_of
 from data_access.queries.coverage import choices, flags
 from data_access.queries.distributions import extents
+from data_access.queries.tags import log_tags
 from data_access.selection import (
     ANY_FLAG,
     NO_VALUE,
@@ -34,8 +35,6 @@ from data_access.warehouse import Warehouse
 
 MOST_AXES = 3  # a fourth makes a hundred thousand cells
 MOST_VALUES = 8  # bars of a category
-FEWEST_REPEATS = 20  # records a value, on average, of a tag that is worth bars
-TAGS_FROM = 20_000  # records, the newest, that are looked at for the names of tags
 KEPT_FROM = 10_000_000  # records from which on cubes are kept in the warehouse's file
 FLAG, VERSION, TAG = "flag", "version", "tag."
 
@@ -179,7 +178,7 @@ class Cube:
         return inside
 
 
-def categories(warehouse: Warehouse, selection: Selection) -> list[Category]:
+def cube_categories(warehouse: Warehouse, selection: Selection) -> list[Category]:
     """What can be shown as bars of values: flags, versions, and tags with few values.
 
     Where each image counts once, versions cannot: which report stands for an image depends on
@@ -189,7 +188,7 @@ def categories(warehouse: Warehouse, selection: Selection) -> list[Category]:
     versions = choices(warehouse, "version")
     if versions and not selection.each_image_once:
         found.append(_category(VERSION, versions, selection.version))
-    for name, values in tags(warehouse).items():
+    for name, values in log_tags(warehouse).categories.items():
         held = [tag.value for tag in selection.tag if tag.name == name]
         found.append(_category(TAG + name, values, held))
     return found
@@ -202,33 +201,6 @@ def _category(name: str, values: Sequence[str], held: Sequence[str]) -> Category
     frequent = [value for value in named if value not in chosen][: MOST_VALUES - len(chosen)]
     shown = [value for value in named if value in (*chosen, *frequent)]
     return Category(name, (*shown, NO_VALUE))
-
-
-def tags(warehouse: Warehouse) -> dict[str, list[str]]:
-    """Tags whose values repeat, with their values, the most frequent first; of a part of the log.
-
-    A tag that is nearly always another one, such as a latency, is none.
-    """
-    found = warehouse.query(
-        f"""
-        select key, json_extract_string(value, '$') as value, count(*) as records
-        from (
-            select tags
-            from records
-            where rowid > (select max(rowid) - {TAGS_FROM} from records)
-        ) as newest, json_each(newest.tags)
-        where key <> ''
-        group by all
-        having value is not null
-        order by key, records desc, value
-        """
-    )
-    held = {str(name): rows for name, rows in found.groupby("key", sort=True)}
-    return {
-        name: list(rows["value"])
-        for name, rows in held.items()
-        if rows["records"].sum() >= FEWEST_REPEATS * len(rows) or len(rows) <= 2
-    }
 
 
 def axes(warehouse: Warehouse, names: Sequence[str]) -> tuple[Axis, ...]:

@@ -163,4 +163,4 @@ def table(found: pd.DataFrame) -> None:
 def left_out(found: Sequence[tuple[str, str]]) -> None:
     """What was not looked at, by reason."""
     for reason, named in groupby(sorted(found, key=itemgetter(1)), itemgetter(1)):
-        st.caption(f"Left out, {reason}: {', '.join(words.plain(label) for label, _ in named)}.")
+        st.caption(f"Left out ({reason}): {', '.join(words.plain(label) for label, _ in named)}.")

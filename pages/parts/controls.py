@@ -444,7 +444,7 @@ def _where(log: OpenLog, chosen: Selection) -> None:
         )
     found_tags = [
         Tag(name, value)
-        for name, values in queries.tags(log.warehouse).items()
+        for name, values in queries.log_tags(log.warehouse).categories.items()
         for value in [*values[:MOST_TAG_VALUES], NO_VALUE]
     ]
     if found_tags or chosen.tag:
@@ -491,8 +491,8 @@ def _tag_ranges(log: OpenLog, chosen: Selection) -> None:
                     args=(held, side),
                 )
     used = {held.projection for held in chosen.tag_range}
-    found = queries.frequent_tags(log.warehouse)
-    offered = [name for name, is_number in found if is_number and name not in used]
+    tags = queries.log_tags(log.warehouse).tags
+    offered = [tag.name for tag in tags if tag.is_number and tag.name not in used]
     if offered:
         st.selectbox(
             "Add a range of a tag",

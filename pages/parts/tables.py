@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from data_access.projections import ProjectionTable
+from data_access.queries import LogTags
 from pages.parts import words
 
 INTERVALS = ("effect", "median_change", "mean_change")
@@ -96,6 +97,14 @@ def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> No
             ),
         },
     )  # fmt: skip
+
+
+def tags_note(found: LogTags) -> str:
+    """What part of the log the tags were found in, and how many are not shown; empty if all."""
+    sampled = found.looked_at < found.records
+    where = f" Tags found in {found.looked_at:,} of {found.records:,} records." if sampled else ""
+    rarer = f" {words.count(found.left_out, 'rarer tag')} not shown." if found.left_out else ""
+    return where + rarer
 
 
 def categories(table: pd.DataFrame) -> None:
