@@ -185,7 +185,7 @@ def test_reading_is_the_inverse_of_writing(one: Prediction | Feedback) -> None:
     jsonschema.validate(json.loads(body), schemas()[schema])
 
 
-@pytest.mark.parametrize("tags", [{"a": float("nan")}, {"a": [float("inf")]}, {"a": "\ud800"}])
+@pytest.mark.parametrize("tags", [{"a": "\ud800"}, {"a": ["\udfff"]}])
 def test_what_is_no_record_is_refused_at_once(
     folder_log: Log, tmp_path: Path, tags: dict[str, Any]
 ) -> None:
