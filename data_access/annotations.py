@@ -44,7 +44,7 @@ def annotate(
         log.put(key, to_json(event))
     except LogError as error:
         told = str(error).replace(f"{log.uri}/{key}", log.uri)
-        raise LogError(told, passing=error.passing) from error
+        raise LogError(told, retryable=error.retryable) from error
     return read_added(log, warehouse, key)
 
 
@@ -103,4 +103,4 @@ def checked_name(name: str) -> str:
 def _refused(what: str, error: LogError) -> LogError:
     cause = str(error).rstrip(".")
     right = "Saving takes the right to write below annotations/ (s3:PutObject in a bucket)."
-    return LogError(f"{what}: {cause}. {right}", passing=error.passing)
+    return LogError(f"{what}: {cause}. {right}", retryable=error.retryable)

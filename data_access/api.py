@@ -100,9 +100,9 @@ class OpenLog:
         """The image of a record. Raises LogError or UnreadableImageError where it cannot be had."""
         case = queries.case(self.warehouse, record_key)
         if case is None:
-            raise LogError(f"There is no record {record_key}.", passing=False)
+            raise LogError(f"There is no record {record_key}.", retryable=False)
         if case.record["inputs.image"] is None:
-            raise LogError(f"The record {record_key} has no image.", passing=False)
+            raise LogError(f"The record {record_key} has no image.", retryable=False)
         return open_image(self.log.image(case.record["inputs.image"]))
 
     def save_selection(self, name: str, selection: Selection | str, replace: bool = False) -> bool:

@@ -12,19 +12,19 @@ class SettingsError(MisreadError):
 class LogError(MisreadError):
     """The log, or one object of it, cannot be read or written.
 
-    passing: whether the same request may well succeed later (the store is down or denies access).
+    retryable: whether the same request may well succeed later (the store is down or denies access).
     """
 
-    def __init__(self, sentence: str, *, passing: bool = True) -> None:
+    def __init__(self, sentence: str, *, retryable: bool = True) -> None:
         super().__init__(sentence)
-        self.passing = passing
+        self.retryable = retryable
 
 
 class ChangedObjectError(LogError):
     """An object of the log is not there any more, or is not what a listing said."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, passing=False)
+        super().__init__(sentence, retryable=False)
 
 
 class WarehouseError(MisreadError):

@@ -30,7 +30,7 @@ from obstore.store import LocalStore, S3Store
 from data_access.errors import ChangedObjectError, LogError
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
-SILENCE = 10.0
+IMAGE_BACKOFF_SECONDS = 10.0
 SILENT = re.compile(r"error sending request|\bconnect|timed? ?out|\bdns\b", re.IGNORECASE)
 DENIED = re.compile(r"\b403\b|Forbidden|AccessDenied|SignatureDoesNotMatch|InvalidAccessKey")
 ANSWERED = re.compile(r"non-2xx status code: (\d+)")
@@ -65,7 +65,7 @@ class Log:
         self._store = store
         self.image_roots = image_roots
         self._image_stores: dict[str, Any] = {}
-        self._silences: dict[int, tuple[float, str]] = {}  # by store: until when, and why
+        self._backoffs: dict[int, tuple[float, str]] = {}  # by store: until when, and why
 
     @classmethod
     def open(cls, uri: str, image_roots: tuple[str, ...] = ()) -> "Log":
@@ -205,10 +205,10 @@ class Log:
 
         Raises LogError where the image lies outside the log and the allowed roots, is missing,
         or has more than MAX_IMAGE_BYTES bytes. A store that does not answer is left alone for
-        SILENCE seconds, so that a page of images does not wait for each of them.
+        IMAGE_BACKOFF_SECONDS seconds, so that a page of images does not wait for each of them.
         """
         store, key = self._image_place(name)
-        until, reason = self._silences.get(id(store), (0.0, ""))
+        until, reason = self._backoffs.get(id(store), (0.0, ""))
         if time.monotonic() < until:
             raise LogError(reason)
         try:
@@ -216,22 +216,24 @@ class Log:
             if result.meta["size"] > MAX_IMAGE_BYTES:
                 raise LogError(
                     f"the image has {result.meta['size']:,} bytes, too many to open",
-                    passing=False,
+                    retryable=False,
                 )
             return result.bytes().to_bytes()
         except FileNotFoundError as error:
-            raise LogError(MISSING_IMAGE, passing=False) from error
+            raise LogError(MISSING_IMAGE, retryable=False) from error
         except ValueError as error:
-            raise LogError("the image's name is no key of an object", passing=False) from error
+            raise LogError("the image's name is no key of an object", retryable=False) from error
         except (BaseError, OSError) as error:
             sentence = _sentence(name, error)
             if _is_silent(error):
-                self._silences[id(store)] = (time.monotonic() + SILENCE, sentence)
-            raise LogError(sentence, passing=_may_pass(error)) from error
+                self._backoffs[id(store)] = (time.monotonic() + IMAGE_BACKOFF_SECONDS, sentence)
+            raise LogError(sentence, retryable=_is_retryable(error)) from error
 
     def _image_place(self, name: str) -> tuple[Any, str]:
         if ".." in re.split(r"[/\\]", name):
-            raise LogError("the image's name leaves the log, so it was not fetched", passing=False)
+            raise LogError(
+                "the image's name leaves the log, so it was not fetched", retryable=False
+            )
         if name.startswith(f"{self.uri}/"):
             return self._store, name.removeprefix(f"{self.uri}/")
         if not re.match(r"[a-z0-9+.-]+:", name, re.IGNORECASE) and not name.startswith("/"):
@@ -243,7 +245,7 @@ class Log:
                 return self._image_stores[root], name.removeprefix(f"{root.rstrip('/')}/")
         raise LogError(
             "the image lies outside the log and MISREAD_IMAGE_ROOTS, so it was not fetched",
-            passing=False,
+            retryable=False,
         )
 
 
@@ -384,6 +386,6 @@ def _is_silent(error: Exception) -> bool:
     return bool(SILENT.search(text)) and not ANSWERED.search(text)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_retryable(error: Exception) -> bool:
     """Whether the same request may well succeed later: all but what it is itself at fault for."""
     return not LASTING.search(_said(error))

@@ -31,7 +31,9 @@ from data_access.records import ANNOTATIONS, Annotation, Feedback, Prediction
 EVENT = ".event"
 UNFINISHED = ".unfinished"
 UNREADABLE = ".unreadable"
-PATIENCE = 10.0  # seconds that a store which failed is left alone by the writes that follow
+SEND_BACKOFF_SECONDS = (
+    10.0  # seconds that a store which failed is left alone by the writes that follow
+)
 ABANDONED = 3600.0  # seconds after which an unfinished file has no process any more
 REMEMBERED_IMAGES = 10_000
 PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
@@ -64,9 +66,9 @@ def to_json(event: Prediction | Feedback | Annotation) -> bytes:
     try:
         body = json.dumps(written, allow_nan=False, ensure_ascii=False, default=str).encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise LogError(f"The event cannot be written: {error}.", passing=False) from error
+        raise LogError(f"The event cannot be written: {error}.", retryable=False) from error
     for found in read_object(kinds[type(event)], body).quarantined:
-        raise LogError(f"The event cannot be written: {found.reason}.", passing=False)
+        raise LogError(f"The event cannot be written: {found.reason}.", retryable=False)
     return body
 
 
@@ -112,7 +114,7 @@ def image_bytes(image: bytes | Image.Image) -> bytes:
     try:
         image.save(body, "PNG" if image.mode in PNG_MODES else "TIFF")
     except (OSError, ValueError, KeyError) as error:
-        raise LogError(f"The image cannot be written: {error}.", passing=False) from error
+        raise LogError(f"The image cannot be written: {error}.", retryable=False) from error
     return body.getvalue()
 
 
@@ -228,7 +230,7 @@ class Writer:
                     try:
                         sent += self._send(self._folder / name)
                     except LogError as error:
-                        self._left_alone_until = time.monotonic() + PATIENCE
+                        self._left_alone_until = time.monotonic() + SEND_BACKOFF_SECONDS
                         raise LogError(
                             f"{error} What could not be sent waits in {self._folder}."
                         ) from error

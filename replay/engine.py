@@ -250,7 +250,7 @@ def _altered(
 def _body(log: Log, job: Job) -> bytes:
     body = log.image(job.image)
     if hashlib.sha256(body).hexdigest() != job.sha256:
-        raise LogError("it is not the one that was measured; sync first", passing=False)
+        raise LogError("it is not the one that was measured; sync first", retryable=False)
     return body
 
 

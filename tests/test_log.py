@@ -71,7 +71,7 @@ def test_a_key_that_is_none_is_refused(log: Log, tmp_path: Path, key: str) -> No
 def test_an_object_that_is_not_there_is_told_so(log: Log) -> None:
     said = refusal(lambda: log.get("predictions/1.json"))
     assert str(said) == f"{log.uri}/predictions/1.json is not there (any more)."
-    assert not refusal(lambda: log.image("images/1.png")).passing
+    assert not refusal(lambda: log.image("images/1.png")).retryable
 
 
 def test_an_image_of_too_many_bytes_is_not_fetched(
@@ -81,7 +81,7 @@ def test_an_image_of_too_many_bytes_is_not_fetched(
     log.put("images/1.png", picture())
     said = refusal(lambda: log.image("images/1.png"))
     assert str(said).endswith("bytes, too many to open")
-    assert not said.passing
+    assert not said.retryable
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -97,7 +97,7 @@ def test_a_store_that_is_down_is_told_in_seconds(
     said = refusal(lambda: access(log))
     assert time.monotonic() - started < 10
     assert str(said).endswith("does not answer: is the store up, and its address right?")
-    assert said.passing
+    assert said.retryable
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -108,7 +108,7 @@ def test_wrong_credentials_are_told(
     monkeypatch.setenv(name, "wrong")
     said = refusal(lambda: access(Log.open(log_uri)))
     assert "denied: check the credentials and the bucket's policy." in str(said)
-    assert said.passing
+    assert said.retryable
 
 
 def test_no_credentials_at_all_are_told(log_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def _sources(log: Log, found: LogObject) -> list[Source] | LogError:
     except LogError as error:
         return error
     except (pa.ArrowException, OSError, ValueError) as error:
-        return LogError(f"{log.uri}/{found.key} is no compacted object: {error}", passing=False)
+        return LogError(f"{log.uri}/{found.key} is no compacted object: {error}", retryable=False)
     return [(key, tag) for key, tag in json.loads((schema.metadata or {}).get(SOURCES, b"[]"))]
 
 

@@ -22,7 +22,7 @@ from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.progress import Progress
 from data_access.projections.compute import Computed, compute_column
 from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
-from data_access.projections.values import MAY_HEAL, measures_schema
+from data_access.projections.values import RETRYABLE_FAILURES, measures_schema
 from data_access.queries import unmeasured_images
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
@@ -55,14 +55,14 @@ class Measured:
     """What was found of an image.
 
     sha256: of its bytes; None where they could not be had. failure: why there are no pixels.
-    passing: whether that may well be otherwise the next time. values: of each projection, NaN for
+    retryable: whether that may well be otherwise the next time. values: of each projection, NaN for
     none. failed: (projection, sentence) of what could not be computed.
     """
 
     image: str
     sha256: str | None
     failure: str | None
-    passing: bool
+    retryable: bool
     values: list[float]
     failed: list[tuple[str, str]]
 
@@ -84,7 +84,7 @@ def _measure(log: Log, image: str, projections: Sequence[Projection]) -> Measure
     try:
         body = log.image(image)
     except LogError as error:
-        return Measured(image, None, str(error), error.passing, nothing, [])
+        return Measured(image, None, str(error), error.retryable, nothing, [])
     sha256 = hashlib.sha256(body).hexdigest()
     try:
         with opened(body) as pixels:
@@ -167,7 +167,7 @@ def take_measures(warehouse: Warehouse, report: SyncReport) -> None:
     with warehouse.transaction() as cursor:
         if not cursor.execute("select 1 from image_measures limit 1").fetchall():
             return
-        cursor.execute(TAKEN, MAY_HEAL)
+        cursor.execute(TAKEN, RETRYABLE_FAILURES)
         cursor.execute("delete from image_scores where image in (select image from taken)")
         [(taken,)] = cursor.execute(
             "insert into image_scores by name select * exclude (object_key), "
@@ -193,7 +193,7 @@ def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: S
     """
     names = unmeasured_images(warehouse)
     now = datetime.now(UTC).replace(tzinfo=None)
-    again = [*MAY_HEAL, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
+    again = [*RETRYABLE_FAILURES, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
     names += [name for (name,) in warehouse.rows(missing, again)]
     projections = warehouse.projections.computed_from_image()
     done = 0
@@ -201,10 +201,10 @@ def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: S
         for measured in one_ahead(
             measure(log, piece, projections, pool) for piece in pieces(names, IMAGES_AT_ONCE)
         ):
-            kept = [one for one in measured if not one.passing]
+            kept = [one for one in measured if not one.retryable]
             for one in measured:
                 report.fail(*[f"{name}: {sentence}" for name, sentence in one.failed])
-                if one.passing and one.failure is not None:
+                if one.retryable and one.failure is not None:
                     report.fail(one.failure)
             _store_images(warehouse, kept, projections)
             report.scored_images += len(kept)

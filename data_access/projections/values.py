@@ -105,7 +105,7 @@ def _projection(name: str) -> str:
 
 
 MEASURES = f"{PREFIX}{IMAGE}@"
-MAY_HEAL = (MISSING_IMAGE, DAMAGED_IMAGE)
+RETRYABLE_FAILURES = (MISSING_IMAGE, DAMAGED_IMAGE)
 """What is said of an image that is looked for again after a while."""
 
 HASH = "^[0-9a-f]{64}$"
@@ -183,7 +183,7 @@ def _sound(held: pa.Table) -> pa.ChunkedArray:
     failure = held["failure"]
     lasting = pc.and_(
         pc.less_equal(pc.utf8_length(failure), MAX_FAILURE),
-        pc.invert(pc.is_in(failure, pa.array(MAY_HEAL))),
+        pc.invert(pc.is_in(failure, pa.array(RETRYABLE_FAILURES))),
     )
     named = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_IMAGE_NAME))
     hashed = pc.match_substring_regex(held["sha256"], HASH)
