@@ -21,7 +21,7 @@ class Settings:
     sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
     toxicity: the model that scores texts: `bundled`, one that Detoxify publishes, or a path.
     score_new: whether a dashboard scores new texts by itself.
-    recognizer: what replays ask, as `replay.recognizers` reads it; "" for each record's version.
+    recognizer: what replays ask, as `readings.sources` reads it; "" for each record's version.
     """
 
     log: str

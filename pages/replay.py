@@ -8,9 +8,9 @@ from data_access import queries
 from data_access.export import safe_csv
 from data_access.selection import query_string
 from pages.parts import cards, controls, frame, replays, words
-from replay.engine import Question
+from replay.engine import MAX_IMAGES, Question
 
-TAKES = {"100": "100 images", "500": "500", "10000": "all, up to 10,000"}
+TAKES = {"100": "100 images", "500": "500", str(MAX_IMAGES): f"all, up to {MAX_IMAGES:,}"}
 
 log = frame.enter()
 selection = controls.selection()

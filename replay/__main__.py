@@ -11,11 +11,11 @@ from data_access.errors import MisreadError
 from data_access.export import safe_csv
 from data_access.progress import SyncBars
 from data_access.selection import parse_selection
+from readings.cache import Readings
+from readings.sources import single_thread
 from replay.engine import BY_VERSION, Plan, Question, Report, answer, plan, run
 from replay.interventions import INTERVENTIONS
 from replay.judgement import RANDOM, Outcome, outcomes
-from replay.readings import Readings
-from replay.recognizers import single_thread
 
 EPILOG = """
 A selection is written as the dashboard's address writes it; paste the whole address if you like.

@@ -20,9 +20,9 @@ from typing import Any
 from data_access.api import OpenLog
 from data_access.errors import LogError, MisreadError, ModelError
 from data_access.log import Log
+from readings.cache import Readings
+from readings.sources import single_thread
 from replay.engine import Job, Plan, Problem, Question, Report, plan, run
-from replay.readings import Readings
-from replay.recognizers import single_thread
 
 ROOT = Path(__file__).parent.parent
 SERVE = "from replay.background import serve; serve()"

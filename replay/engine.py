@@ -20,17 +20,18 @@ from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import ENTROPY
 from data_access.selection import Selection
+from readings.answers import NoAnswerError, Reading, Recognizer
+from readings.cache import Altered, Readings, missing, put_readings
+from readings.sources import Source, own_models, source
 from replay.interventions import INTERVENTIONS, Intervention
 from replay.judgement import Limits, trials
-from replay.readings import Altered, Reading, Readings, missing, put_readings
-from replay.recognizers import NoAnswerError, Recognizer, Source, own_models, source
 
 STAGE = "Reading images again"
 BY_VERSION = "record"  # as a reader: each record's own version
 IMAGES_AT_ONCE = 8  # of one object
 READINGS_AT_ONCE = 32  # of one call to the recognizer,
 PIXELS_AT_ONCE = 8_000_000  # or as many as have so many pixels
-MOST_IMAGES = 10_000  # of one replay
+MAX_IMAGES = 10_000  # of one replay
 CONFIDENCE = "outputs.confidence"
 
 
@@ -39,13 +40,17 @@ class Question:
     """What is replayed: the records of a selection or one of them, by which reader.
 
     reader: `record` for the own model of each record's version, or a recognizer's setting.
-    images: at most so many distinct ones; which, is drawn by their content, always the same.
+    images: at most so many distinct ones, and never more than MAX_IMAGES; which, is drawn by their
+    content, always the same.
     """
 
     selection: Selection
     reader: str = BY_VERSION
     images: int = 100
     record_key: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", max(1, min(self.images, MAX_IMAGES)))
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def plan(
 ) -> Plan:
     """What is to be read for an answer. Raises SettingsError for a reader that there is not."""
     found = queries.replay_images(
-        log.warehouse, question.selection, min(question.images, MOST_IMAGES), question.record_key
+        log.warehouse, question.selection, question.images, question.record_key
     )
     versions = [None if pd.isna(version) else str(version) for version in found["version"]]
     readers = _readers(question.reader, versions)

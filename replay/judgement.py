@@ -13,8 +13,9 @@ from scipy.stats import binomtest
 
 from data_access.projections.text import character_error_rate, word_entropy
 from data_access.statistics import samples
+from readings.answers import Reading
+from readings.cache import Altered
 from replay.interventions import INTERVENTIONS, NOTHING
-from replay.readings import Altered, Reading
 
 RANDOM = "random"
 CONTROLS = (NOTHING.name, RANDOM)

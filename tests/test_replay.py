@@ -26,22 +26,16 @@ from data_access.selection import Selection, parse_selection
 from data_access.statistics import samples
 from pages.parts import replays as replay_parts
 from pages.parts import store
-from replay import recognizers
+from readings.answers import MAX_SILENT_ANSWERS, Answer, NoAnswerError, Reading, Recognizer
+from readings.cache import Readings, folder, put_readings
+from readings.endpoint import Endpoint
+from readings.function import Function
+from readings.sources import WEIGHTS, own_models, source
 from replay.__main__ import main
 from replay.background import BackgroundReplay
-from replay.engine import Job, Problem, Question, Report, answer, plan, run
+from replay.engine import MAX_IMAGES, Job, Problem, Question, Report, answer, plan, run
 from replay.interventions import INTERVENTIONS, NOTHING, deskew, intervention
 from replay.judgement import RANDOM, Limits, Outcome, best, outcomes, trials
-from replay.readings import Reading, Readings, folder, put_readings
-from replay.recognizers import (
-    Answer,
-    Endpoint,
-    Function,
-    NoAnswerError,
-    Recognizer,
-    own_models,
-    source,
-)
 from tests.faulty_proxy import QuietServer
 from tests.killing import Running
 from tests.polarity_reader import LOOP, READ
@@ -294,6 +288,13 @@ def test_a_new_version_of_an_intervention_is_read_anew(opened: OpenLog, told_of:
     assert planned.waiting == 8
 
 
+def test_a_question_is_never_about_more_images_than_the_cap(opened: OpenLog) -> None:
+    asked_for = Question(PROD, POLARITY, images=10 * MAX_IMAGES)
+    assert asked_for.images == MAX_IMAGES
+    assert asked_for == Question(PROD, POLARITY, images=MAX_IMAGES), "one plan and one answer"
+    assert Question(PROD, POLARITY, images=0).images == 1
+
+
 def test_one_case(opened: OpenLog, told_of: Path) -> None:
     report, found = replayed(opened, Question(TEST, POLARITY, record_key="p0"))
     assert report.readings == len(INTERVENTIONS)
@@ -410,7 +411,7 @@ def test_a_function_that_hangs_is_given_up() -> None:
     recognizer = Function("tests.polarity_reader:hang", seconds=0.05)
     assert "no answer in 0.05 seconds" in str(one_answer(recognizer))
     with pytest.raises(ModelError, match="does not answer"):
-        recognizer.read_many([Image.new("L", (9, 9))] * recognizers.IN_A_ROW)
+        recognizer.read_many([Image.new("L", (9, 9))] * MAX_SILENT_ANSWERS)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +444,7 @@ def test_settings_that_make_no_sense(setting: str) -> None:
 def test_sources_are_told_apart_by_what_they_are() -> None:
     settings = ["v1", "v2", "https://a/x", "https://a/x#2", "https://a/y", "m:f", "m:f#2"]
     assert len({source(setting).key for setting in settings}) == len(settings)
-    weights = recognizers.WEIGHTS / "v1.safetensors"
+    weights = WEIGHTS / "v1.safetensors"
     assert source(str(weights)).key == source("v1").key
     assert source("plain+http://models.lan/read").label == "models.lan"
 
@@ -535,7 +536,7 @@ def test_an_endpoint_that_is_slow_or_gone(endpoint: tuple[str, dict[str, Say]]) 
     gone = Endpoint("http://127.0.0.1:1/")
     assert "cannot be reached" in str(one_answer(gone))
     with pytest.raises(ModelError, match="does not answer"):
-        gone.read_many([Image.new("L", (9, 9))] * recognizers.IN_A_ROW)
+        gone.read_many([Image.new("L", (9, 9))] * MAX_SILENT_ANSWERS)
 
 
 def test_wrong_answers_are_counted_and_the_rest_kept(
@@ -676,7 +677,7 @@ def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, told_of: Pat
     jobs = plan(opened, Question(PROD, "no.such:thing"), Readings(opened.log)).jobs
     background.ask(jobs)
     wait(background, lambda: not background.running)
-    assert "no.such:thing (MISREAD_RECOGNIZER) cannot be had" in str(background.problem)
+    assert "no.such:thing (MISREAD_RECOGNIZER) cannot be imported" in str(background.problem)
     remove_object(opened.log, jobs[0].image)
     background.ask(plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs)
     wait(background, lambda: not background.running)

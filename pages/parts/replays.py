@@ -17,11 +17,11 @@ from data_access.queries import Baseline
 from data_access.statistics.samples import ENOUGH
 from data_access.statistics.text_differences import likeness
 from pages.parts import cards, charts, controls, pictures, words
+from readings.sources import own_models, source
 from replay.background import Replays
 from replay.engine import BY_VERSION, CONFIDENCE, Plan, Question, answer, limits_of
 from replay.interventions import INTERVENTIONS, NOTHING, intervention
 from replay.judgement import RANDOM, Limits, Outcome, best, outcomes
-from replay.recognizers import own_models, source
 
 NAMED = 3  # interventions that the first sentence names
 CARDS = 6  # of a page

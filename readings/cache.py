@@ -9,7 +9,6 @@ import io
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +17,7 @@ from data_access.decoding import open_parquet
 from data_access.errors import LogError
 from data_access.log import Log
 from data_access.records import MAX_OBJECT_BYTES
+from readings.answers import Reading
 
 PREFIX = "replays/"
 FETCHERS = 16
@@ -29,14 +29,6 @@ SCHEMA = pa.schema(
         ("confidence", pa.float64()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read; confidence: None where the recognizer tells none."""
-
-    text: str
-    confidence: float | None
 
 
 Altered = tuple[str, str]
@@ -53,7 +45,9 @@ def put_readings(log: Log, recognizer: str, readings: dict[Altered, Reading]) ->
 
     Returns whether it was new. Raises LogError where the log takes nothing.
     """
-    rows = sorted((*altered, found.text, found.confidence) for altered, found in readings.items())
+    rows = sorted(
+        (*altered, reading.text, reading.confidence) for altered, reading in readings.items()
+    )
     columns = zip(*rows, strict=True)
     table = pa.table(dict(zip(SCHEMA.names, map(list, columns), strict=True)), SCHEMA)
     body = io.BytesIO()
@@ -75,7 +69,7 @@ def read_readings(body: bytes) -> dict[Altered, Reading]:
 
 
 class Readings:
-    """All readings of a log that were asked for, kept in memory. Threads may share it.
+    """All readings of a log, by recognizer, kept in memory. Threads may share it.
 
     version: grows whenever there are more. problems: objects that hold no readings.
     """
@@ -85,47 +79,47 @@ class Readings:
         self.problems: dict[str, str] = {}
         self._log = log
         self._seen: set[str] = set()
-        self._held: dict[str, dict[Altered, Reading]] = {}
+        self._readings: dict[str, dict[Altered, Reading]] = {}
         self._looking = threading.Lock()
 
     def of(self, recognizer: str) -> dict[Altered, Reading]:
-        """What was found so far; not to be changed."""
-        return self._held.get(recognizer, {})
+        """What has been read so far; not to be changed."""
+        return self._readings.get(recognizer, {})
 
     def refresh(self, recognizers: Collection[str]) -> None:
         """Read the objects that are new. Raises LogError where the log cannot be listed."""
         with self._looking, ThreadPoolExecutor(FETCHERS) as pool:
             for recognizer in recognizers:
                 new = [
-                    found.key
-                    for found in self._log.list(folder(recognizer))
-                    if found.key not in self._seen and found.size <= MAX_OBJECT_BYTES
+                    listed.key
+                    for listed in self._log.list(folder(recognizer))
+                    if listed.key not in self._seen and listed.size <= MAX_OBJECT_BYTES
                 ]
                 read = list(pool.map(self._read, sorted(new)))
                 if any(read):
                     merged = dict(self.of(recognizer))
-                    for one in read:
-                        merged = {**one, **merged}  # of two readings the first one stays
-                    self._held[recognizer] = merged
+                    for readings in read:
+                        merged = {**readings, **merged}  # of two readings the first one stays
+                    self._readings[recognizer] = merged
                     self.version += 1
 
     def _read(self, key: str) -> dict[Altered, Reading]:
         try:
-            found = read_readings(self._log.get(key))
+            readings = read_readings(self._log.get(key))
         except LogError:
             return {}  # tried again the next time
         except Exception as error:  # pyarrow raises many kinds on hostile bytes
-            self.problems[key] = f"{key} holds no readings: {str(error)[:200]}"
-            found = {}
+            self.problems[key] = f"{key} is not a file of readings: {str(error)[:200]}"
+            readings = {}
         self._seen.add(key)
-        return found
+        return readings
 
 
 def missing(
-    held: dict[Altered, Reading], images: Sequence[str], interventions: Sequence[str]
+    readings: dict[Altered, Reading], images: Sequence[str], interventions: Sequence[str]
 ) -> dict[str, list[str]]:
     """By image, the interventions that have not been read yet; none of what is complete."""
     lacking = {
-        image: [key for key in interventions if (image, key) not in held] for image in images
+        image: [key for key in interventions if (image, key) not in readings] for image in images
     }
     return {image: keys for image, keys in lacking.items() if keys}
