@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.warehouse import Warehouse
 
 STARTED = 60.0  # seconds in which a process begins, on the busiest machine

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.log import Log
 from data_access.projections.table import PROJECTIONS
 from tests.samples import (
@@ -244,7 +244,7 @@ def test_a_store_that_is_down_ends_a_sync_in_two(run: Run, monkeypatch: pytest.M
 def test_help_says_what_a_command_does(run: Run, command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0
-    assert "usage: python -m data_access" in done.stdout
+    assert "Usage: python -m data_access" in done.stdout
     if not command:
         assert "exit codes: 0 done; 1 done, but part" in done.stdout
 
@@ -253,7 +253,7 @@ def test_help_says_what_a_command_does(run: Run, command: list[str]) -> None:
 def test_a_wrong_command_line_ends_in_two(run: Run, arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith("usage: python -m data_access")
+    assert done.stderr.startswith("Usage: python -m data_access")
 
 
 def test_a_command_beside_an_open_dashboard_answers_from_a_fresh_copy(

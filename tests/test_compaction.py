@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.errors import LogError
 from data_access.ingest import compaction
 from data_access.ingest.bulk import read_objects

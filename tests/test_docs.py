@@ -42,7 +42,8 @@ def test_every_command_of_the_readme_is_one() -> None:
         text=True,
         check=True,
     ).stdout
-    commands = set(re.findall(r"^    ([\w-]+)\s", helped, re.M))
+    listed = helped.partition("Commands:\n")[2].partition("\n\n")[0]
+    commands = set(re.findall(r"^  ([\w-]+)\s", listed, re.M))
     used = set(re.findall(r"python -m data_access ([\w-]+)", (ROOT / "README.md").read_text()))
     assert used == commands
 

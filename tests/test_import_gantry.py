@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.decoding import read_object
 from data_access.errors import MisreadError
 from data_access.importers import ImportReport

@@ -22,7 +22,7 @@ from gradio.utils import sanitize_value_for_csv, simplify_file_data_in_str
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image
 
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.decoding import Contents, read_object
 from data_access.embedded import _free_port
 from data_access.errors import LogError, MisreadError

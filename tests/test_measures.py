@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_access import queries
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.ingest.compaction import compact
 from data_access.ingest.compute import IMAGES_AT_ONCE
 from data_access.ingest.report import SyncReport

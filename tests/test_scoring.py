@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from data_access import queries
-from data_access.__main__ import main
+from data_access.cli import main
 from data_access.errors import ModelError
 from data_access.ingest.sync import sync
 from data_access.jobs import BackgroundSync

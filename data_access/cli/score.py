@@ -1,0 +1,83 @@
+"""`score`: compute values that are dear, into the log, where every reader finds them."""
+
+from dataclasses import replace
+
+import click
+
+from data_access.cli._shared import counted, log_option, opened
+from data_access.progress import SyncBars
+from data_access.scoring.images import MeasuringReport
+from data_access.scoring.texts import ScoringReport
+
+EPILOG = """
+MODEL is bundled; one that Detoxify publishes (original, original-small, unbiased, unbiased-small,
+multilingual), whose weights are downloaded once into TORCH_HOME; or the path of a checkpoint. The
+scores of two models are never mixed: the pages show those of MISREAD_TOXICITY once it has as many
+as any other, and name the model.
+"""
+
+
+@click.command(
+    "score", short_help="score texts with Detoxify, and images, into the log", epilog=EPILOG
+)
+@log_option
+@click.option(
+    "--what",
+    type=click.Choice(["texts", "images", "all"]),
+    default="texts",
+    help="images: those that each reader would otherwise score for itself (default: texts)",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="of texts (default: MISREAD_TOXICITY, or else bundled)",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="ray: on a cluster, or on this machine's processors (needs requirements-ray.txt)",
+)
+@click.option("--address", metavar="ADDRESS", help="of a Ray cluster (default: start one here)")
+def command(
+    place: str | None, what: str, model: str | None, engine: str, address: str | None
+) -> int:
+    """Give every output and every truth that has none yet the six scores of a Detoxify model, and
+    write them into the log, where every reader finds them; or do so with the projections of every
+    image. Can be stopped at any moment and run again; nothing is scored twice.
+    """
+    ray = engine == "ray"
+    with opened(place) as log:
+        if model:
+            log.settings = replace(log.settings, toxicity=model)
+        if what in ("images", "all"):
+            with SyncBars() as bars:
+                images = log.measure(bars.show, ray=ray, address=address)
+            print(_images_sentence(images))
+        if what in ("texts", "all"):
+            with SyncBars() as bars:
+                texts = log.score(bars.show, ray=ray, address=address)
+            print(_texts_sentence(texts))
+    return 0
+
+
+def _texts_sentence(report: ScoringReport) -> str:
+    if not report.rows:
+        return f"Nothing to score: every text has its scores by {report.model}."
+    return (
+        f"{counted(report.rows, 'output or truth', 'outputs and truths')} scored by "
+        f"{report.model} ({counted(report.texts, 'different text')}), in "
+        f"{counted(report.objects, 'object')}."
+    )
+
+
+def _images_sentence(report: MeasuringReport) -> str:
+    if not report.images:
+        return "Nothing to measure: the log has measures of every image that can be had."
+    sentence = (
+        f"{counted(report.measured, 'image')} measured, in {counted(report.objects, 'object')}"
+    )
+    sentence += f" ({report.known:,} of them before)." if report.known else "."
+    if report.left:
+        sentence += f" {counted(report.left, 'image')} could not be, and will be tried again."
+    return sentence
