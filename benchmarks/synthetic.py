@@ -15,8 +15,10 @@ from time import perf_counter
 
 import duckdb
 
-from data_access import warehouse as warehouse_module
+from data_access import warehouse_tables
 from data_access.api import OpenLog
+from data_access.ingest.report import SyncReport
+from data_access.ingest.store import insert_predictions
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.projections.table import IMAGE, TEXT, TRUTH
@@ -227,7 +229,7 @@ def fingerprint() -> str:
     settings = Settings.from_environment({"MISREAD_LOG": "any"})
     projections = load_projections(settings.projections, settings.alphabet)
     rows = [(row.name, row.version) for row in projections.rows]
-    made_by = inspect.getsource(warehouse_module) + Path(__file__).read_text() + repr(rows)
+    made_by = inspect.getsource(warehouse_tables) + Path(__file__).read_text() + repr(rows)
     return hashlib.sha256(made_by.encode()).hexdigest()[:10]
 
 
@@ -250,7 +252,8 @@ def _fill(warehouse: Warehouse, records: int) -> None:
         cursor.execute(FEEDBACK)
         _insert_scores(cursor, "text", "record_key", TEXT_SCORES, TEXT_SCORES_FROM)
         _insert_scores(cursor, "image", IMAGE_SCORES_KEY, IMAGE_SCORES, "image_of")
-        warehouse.insert_predictions(cursor, cursor.sql(PREDICTIONS.format()).to_arrow_table())
+        predictions = cursor.sql(PREDICTIONS.format()).to_arrow_table()
+        insert_predictions(cursor, warehouse.projections, predictions, SyncReport())
     warehouse.refresh(changed=True)
 
 

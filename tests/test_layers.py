@@ -22,6 +22,7 @@ HOMES = {
     "duckdb": (
         "data_access/warehouse.py",
         "data_access/warehouse_file.py",
+        "data_access/warehouse_tables.py",
         "data_access/ingest/store.py",
         "data_access/ingest/bulk.py",
     ),

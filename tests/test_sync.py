@@ -26,7 +26,8 @@ from data_access.projections import Projection, ProjectionTable, load_projection
 from data_access.projections.table import IMAGE, TEXT
 from data_access.projections.values import folder, scores_object
 from data_access.selection import Range, Selection
-from data_access.warehouse import PREDICTION_COLUMNS, Warehouse
+from data_access.warehouse import Warehouse
+from data_access.warehouse_tables import PREDICTION_COLUMNS, record_rows
 from tests.conftest import OpenWarehouse
 from tests.samples import (
     all_records,
@@ -611,7 +612,9 @@ def test_after_any_history_the_records_are_those_of_a_fresh_warehouse(
             sync(log, fresh)
             assert all_records(grown) == all_records(fresh)
             with grown.transaction() as cursor:
-                anew = grown._records(f"(select {PREDICTION_COLUMNS} from records)", cursor)
+                anew = record_rows(
+                    cursor, grown.projections, f"(select {PREDICTION_COLUMNS} from records)"
+                )
             assert all_records(grown) == grown.rows(f"from ({anew}) order by record_key")
         finally:
             grown.close()
@@ -687,3 +690,20 @@ def test_what_is_no_scores_is_quarantined(
     assert sync(folder_log, warehouse).quarantined == 1
     assert list(queries.quarantine(warehouse)["object_key"]) == [key]
     assert obscene(warehouse) == {"a": None}
+
+
+def test_a_record_is_written_once_with_the_values_of_its_text(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    warehouse = open_warehouse(folder_log)
+    write(folder_log, "feedback/1.json", feedback("a", ground_truth_string="a lime of text"))
+    write(folder_log, "predictions/1.json", *[prediction(key) for key in "abc"])
+    report = sync(folder_log, warehouse)
+    assert report.scored_texts == 3
+    rows = warehouse.rows(
+        f'select rowid, record_key, "length({TEXT})", "character_error_rate({TEXT})" '
+        "from records order by record_key"
+    )
+    assert sorted(rowid for rowid, *_ in rows) == [0, 1, 2], "rows that are rewritten get others"
+    values = [row[1:] for row in rows]
+    assert values == [("a", 14, pytest.approx(1 / 14)), ("b", 14, None), ("c", 14, None)]

@@ -3,31 +3,34 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from data_access.errors import LogError
 from data_access.images import UnreadableImageError, greyscale, opened
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.report import SyncReport
-from data_access.ingest.store import OF_IMAGES, insert, keep_failures
+from data_access.ingest.store import (
+    OF_IMAGES,
+    TEXT_STAGE,
+    TEXTS_AT_ONCE,
+    insert,
+    keep_failures,
+    store_texts,
+)
 from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.progress import Progress
-from data_access.projections.compute import Computed, compute_column
+from data_access.projections.compute import compute_column
 from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
 from data_access.projections.values import RETRYABLE_FAILURES, measures_schema
-from data_access.queries import unmeasured_images
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
-TEXTS_AT_ONCE = 5_000
 MISSING_AT_ONCE = 1_000  # missing images looked for again in one sync
 MISSING_AGAIN = timedelta(minutes=10)
 IMAGES_AT_ONCE = 256  # of one object; as many are lost where a run is killed
@@ -123,43 +126,33 @@ def pieces(images: Sequence[str], size: int) -> Iterator[list[str]]:
 
 
 def compute_texts(warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
-    """Compute what has no row in `text_scores`: records whose text or truth is new."""
+    """Compute what has no row in `text_scores`: records whose truth or projections are new."""
     unscored = "from records anti join text_scores using (record_key)"
     total = warehouse.rows(f"select count(*) {unscored}")[0][0]
-    columns = {TEXT: quoted(TEXT), TRUTH: quoted(TRUTH)}
-    asked = f"select record_key, {', '.join(columns.values())} {unscored} limit {TEXTS_AT_ONCE}"
-    while rows := warehouse.rows(asked):
-        inputs = dict(zip(columns, zip(*[row[1:] for row in rows], strict=True), strict=True))
-        scores: dict[str, Any] = {"record_key": [row[0] for row in rows]}
-        failed: list[tuple[str, str, str]] = []
-        for projection in warehouse.projections.computed_from_text():
-            computed = _where_present(projection, inputs)
-            scores[projection.name] = pa.array(computed.values, from_pandas=True)
-            if computed.failure:
-                report.fail(computed.failure)
-            failed += [
-                (scores["record_key"][row], projection.name, sentence)
-                for row, sentence in computed.failed.items()
-            ]
+    asked = f"select record_key, {quoted(TEXT)}, {quoted(TRUTH)} {unscored} limit {TEXTS_AT_ONCE}"
+    scored = 0
+    while (texts := warehouse.table(asked)).num_rows:
         with warehouse.transaction() as cursor:
-            insert(cursor, "text_scores", pa.table(scores))
-            keep_failures(cursor, "text", scores["record_key"], failed)
-            cursor.execute("insert into touched select unnest(?)", [scores["record_key"]])
-        report.scored_texts += len(rows)
-        progress("Scoring texts", report.scored_texts, total)
+            store_texts(cursor, warehouse.projections, texts, report)
+            cursor.execute(
+                "insert into touched select unnest(?)", [texts["record_key"].to_pylist()]
+            )
+        scored += texts.num_rows
+        progress(TEXT_STAGE, scored, total)
 
 
-def _where_present(projection: Projection, inputs: Mapping[str, Sequence[str | None]]) -> Computed:
-    """Values of shape (n,), NaN where an input is missing."""
-    columns = [inputs[name] for name in projection.inputs]
-    present = [i for i, row in enumerate(zip(*columns, strict=True)) if None not in row]
-    values = np.full(len(columns[0]), np.nan)
-    if not present:
-        return Computed(values, None, {})
-    computed = compute_column(projection, *[[column[i] for i in present] for column in columns])
-    values[present] = computed.values
-    failed = {present[number]: sentence for number, sentence in computed.failed.items()}
-    return Computed(values, computed.failure, failed)
+def unscored_images(warehouse: Warehouse) -> list[str]:
+    """Images that nobody has scored or tried to, in the order of their names."""
+    rows = warehouse.rows(
+        f"""
+        select distinct {quoted(IMAGE)}
+        from records
+        where {quoted(IMAGE)} is not null
+        and {quoted(IMAGE)} not in (select image from image_scores)
+        order by all
+        """
+    )
+    return [image for (image,) in rows]
 
 
 def take_measures(warehouse: Warehouse, report: SyncReport) -> None:
@@ -191,7 +184,7 @@ def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: S
         order by tried, image
         limit ?
     """
-    names = unmeasured_images(warehouse)
+    names = unscored_images(warehouse)
     now = datetime.now(UTC).replace(tzinfo=None)
     again = [*RETRYABLE_FAILURES, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
     names += [name for (name,) in warehouse.rows(missing, again)]

@@ -1,4 +1,7 @@
-"""What inserts, touches and forgets: objects that were read become rows of the warehouse."""
+"""The one write path: what inserts, touches and forgets rows of the warehouse.
+
+The rows of an object, the values of its texts and the mark that it was read land together.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +15,16 @@ from data_access.errors import LogError
 from data_access.ingest.bulk import Events, read_objects
 from data_access.ingest.report import SyncReport
 from data_access.log import Log, LogObject, is_plain
+from data_access.progress import Progress, silent
+from data_access.projections.compute import compute_present
+from data_access.projections.table import TEXT, TRUTH, ProjectionTable
 from data_access.records import MAX_OBJECT_BYTES, Quarantined, quarantine_table
+from data_access.sql import quoted
 from data_access.warehouse import Warehouse
+from data_access.warehouse_tables import feedback_of, record_rows
 
+TEXTS_AT_ONCE = 5_000
+TEXT_STAGE = "Scoring texts"
 ADDED_SECONDS = 2.0  # how long one who has added an object waits for a sync to end
 
 FROM_OBJECTS = (
@@ -49,6 +59,44 @@ OF_IMAGES = """
 select record_key
 from records
 semi join {images} on records."inputs.image" = {images}.image
+"""
+
+
+# Of two predictions with one key the lesser one is kept, whichever was read first.
+FIRST = "(origin, line, object_key)"
+REPEATED = "select count(*) > count(distinct record_key) from arrived"
+DISTINCT = f"""
+create or replace temp table arriving as
+select *
+from arrived
+qualify row_number() over (partition by record_key order by {FIRST}) = 1
+"""
+SHADOWED_BY_ARRIVED = """
+insert into shadowed
+select distinct object_key, record_key
+from arrived
+anti join arriving using (record_key, object_key, origin, line)
+"""
+KNOWN = """
+create or replace temp table known as
+select
+    record_key,
+    records.object_key,
+    (records.origin, records.line, records.object_key)
+        <= (arriving.origin, arriving.line, arriving.object_key) as stays,
+    records."outputs.output_text" is distinct from arriving."outputs.output_text" as differs,
+    arriving.object_key as arriving_from
+from records
+join arriving using (record_key)
+"""
+GIVE_WAY = """
+insert into shadowed
+select distinct if(stays, arriving_from, object_key), record_key
+from known;
+delete from records where record_key in (select record_key from known where not stays);
+delete from text_scores
+where record_key in (select record_key from known where not stays and differs);
+delete from arriving where record_key in (select record_key from known where stays);
 """
 
 
@@ -108,7 +156,12 @@ def read_added(log: Log, warehouse: Warehouse, key: str) -> bool:
     return True
 
 
-def store_objects(warehouse: Warehouse, read: Sequence[ReadObjects], report: SyncReport) -> None:
+def store_objects(
+    warehouse: Warehouse,
+    read: Sequence[ReadObjects],
+    report: SyncReport,
+    progress: Progress = silent,
+) -> None:
     """Put all that these objects hold, and that they were read, into the warehouse."""
     objects = [found for held in read for found in held.objects]
     if not objects:
@@ -132,12 +185,85 @@ def store_objects(warehouse: Warehouse, read: Sequence[ReadObjects], report: Syn
         insert(cursor, "objects", _object_table(objects, held_rows))
         _touch(cursor, feedback)
         _rescore(cursor, feedback)
-        warehouse.insert_predictions(cursor, predictions)
+        insert_predictions(cursor, warehouse.projections, predictions, report, progress)
     warehouse.announce()
     report.objects += len(objects)
     report.predictions += len(predictions)
     report.feedback += len(feedback)
     report.quarantined += len(quarantined)
+
+
+def insert_predictions(
+    cursor: duckdb.DuckDBPyConnection,
+    projections: ProjectionTable,
+    arrived: pa.Table,
+    report: SyncReport,
+    progress: Progress = silent,
+) -> None:
+    """Add predictions to `records`, with all that is known of them and the values of their texts.
+
+    arrived: of PREDICTION_SCHEMA. Where a key is there more than once, one of them is kept.
+    """
+    if not arrived.num_rows:
+        return
+    cursor.register("arrived", arrived)
+    source = "arrived"
+    [(repeated,)] = cursor.execute(REPEATED).fetchall()
+    [(known,)] = cursor.execute(
+        "select count(*) from records semi join arrived using (record_key)"
+    ).fetchall()
+    if repeated or known:
+        source = "arriving"
+        cursor.execute(DISTINCT)
+        cursor.execute(SHADOWED_BY_ARRIVED)
+        cursor.execute(KNOWN)
+        cursor.execute(GIVE_WAY)
+    _score_arrived(cursor, projections, source, report, progress)
+    cursor.execute(f"insert into records by name {record_rows(cursor, projections, source)}")
+    cursor.execute(f"delete from touched where record_key in (select record_key from {source})")
+    cursor.unregister("arrived")
+
+
+def _score_arrived(
+    cursor: duckdb.DuckDBPyConnection,
+    projections: ProjectionTable,
+    source: str,
+    report: SyncReport,
+    progress: Progress,
+) -> None:
+    """Compute the values of texts before their records are written, so that these are once."""
+    unscored = cursor.sql(
+        f"{feedback_of(source)} select record_key, {quoted(TEXT)}, {quoted(TRUTH)} "
+        f"from {source} left join feedback_of using (record_key) "
+        "anti join text_scores using (record_key)"
+    ).to_arrow_table()
+    for start in range(0, len(unscored), TEXTS_AT_ONCE):
+        store_texts(cursor, projections, unscored.slice(start, TEXTS_AT_ONCE), report)
+        progress(TEXT_STAGE, min(start + TEXTS_AT_ONCE, len(unscored)), len(unscored))
+
+
+def store_texts(
+    cursor: duckdb.DuckDBPyConnection,
+    projections: ProjectionTable,
+    texts: pa.Table,
+    report: SyncReport,
+) -> None:
+    """Compute the values of texts and keep them. texts: columns record_key, TEXT and TRUTH."""
+    keys = texts["record_key"].to_pylist()
+    inputs = {name: texts[name].to_pylist() for name in (TEXT, TRUTH)}
+    values: dict[str, pa.Array] = {"record_key": texts["record_key"]}
+    failed: list[tuple[str, str, str]] = []
+    for projection in projections.computed_from_text():
+        computed = compute_present(projection, inputs)
+        values[projection.name] = pa.array(computed.values, from_pandas=True)
+        if computed.failure:
+            report.fail(computed.failure)
+        failed += [
+            (keys[row], projection.name, sentence) for row, sentence in computed.failed.items()
+        ]
+    insert(cursor, "text_scores", pa.table(values))
+    keep_failures(cursor, "text", keys, failed)
+    report.scored_texts += len(keys)
 
 
 def _object_table(objects: Sequence[LogObject], events: Sequence[pa.Table]) -> pa.Table:

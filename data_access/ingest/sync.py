@@ -167,12 +167,12 @@ def _read(
         progress("Reading objects", done, len(objects))
         now = time.monotonic()
         if sum(held.rows for held in read) > ROWS_AT_ONCE or now > stored + STORE_SECONDS:
-            store_objects(warehouse, read, report)
+            store_objects(warehouse, read, report, progress)
             read, stored = [], now
         if now > shown + REFRESH_SECONDS:
             warehouse.refresh()
             shown = now
-    store_objects(warehouse, read, report)
+    store_objects(warehouse, read, report, progress)
     return changed
 
 

@@ -1,6 +1,6 @@
 """Computing one projection for a batch, whatever its function does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,19 @@ def compute_column(row: Projection, *columns: Sequence[Any]) -> Computed:
         except Exception as error:
             failed[number] = _said(error)
     return Computed(values, failure, failed)
+
+
+def compute_present(projection: Projection, inputs: Mapping[str, Sequence[str | None]]) -> Computed:
+    """Values of shape (n,), NaN where an input is missing."""
+    columns = [inputs[name] for name in projection.inputs]
+    present = [i for i, row in enumerate(zip(*columns, strict=True)) if None not in row]
+    values = np.full(len(columns[0]), np.nan)
+    if not present:
+        return Computed(values, None, {})
+    computed = compute_column(projection, *[[column[i] for i in present] for column in columns])
+    values[present] = computed.values
+    failed = {present[number]: sentence for number, sentence in computed.failed.items()}
+    return Computed(values, computed.failure, failed)
 
 
 def _said(error: Exception) -> str:

@@ -72,7 +72,6 @@ from data_access.queries.replays import Replayable, replay_cases, replay_images,
 from data_access.queries.scoring import (
     images_measured_here,
     known_scores,
-    unmeasured_images,
     unscored_text_count,
     unscored_texts,
 )
@@ -179,7 +178,6 @@ __all__ = [
     "sort_names",
     "status",
     "time_span",
-    "unmeasured_images",
     "unscored_by_projection",
     "unscored_text_count",
     "unscored_texts",

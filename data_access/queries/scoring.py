@@ -96,20 +96,6 @@ def known_scores(
     return found
 
 
-def unmeasured_images(warehouse: Warehouse) -> list[str]:
-    """Images that nobody has measured or tried to, in the order of their names."""
-    found = warehouse.rows(
-        f"""
-        select distinct {quoted(IMAGE)}
-        from records
-        where {quoted(IMAGE)} is not null
-        and {quoted(IMAGE)} not in (select image from image_scores)
-        order by all
-        """
-    )
-    return [image for (image,) in found]
-
-
 def images_measured_here(warehouse: Warehouse) -> pa.Table:
     """What syncs have measured and the log does not hold, with the columns of `measures_schema`.
 

@@ -17,6 +17,7 @@ from data_access.ingest.compute import (
     measure,
     measures_table,
     pieces,
+    unscored_images,
 )
 from data_access.log import Log
 from data_access.progress import Progress, silent
@@ -59,7 +60,7 @@ def measure_images(
     LogError where the log takes none; those added before stay.
     """
     report = put_known(log, warehouse, images_at_once)
-    images = queries.unmeasured_images(warehouse)
+    images = unscored_images(warehouse)
     progress(STAGE, 0, len(images))
     done = 0
     with ThreadPoolExecutor(FETCHERS) as pool:

@@ -12,9 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_access import queries
 from data_access.errors import ModelError
-from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE, pieces
+from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE, pieces, unscored_images
 from data_access.ingest.compute import STAGE as MEASURING
 from data_access.log import Log
 from data_access.progress import Progress, silent
@@ -77,7 +76,7 @@ def measure_on_ray(
     `score_on_ray`.
     """
     report = put_known(log, warehouse, images_at_once)
-    images = queries.unmeasured_images(warehouse)
+    images = unscored_images(warehouse)
     before = report.images
 
     def measured(row: Mapping[str, int]) -> None:
