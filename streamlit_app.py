@@ -2,21 +2,20 @@
 
 import streamlit as st
 
-from pages.parts import cards, controls, frame, freshness, store
+from pages.parts import bar, cards, frame, freshness, sidebar, state, store
 
 st.set_page_config(page_title="Misread", page_icon="pages/parts/icon.png", layout="wide")
 
 page = frame.navigation()
 cards.style()
 log = store.opened()
-controls.begin(log)
+state.begin(log)
 with st.sidebar:
-    controls.sidebar(log)
+    sidebar.sidebar(log)
     freshness.foot(log)
 freshness.banner(log)
-link = controls.selection_bar(log)
-controls.frame()
-try:
-    page.run()
-finally:
-    controls.address(link)
+link = bar.selection_bar(log)
+bar.address(link)  # here too: a page that stops takes along all that follows it
+state.enter_frame()
+page.run()
+bar.address(link)

@@ -5,14 +5,14 @@ import json
 import streamlit as st
 
 from data_access import queries
-from pages.parts import cards, charts, controls, frame, pictures, toxicity, words
+from pages.parts import bar, cards, charts, choices, frame, pictures, state, toxicity, words
 
 log = frame.enter()
-selection = controls.selection()
-baseline = controls.baseline(log)
+selection = state.selection()
+baseline = state.baseline(log)
 warehouse = log.warehouse
 
-key = controls.record_key(log)
+key = choices.record_key(log)
 case = queries.case(warehouse, key) if key else None
 if case is None:
     st.header("No such case" if key else "No case to show")
@@ -28,11 +28,13 @@ name = record["inputs.image"]
 
 cards.walk(log, selection, record["record_key"])
 st.header(cards.headline(record))
+environment, version = record["environment"], record["version"] or "unknown"
 st.markdown(
-    f"{words.plain(record['environment'])} · version {words.plain(record['version'] or 'unknown')} "
-    f"· {words.moment(record['timestamp'], controls.viewer_zone())}"
+    f"{words.escape_markdown(environment)} · version {words.escape_markdown(version)} · "
+    f" {words.moment(record['timestamp'], state.viewer_zone())}"
     + (f" · this image is in {case.same_image:,} records" if case.same_image > 1 else ""),
-    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record {words.plain(record['record_key'])}",
+    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record "
+    + words.escape_markdown(record["record_key"]),
 )
 
 left, right = st.columns([3, 2], gap="medium")
@@ -43,15 +45,13 @@ with left:
         zoomed = st.toggle("Zoom", help="At twice its size.")
     picture = pictures.large(log, name, inverted=inverted, stretched=stretched)
     if picture.encoded is None:
-        st.info(words.plain(picture.problem or ""))
+        st.info(words.escape_markdown(picture.problem or ""))
     else:
         alt = record["outputs.output_text"] or "no output"
         st.image(
             picture.encoded, width=pictures.width(picture) * 2 if zoomed else "content", alt=alt
         )
-    controls.page_link(
-        "replay", "Replay this case", selection, record=record["record_key"], of="case"
-    )
+    bar.page_link("replay", "Replay this case", selection, record=record["record_key"], of="case")
     counts = pictures.levels(log, name) if name and picture.encoded else None
     if counts is not None:
         with st.expander("Pixel histogram"):
@@ -63,7 +63,7 @@ with right:
     cards.thread(case.feedback)
 
 toxicity.side_by_side(record, warehouse.score_sources())
-st.subheader(f"Against {words.plain(baseline.label)}")
+st.subheader(f"Against {words.escape_markdown(baseline.label)}")
 with st.grid(4, min_column_width=200):
     for place in queries.places(warehouse, baseline.selection, record):
         with st.container():

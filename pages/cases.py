@@ -8,13 +8,13 @@ from data_access import queries
 from data_access.export import safe_csv
 from data_access.projections.table import ENTROPY
 from data_access.selection import query_string
-from pages.parts import cards, controls, frame, toxicity, words
+from pages.parts import bar, cards, choices, frame, state, toxicity, words
 
 SIZE = 24
 MOST_DOWNLOADED = 50_000
 
 log = frame.enter()
-selection = controls.selection()
+selection = state.selection()
 warehouse = log.warehouse
 projections = warehouse.projections
 
@@ -31,28 +31,28 @@ st.markdown(
 these = (
     f"Replay these {words.count(held.predictions)}" if held.predictions > 1 else "Replay this one"
 )
-controls.page_link("replay", these, selection, of="selection")
+bar.page_link("replay", these, selection, of="selection")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    sort = controls.menu(
+    sort = choices.menu(
         "sort",
         "Sort by",
         queries.sort_names(warehouse),
         lambda name: "time" if name == "timestamp" else projections[name].label,
     )
-    order = controls.choice(
+    order = choices.choice(
         "order",
         "Order",
-        list(controls.ORDERS),
+        list(choices.ORDERS),
         lambda name: (
             {"down": "highest first", "up": "lowest first"}[name]
             if sort != "timestamp"
             else {"down": "newest first", "up": "oldest first"}[name]
         ),
     )
-    view = controls.choice("view", "Show as", ["gallery", "table"])
+    view = choices.choice("view", "Show as", ["gallery", "table"])
 
-number = controls.page_number(math.ceil(held.predictions / SIZE))
+number = choices.page_number(math.ceil(held.predictions / SIZE))
 page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
 st.caption(
     f"{page.first + 1:,} to {page.first + len(page.rows):,} of {page.total:,}"

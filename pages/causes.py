@@ -3,11 +3,11 @@
 import streamlit as st
 
 from data_access import queries
-from pages.parts import cards, causes, controls, frame, words
+from pages.parts import bar, cards, causes, choices, frame, state, words
 
 log = frame.enter()
-selection = controls.selection()
-baseline = controls.baseline(log)
+selection = state.selection()
+baseline = state.baseline(log)
 warehouse = log.warehouse
 
 held = queries.coverage(warehouse, selection)
@@ -16,9 +16,9 @@ if not held.predictions:
     cards.empty("No record in this selection, so there is nothing to separate.", selection)
 
 labels = {"baseline": baseline.label, "rest": "the rest of the same place and time"}
-against = controls.choice("against", "From", list(labels), labels.__getitem__)
+against = choices.choice("against", "From", list(labels), labels.__getitem__)
 rest = against == "rest"
-other = "the rest" if rest else words.plain(baseline.label)
+other = "the rest" if rest else words.escape_markdown(baseline.label)
 with st.spinner("Asking everything that is known of these records …"):
     found = queries.causes(
         warehouse,
@@ -35,7 +35,7 @@ if not found.others:
     )
 
 causes.answer(found, other)
-controls.page_link("replay", "Replay these cases", selection, of="selection")
+bar.page_link("replay", "Replay these cases", selection, of="selection")
 st.caption(
     f"Blue: the {found.selected:,} cases. Grey: {other}, {words.count(found.others, 'record')}. "
     "Of everything that is known, the yes/no question is shown that tells them apart best. What "

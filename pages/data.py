@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import quarantine_csv
-from pages.parts import controls, frame, freshness, inventory, toxicity, words
+from pages.parts import choices, frame, freshness, inventory, toxicity, words
 
 SPLITS: dict[queries.Origin, str] = {
     "environment": "environment",
@@ -26,7 +26,7 @@ st.markdown(
 freshness.panel(log, warehouse.version)
 
 st.subheader("By day")
-split: queries.Origin = controls.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
+split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
 held = queries.held_by_day(warehouse, split)
 if held.empty:
     st.info("Nothing was read from this log yet.")

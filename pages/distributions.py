@@ -4,16 +4,16 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import cards, controls, frame, tables, toxicity, words
+from pages.parts import bar, cards, choices, frame, state, tables, toxicity, words
 
 FIRST = 2  # entropy and image mean come first, then what differs most
 
 log = frame.enter()
-selection = controls.selection()
-baseline = controls.baseline(log)
+selection = state.selection()
+baseline = state.baseline(log)
 warehouse = log.warehouse
 
-against = words.plain(baseline.label)
+against = words.escape_markdown(baseline.label)
 
 st.header(f"How it differs from {against}")
 if not queries.coverage(warehouse, selection).predictions:
@@ -33,9 +33,9 @@ st.markdown(
     + (f" Not enough data for {few}." if few else "")
 )
 st.caption(
-    f"Blue: {words.plain(baseline.compared_label)}. Grey: {against}. Both as shares of their own "
-    "records, in the same bars; the outermost bars hold everything beyond. Drag over a chart to "
-    "keep only those bars."
+    f"Blue: {words.escape_markdown(baseline.compared_label)}. Grey: {against}. Both as shares of "
+    "their own records, in the same bars; the outermost bars include everything beyond. Drag over "
+    "a chart to keep only those bars."
 )
 if shared := queries.shared_records(warehouse, baseline):
     st.info(
@@ -45,8 +45,8 @@ if shared := queries.shared_records(warehouse, baseline):
 if len(selection.ranges):
     shown = queries.coverage(warehouse, selection).predictions
     with st.container(horizontal=True):
-        controls.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
-        controls.page_link("causes", "What separates them?", selection)
+        bar.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
+        bar.page_link("causes", "What separates them?", selection)
 
 shares = {pair.projection.name: pair for pair in compared}
 order = [row.name for row in warehouse.projections.rows[:FIRST]]
@@ -54,7 +54,7 @@ order += [name for name in table["projection"] if name not in order]
 with st.grid(3, min_column_width=280):
     for name in order:
         if name in shares:
-            held = next((r for r in selection.ranges if r.projection == name), None)
+            held = next((r for r in selection.ranges if r.name == name), None)
             cards.histogram(log, shares[name], held, baseline)
 
 unscored = [
@@ -67,7 +67,7 @@ if unscored:
 
 st.subheader("Drift table")
 st.caption("Every number by which the two differ. What a column means is on its header.")
-columns = controls.choice(
+columns = choices.choice(
     "columns",
     "Columns",
     list(tables.COLUMNS),

@@ -4,13 +4,13 @@ import streamlit as st
 
 from data_access import queries
 from data_access.projections.table import ENTROPY, IMAGE
-from pages.parts import cards, controls, frame, linked, toxicity, words
+from pages.parts import bar, brushes, cards, choices, frame, linked, state, toxicity, words
 
 USUAL = (ENTROPY, f"greyscale_image_mean({IMAGE})", "outputs.confidence")
 SHOWN = 12
 
 log = frame.enter()
-baseline = controls.baseline(log)
+baseline = state.baseline(log)
 selection = baseline.compared
 warehouse = log.warehouse
 
@@ -26,7 +26,7 @@ other = queries.count_cube(warehouse, baseline.selection, axes, category)
 if not cube.records:
     cards.empty("No record in this selection, so there is nothing to draw.", selection)
 
-against = words.plain(baseline.label)
+against = words.escape_markdown(baseline.label)
 st.caption(
     "Drag over bars, or click those at the bottom, to choose their records. Blue: the records "
     f"chosen elsewhere. Grey: all {words.count(other.records)} of {against}. Shares of their own."
@@ -36,9 +36,9 @@ linked.histograms(cube, other, baseline, offered)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")
     if cube.brushes or cube.chosen:
-        st.button("Clear the choice", on_click=controls.clear_brushes, args=(cube,), key="clear")
-    controls.page_link("cases", "Show them all", selection)
-sort, descending = controls.case_order(log)
+        st.button("Clear the choice", on_click=brushes.clear_brushes, args=(cube,), key="clear")
+    bar.page_link("cases", "Show them all", selection)
+sort, descending = choices.case_order(log)
 page = queries.cases_page(warehouse, selection, sort, descending, 0, SHOWN)
 if page.rows.empty:
     st.info("No record lies in all of these bars.")

@@ -4,15 +4,15 @@ import streamlit as st
 
 from data_access import queries
 from data_access.projections.table import ENTROPY
-from data_access.selection import ANY_FLAG, spoken_until
-from pages.parts import cards, charts, controls, frame, words
+from data_access.selection import ANY_FLAG, until_text
+from pages.parts import bar, cards, charts, choices, frame, state, words
 
 MOVES = 5
 NEWEST = 6
 
 log = frame.enter()
-selection = controls.selection()
-baseline = controls.baseline(log)
+selection = state.selection()
+baseline = state.baseline(log)
 warehouse = log.warehouse
 
 st.header("Is it getting worse?")
@@ -23,14 +23,14 @@ if not held.predictions:
 recent = queries.recent_window(warehouse, selection)
 before = queries.window_before(warehouse, recent)
 assert recent.until is not None
-window = f"the {words.count(recent.days, 'day')} to {spoken_until(recent.until)}"
+window = f"the {words.count(recent.days, 'day')} to {until_text(recent.until)}"
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
 cards.shares(changes, window, baseline.label, held.unscored)
 
 st.subheader("Flags over time")
 with st.container(horizontal=True):
-    bucket: queries.Bucket = controls.choice("bucket", "A bar for each", ["week", "day", "hour"])
-    measure = controls.choice(
+    bucket: queries.Bucket = choices.choice("bucket", "A bar for each", ["week", "day", "hour"])
+    measure = choices.choice(
         "measure",
         "Show",
         ["counts", "rate"],
@@ -63,4 +63,4 @@ else:
     cards.gallery(log, newest, [warehouse.projections[ENTROPY]], "flagged")
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
     count = queries.coverage(warehouse, any_flag).predictions
-    controls.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)
+    bar.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)

@@ -7,16 +7,16 @@ import streamlit as st
 from data_access import queries
 from data_access.export import safe_csv
 from data_access.selection import query_string
-from pages.parts import cards, controls, frame, replays, words
+from pages.parts import bar, cards, choices, frame, replays, state, words
 from replay.engine import MAX_IMAGES, Question
 
 TAKES = {"100": "100 images", "500": "500", str(MAX_IMAGES): f"all, up to {MAX_IMAGES:,}"}
 
 log = frame.enter()
-selection = controls.selection()
-baseline = controls.baseline(log)
-one_case = controls.is_of_one_case()
-key = controls.record_key(log) if one_case else None
+selection = state.selection()
+baseline = state.baseline(log)
+one_case = choices.is_of_one_case()
+key = choices.record_key(log) if one_case else None
 
 held = queries.replayable(log.warehouse, selection, key)
 st.header("What fixes this case?" if one_case else "What fixes these cases?")
@@ -30,13 +30,13 @@ if not held.cases:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     readers = replays.readers(log)
-    reader = controls.menu("reader", "Read again by", list(readers), readers.__getitem__)
+    reader = choices.menu("reader", "Read again by", list(readers), readers.__getitem__)
     take = "100"
     if held.images > 100:
-        take = controls.choice("take", "How many of them", list(TAKES), TAKES.__getitem__)
+        take = choices.choice("take", "How many of them", list(TAKES), TAKES.__getitem__)
     if one_case:
-        controls.page_link("case", "Back to the case", selection, record=key or "")
-        controls.page_link("replay", "Replay the selection", selection, of="selection")
+        bar.page_link("case", "Back to the case", selection, record=key or "")
+        bar.page_link("replay", "Replay the selection", selection, of="selection")
 
 question = Question(selection, reader, int(take), key)
 found = replays.look(log, question, baseline)
@@ -74,14 +74,14 @@ with st.expander("All numbers"):
 
 st.subheader("Side by side")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    tried = controls.menu("tried", "Altered by", replays.tried(found), replays.label)
-    kind = controls.choice("kind", "Cases", list(replays.KINDS), replays.KINDS.__getitem__)
+    tried = choices.menu("tried", "Altered by", replays.tried(found), replays.label)
+    kind = choices.choice("kind", "Cases", list(replays.KINDS), replays.KINDS.__getitem__)
 rows = replays.chosen(found, tried, kind)
 if rows.empty:
     st.info("No such case.")
 else:
     pages = math.ceil(len(rows) / replays.CARDS)
-    first = controls.page_number(pages, "sheet", tried, kind) * replays.CARDS
+    first = choices.page_number(pages, "sheet", tried, kind) * replays.CARDS
     st.caption(
         f"{first + 1:,} to {min(first + replays.CARDS, len(rows)):,} of "
         f"{words.count(len(rows), 'case')}. Struck out: what only the logged text has; underlined: "

@@ -142,7 +142,7 @@ def held(page: Page) -> int:
 
 def test_a_first_deep_link_is_framed(page: Page, address: str) -> None:
     """Must run first: it is about the first session of a server."""
-    page.goto(f"{address}/cases?environment=prod&page=2")
+    page.goto(f"{address}/cases?environment=prod&page.number=2")
     heading(page, f"{SERVED} cases")
     expect(page.get_by_text(f"25 to 48 of {SERVED}")).to_be_visible()
     assert held(page) == SERVED
@@ -225,7 +225,7 @@ def brush_low_entropy(page: Page, share: float = 0.36) -> None:
 
 def in_brushed_bars(log: OpenLog, wanted: Selection) -> int:
     """The sum of the bars inside the range, of the histogram as it was before the brush."""
-    brushed = next(r for r in wanted.ranges if r.projection == ENTROPY)
+    brushed = next(r for r in wanted.ranges if r.name == ENTROPY)
     before = wanted.without(ENTROPY)
     test = Selection(environment=("test",))
     pair = queries.histogram_pair(log.warehouse, before, test, ENTROPY)
@@ -297,7 +297,7 @@ def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Brow
         saved = colleague.locator(".st-key-saved")
         compare, remove = (
             saved.get_by_role("button", name=re.compile(f"^{name}"))
-            for name in ("Compare", "Remove")
+            for name in ("Compare", "Delete")
         )
         tops = [box["y"] for button in (compare, remove) if (box := button.bounding_box())]
         assert abs(tops[0] - tops[1]) < 10, "the buttons stand in one row"
@@ -306,8 +306,8 @@ def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Brow
         colleague.get_by_role("link", name="Distributions").first.click()
         heading(colleague, "How it differs from “The old version”")
         remove.click()
-        colleague.get_by_role("button", name="Remove it").click()
-        expect(colleague.get_by_text("Removed.")).to_be_visible()
+        colleague.get_by_role("button", name="Delete it").click()
+        expect(colleague.get_by_text("Deleted.")).to_be_visible()
         heading(colleague, "How it differs from prod · version v1")
     page.reload()
     heading(page, re.compile("cases$"))
@@ -365,7 +365,7 @@ def test_a_brush_filters_the_other_histograms_without_the_server(
 def test_the_bars_counted_in_the_browser_are_those_listed(page: Page, address: str) -> None:
     """Drags to and fro, past the ends, and over the bar of the records without a value."""
     errors = "character_error_rate(outputs.output_text)"
-    page.goto(f"{address}/explore?environment=prod&axes={errors}")
+    page.goto(f"{address}/explore?environment=prod&page.axes={errors}")
     heading(page, f"{SERVED} cases in these bars")
     for start, end in ((0.02, 0.03), (0.5, 0.2), (0.85, 0.999), (0.97, 0.985), (-0.02, 1.0)):
         drag(page, 1, start, end)

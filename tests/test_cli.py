@@ -163,7 +163,7 @@ def test_exports_have_the_same_records_in_csv_and_parquet(
 
 
 def test_an_address_of_the_dashboard_is_a_selection(log: Log, run: Run, tmp_path: Path) -> None:
-    address = "http://127.0.0.1:8501/cases?sort=timestamp&environment=test"
+    address = "http://127.0.0.1:8501/cases?page.sort=timestamp&environment=test"
     done = run("export", address, str(tmp_path / "test.csv"))
     assert done.stdout.startswith("1 record written")
 
@@ -187,7 +187,7 @@ def test_an_export_takes_the_place_of_an_older_file_only_when_it_is_whole(
             ["export", "colour=red", "x.csv"],
             "colour is not a filter: use application, environment, flag,",
         ),
-        (["export", "since=soon", "x.csv"], "From was left out: “soon” is not a date"),
+        (["export", "since=soon", "x.csv"], "From: “soon” is not a date"),
         (["export", "", "x.xlsx"], "x.xlsx must end in .csv or .parquet."),
         (["export", "", "nowhere/x.csv"], "nowhere/x.csv cannot be written: No such file"),
         (["export", "", "/dev/null/x.parquet"], "/dev/null/x.parquet cannot be written: "),

@@ -10,6 +10,7 @@ from data_access import queries
 from data_access.api import OpenLog
 from data_access.log import Log
 from data_access.selection import Selection, parse_selection
+from pages.parts import brushes, state
 from tests.samples import RECORDS, SAMPLE, SERVED, feedback, prediction, write
 from tests.test_pages import Dashboard, dashboard, stands, text
 
@@ -30,7 +31,7 @@ def brush(app: AppTest, **parameters: Any) -> AppTest:
 
 
 def chart_key(app: AppTest) -> str:
-    return str(app.session_state["linked"].key)
+    return str(app.session_state[state.SESSION].kept[brushes.LINKED].key)
 
 
 def listed(app: AppTest) -> int:
@@ -65,7 +66,7 @@ def test_a_drag_lists_the_records_of_its_bars(dashboard: Dashboard, sample_log: 
 
 
 def test_the_bar_of_records_without_a_value(dashboard: Dashboard, sample_log: OpenLog) -> None:
-    app = dashboard("explore", SAMPLE, f"{PROD}&axes={ERRORS}")
+    app = dashboard("explore", SAMPLE, f"{PROD}&page.axes={ERRORS}")
     bars = queries.extents(sample_log.warehouse)[ERRORS].bars
     brush(app, brush_0={"place": [bars + 0.5, bars + 1.5]})
     assert app.query_params[ERRORS] == "none"
@@ -93,7 +94,7 @@ def test_versions_and_tags_are_bars_too(
     dashboard: Dashboard, sample_log: OpenLog, query: str
 ) -> None:
     name = query.partition(":")[0].replace("=", ".") if query.startswith("tag") else "version"
-    app = dashboard("explore", SAMPLE, f"{PROD}&category={name}&{query}")
+    app = dashboard("explore", SAMPLE, f"{PROD}&page.category={name}&{query}")
     stands(app)
     expected = served(sample_log, f"{PROD}&{query}")
     assert f"**{expected}** of {RECORDS} records" in text(app)
@@ -101,7 +102,7 @@ def test_versions_and_tags_are_bars_too(
         assert listed(app) == expected
     app.button(key="clear").click().run()
     assert listed(app) == SERVED
-    assert app.query_params["category"] == name
+    assert app.query_params["page.category"] == name
 
 
 def test_sliders_brush_for_the_keyboard(dashboard: Dashboard, sample_log: OpenLog) -> None:
@@ -118,10 +119,10 @@ def test_sliders_brush_for_the_keyboard(dashboard: Dashboard, sample_log: OpenLo
 
 
 def test_a_link_shows_the_same_brushes(dashboard: Dashboard, sample_log: OpenLog) -> None:
-    query = f"{PROD}&flag=incorrect&{ENTROPY}=..2.6&axes={ENTROPY}"
+    query = f"{PROD}&flag=incorrect&{ENTROPY}=..2.6&page.axes={ENTROPY}"
     app = dashboard("explore", SAMPLE, query)
     assert listed(app) == served(sample_log, query.rpartition("&")[0])
-    assert app.query_params["axes"] == ENTROPY
+    assert app.query_params["page.axes"] == ENTROPY
     assert len(app.select_slider) == 2, "the page's, and the one in the sidebar"
 
 
@@ -152,9 +153,9 @@ def test_hostile_names_of_tags_and_versions(dashboard: Dashboard, folder_log: Lo
     write(folder_log, "predictions/a.jsonl", *events)
     write(folder_log, "feedback/a.jsonl", feedback("k1", nasty))
     for category in ("flag", "version", f"tag.{nasty}"):
-        app = dashboard("explore", folder_log.uri, f"category={category}")
+        app = dashboard("explore", folder_log.uri, f"page.category={category}")
         stands(app)
-        assert app.query_params.get("category", "flag") == category
+        assert app.query_params.get("page.category", "flag") == category
         assert not any("<script" in element.value for element in app.markdown)
         brush(app, picked=[{"value": 0}])
         stands(app)

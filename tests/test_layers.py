@@ -207,7 +207,7 @@ def test_one_module_touches_session_state() -> None:
         for path in (ROOT / "pages").rglob("*.py")
         if names(path) & {"session_state", "query_params"}
     }
-    assert users == {"pages/parts/controls.py"}
+    assert users == {"pages/parts/state.py"}
 
 
 SQL = re.compile(

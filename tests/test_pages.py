@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -17,8 +17,9 @@ from data_access import queries
 from data_access.api import OpenLog
 from data_access.embedded import EmbeddedServer
 from data_access.log import Log
+from data_access.projections import load_projections
 from data_access.selection import Selection, parse_selection
-from pages.parts import store, words
+from pages.parts import state, store, words
 from tests.samples import (
     RECORDS,
     ROOT,
@@ -33,6 +34,8 @@ from tests.samples import (
 )
 
 PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay", "data")
+TABLE = load_projections()
+ENTROPY = "entropy(outputs.output_text)"
 LOW = "entropy(outputs.output_text)=..1.6"
 LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseline in a link
 
@@ -202,6 +205,66 @@ def test_the_first_page_shows_production_and_says_so_in_the_url(dashboard: Dashb
     assert app.query_params["baseline"] == "test"
 
 
+CHOICES = {
+    "overview": "page.bucket=day&page.measure=rate",
+    "distributions": "page.columns=all",
+    "explore": f"page.axes={ENTROPY}&page.category=version",
+    "cases": f"page.sort={ENTROPY}&page.order=up&page.view=table&page.number=2",
+    "case": "page.record=a key",
+    "causes": "page.against=rest",
+    "replay": "page.of=selection",
+    "data": "page.by=application",
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_pasted_address_of_a_page_is_its_selection(dashboard: Dashboard, page: str) -> None:
+    selection = f"environment=prod&version=v1&{ENTROPY}=..4"
+    app = dashboard(page, SAMPLE, f"{selection}&{CHOICES[page]}")
+    stands(app)
+    [address] = [code.value for code in app.code if "baseline=" in code.value]
+    for choice in CHOICES[page].split("&"):
+        assert quote(choice, safe="=.") in address, "a link has the choices of its page"
+    pasted = f"http://127.0.0.1:8501/{page}?{address.partition('?')[2]}"
+    assert parse_selection(pasted, TABLE) == parse_selection(selection, TABLE)
+
+
+@pytest.mark.parametrize("name", ["selection", "shown", "environment", "version", "name", "saved"])
+def test_a_choice_of_a_page_may_have_any_name(
+    dashboard: Dashboard, name: str, tmp_path: Path
+) -> None:
+    """Neither a filter nor the session's own is touched by it, nor touches it."""
+    app = dashboard("cases", SAMPLE, f"environment=prod&version=v1&page.{name}=b")
+    before = {key: app.query_params[key] for key in app.query_params}
+    script = (
+        "import streamlit as st\n"
+        "from pages.parts import choices, state\n"
+        f"st.text(choices.choice({name!r}, 'Choice', ['a', 'b', 'c']))\n"
+        "st.text(state.selection().version[0])\n"
+    )
+    page = AppTest.from_string(script)
+    page.session_state[state.SESSION] = app.session_state[state.SESSION]
+    page.query_params.update(before)
+    page.run()
+    stands(page)
+    assert [element.value for element in page.text] == ["b", "v1"]
+    page.segmented_control[0].set_value("c").run()
+    assert [element.value for element in page.text] == ["c", "v1"]
+    assert dict(page.query_params) == {**before, f"page.{name}": "c"}
+
+
+def test_links_from_before_choices_were_marked_still_work(
+    dashboard: Dashboard, sample_log: OpenLog
+) -> None:
+    key = str(sample_log.records(Selection(environment=("prod",)))["record_key"].iloc[-1])
+    app = dashboard("case", SAMPLE, f"environment=prod&record={key}&sort={ENTROPY}&order=up")
+    stands(app)
+    assert "record" not in app.query_params
+    assert [app.query_params[f"page.{name}"] for name in ("record", "sort", "order")] == [
+        key, ENTROPY, "up",
+    ]  # fmt: skip
+
+
 def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
     app = dashboard("cases", SAMPLE, "images=each")
     assert f"**{RECORDS}** of {RECORDS} records" in text(app)
@@ -220,16 +283,16 @@ def test_everything_can_be_linked_to(dashboard: Dashboard) -> None:
         "baseline=text=<b>x</b>",
         "environment=' or 1=1 --",
         "text=<script>alert(1)</script>",
-        "sort=; drop table records",
-        "page=-4",
-        "page=999999",
-        "order=sideways",
-        "record=../../etc/passwd",
+        "page.sort=; drop table records",
+        "page.number=-4",
+        "page.number=999999",
+        "page.order=sideways",
+        "page.record=../../etc/passwd",
         "tag=banana",
         "tag=' or 1=1 --:<script>",
-        "axes=' or 1=1 --",
-        "axes=record_key",
-        "category=tag.<script>alert(1)</script>",
+        "page.axes=' or 1=1 --",
+        "page.axes=record_key",
+        "page.category=tag.<script>alert(1)</script>",
     ],
 )
 @pytest.mark.parametrize("page", ["cases", "case", "explore"])
@@ -268,13 +331,13 @@ def test_more_widgets_make_the_selection(dashboard: Dashboard) -> None:
     app.number_input(key="widget.low.latency_ms").set_value(200.0).run()
     assert app.query_params["tag_range"] == "latency_ms:200.0.."
     app.text_input(key="widget.word").set_value("two words").run()
-    assert "is not one word" in app.warning[0].value
+    assert "is not a single word" in app.warning[0].value
     app.text_input(key="widget.word").set_value("the,").run()
     assert app.query_params["word"] == "the" and not app.warning
     stands(app)
     said = {app.button(key=f"chip.{name}").label for name in ("hour", "word", "tag_range")}
     assert said == {
-        "at 09 or 14 o’clock UTC", "output has the word “the”", r"latency\_ms at least 200",
+        r"hour 09 or 14 \(UTC\)", "output has the word “the”", r"latency\_ms at least 200",
     }  # fmt: skip
 
 
@@ -320,9 +383,9 @@ def test_every_page_follows_the_baseline(
     assert held.value == unquote(name)
     assert not app.warning
     if page == "distributions":
-        assert app.header[0].value == f"How it differs from {words.plain(label)}"
+        assert app.header[0].value == f"How it differs from {words.escape_markdown(label)}"
     if page == "case":
-        assert f"Against {words.plain(label)}" in text(app)
+        assert f"Against {words.escape_markdown(label)}" in text(app)
 
 
 def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:
@@ -334,7 +397,7 @@ def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:
 def test_the_drift_table_in_main_and_in_full(dashboard: Dashboard) -> None:
     app = dashboard("distributions", SAMPLE)
     short = next(table for table in app.dataframe if "psi" in table.value)
-    app = dashboard("distributions", SAMPLE, "columns=all")
+    app = dashboard("distributions", SAMPLE, "page.columns=all")
     stands(app)
     full = next(table for table in app.dataframe if "psi" in table.value)
     assert set(short.proto.column_order) < set(full.proto.column_order)
@@ -366,7 +429,7 @@ def test_a_selection_is_saved_opened_compared_with_and_removed(
     assert "40 records are on both sides" in text(app)
     app.button(key="saved.remove").click().run()
     stands(app)
-    assert "Removed" in app.success[0].value
+    assert "Deleted" in app.success[0].value
     assert app.header[0].value == "How it differs from version v1", "the link stays what it was"
     with pytest.raises(KeyError):
         app.selectbox(key="widget.saved")
@@ -432,7 +495,9 @@ def test_a_saved_selection_that_is_not_understood_says_why(
 
 def test_sorting_and_paging(dashboard: Dashboard, sample_log: OpenLog) -> None:
     name = "entropy(outputs.output_text)"
-    app = dashboard("cases", SAMPLE, f"environment=prod&sort={name}&order=up&page=3")
+    app = dashboard(
+        "cases", SAMPLE, f"environment=prod&page.sort={name}&page.order=up&page.number=3"
+    )
     assert f"49 to 72 of {SERVED}" in text(app)
     page = queries.cases_page(
         sample_log.warehouse, Selection(environment=("prod",)), name, False, 2, 24
@@ -442,7 +507,7 @@ def test_sorting_and_paging(dashboard: Dashboard, sample_log: OpenLog) -> None:
 
 
 def test_the_table_view(dashboard: Dashboard) -> None:
-    app = dashboard("cases", SAMPLE, "environment=prod&view=table")
+    app = dashboard("cases", SAMPLE, "environment=prod&page.view=table")
     stands(app)
     assert len(app.dataframe[0].value) == 24
 
@@ -450,13 +515,17 @@ def test_the_table_view(dashboard: Dashboard) -> None:
 @pytest.mark.parametrize("bucket", ["week", "day", "hour"])
 @pytest.mark.parametrize("measure", ["counts", "rate"])
 def test_the_trend_by_bucket_and_measure(dashboard: Dashboard, bucket: str, measure: str) -> None:
-    stands(dashboard("overview", SAMPLE, f"environment=prod&bucket={bucket}&measure={measure}"))
+    stands(
+        dashboard(
+            "overview", SAMPLE, f"environment=prod&page.bucket={bucket}&page.measure={measure}"
+        )
+    )
 
 
 def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog) -> None:
     flagged = Selection(environment=("prod",), flag=("other",))
     row = queries.cases_page(sample_log.warehouse, flagged).rows.iloc[0]
-    app = dashboard("case", SAMPLE, f"record={row['record_key']}")
+    app = dashboard("case", SAMPLE, f"page.record={row['record_key']}")
     stands(app)
     said = text(app)
     assert app.header[0].value.startswith("Flagged")
@@ -474,7 +543,7 @@ def test_what_separates_the_repetitive_cases(
     dashboard: Dashboard, sample_log: OpenLog, against: str
 ) -> None:
     query = "environment=prod&version=v1&repetition(outputs.output_text)=0.2.."
-    app = dashboard("causes", SAMPLE, f"{query}&against={against}")
+    app = dashboard("causes", SAMPLE, f"{query}&page.against={against}")
     stands(app)
     chosen = parse_selection(query, sample_log.warehouse.projections)
     baseline = Selection(environment=("test",)) if against == "baseline" else None
@@ -496,19 +565,19 @@ def test_nothing_separates_what_was_chosen_by_nothing(
         for n, said in enumerate(texts)
     ]
     write(folder_log, "predictions/a.jsonl", *events)
-    app = dashboard("causes", folder_log.uri, "text=even&against=rest")
+    app = dashboard("causes", folder_log.uri, "text=even&page.against=rest")
     stands(app)
     assert "Nothing that came in separates them from the rest" in text(app)
 
 
 def test_a_selection_of_everything_has_no_rest(dashboard: Dashboard) -> None:
-    app = dashboard("causes", SAMPLE, "environment=prod&against=rest")
+    app = dashboard("causes", SAMPLE, "environment=prod&page.against=rest")
     stands(app)
     assert "there is no rest" in app.info[0].value
 
 
 def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:
-    app = dashboard("case", SAMPLE, "record=nobody")
+    app = dashboard("case", SAMPLE, "page.record=nobody")
     assert app.header[0].value == "No such case"
 
 
@@ -527,7 +596,7 @@ def test_quarantine_is_shown_with_its_reasons(dashboard: Dashboard) -> None:
 
 @pytest.mark.parametrize("split", ["environment", "application", "object"])
 def test_the_log_by_day_and_source(dashboard: Dashboard, split: str) -> None:
-    app = dashboard("data", SAMPLE, f"by={split}")
+    app = dashboard("data", SAMPLE, f"page.by={split}")
     stands(app)
     assert len(app.get("vega_lite_chart")) == 2, "records and feedback"
     objects = next(table.value for table in app.dataframe if "merged" in table.value)

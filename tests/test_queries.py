@@ -292,7 +292,7 @@ def test_low_and_high_ranges_are_the_baselines_percentiles(
     low, high = (ask(warehouse, TEST, ENTROPY) for ask in (queries.low_range, queries.high_range))
     assert low is not None
     assert high is not None
-    assert (low.projection, low.low) == (high.projection, high.high) == (ENTROPY, None)
+    assert (low.name, low.low) == (high.name, high.high) == (ENTROPY, None)
     assert [low.high, high.low] == pytest.approx(list(np.quantile(values, [0.05, 0.95])))
     assert queries.low_range(warehouse, NOWHERE, ENTROPY) is None
 

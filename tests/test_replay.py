@@ -765,9 +765,9 @@ def test_the_page_replays_and_shows_what_came_of_it(
     assert "the unchanged image 0" in said
     assert "Of the 1 whose truth is known" in said
     assert "1 to 6 of 8 cases" in said
-    app.segmented_control(key="widget.kind").set_value("unfixed").run()
+    app.segmented_control(key="widget.page.kind").set_value("unfixed").run()
     assert "No such case" in text(app)
-    assert app.query_params["kind"] == "unfixed"
+    assert app.query_params["page.kind"] == "unfixed"
     stands(app)
 
 
@@ -776,11 +776,13 @@ def test_the_link_to_a_finding_shows_the_same_in_another_dashboard(
 ) -> None:
     replayed(opened, Question(PROD, POLARITY))
     opened.close()
-    app = dashboard("replay", opened.log.uri, f"environment=prod&reader={POLARITY}&tried=blur")
+    app = dashboard(
+        "replay", opened.log.uri, f"environment=prod&page.reader={POLARITY}&page.tried=blur"
+    )
     stands(app)
     assert "**Inverting fixes 6 of 6**" in text(app)
-    assert app.selectbox(key="widget.tried").value == "blur"
-    app = dashboard("replay", opened.log.uri, "record=p0&of=case")
+    assert app.selectbox(key="widget.page.tried").value == "blur"
+    app = dashboard("replay", opened.log.uri, "page.record=p0&page.of=case")
     stands(app)
     assert app.header[0].value == "What fixes this case?"
     html = "".join(element.proto.body for element in app.get("html"))
@@ -840,13 +842,13 @@ def test_hostile_texts_of_a_recognizer_are_shown_as_what_they_are(
 @pytest.mark.parametrize(
     "query",
     [
-        "reader=http://evil.example/",
-        "take=-1",
-        "kind=x",
-        "tried=';",
-        "sheet=-3",
-        "of=x",
-        "record=../x&of=case",
+        "page.reader=http://evil.example/",
+        "page.take=-1",
+        "page.kind=x",
+        "page.tried=';",
+        "page.sheet=-3",
+        "page.of=x",
+        "page.record=../x&page.of=case",
     ],
 )
 def test_a_hostile_link(
@@ -882,5 +884,5 @@ def test_cases_and_case_lead_to_it(dashboard: Dashboard) -> None:
 
 
 def test_a_selection_is_read_from_the_address_of_the_page(sample_log: OpenLog) -> None:
-    address = "http://127.0.0.1/replay?environment=prod&of=selection&reader=v1&take=500&sheet=2"
+    address = "http://127.0.0.1/replay?environment=prod&page.of=selection&page.reader=v1&page.take=500&page.sheet=2"
     assert parse_selection(address, sample_log.warehouse.projections) == PROD

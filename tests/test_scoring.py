@@ -299,7 +299,7 @@ def test_the_pages_name_the_model_and_show_both_sides(
     _forget_open_logs()
     app = dashboard("case", folder_log.uri, "record=a")
     stands(app)
-    assert f"Toxicity as scored by **{words.plain(model.name)}**" in text(app)
+    assert f"Toxicity as scored by **{words.escape_markdown(model.name)}**" in text(app)
     table = next(table.value for table in app.dataframe if "truth" in table.value)
     assert list(table["score"]) == [name.replace("_", " ") for name in TOXICITY]
     expected = model.scores(["the shit", "the ship"])
@@ -308,7 +308,7 @@ def test_the_pages_name_the_model_and_show_both_sides(
     for page in ("cases", "distributions"):
         app.switch_page(f"pages/{page}.py").run()
         stands(app)
-        assert words.plain(model.name) in text(app)
+        assert words.escape_markdown(model.name) in text(app)
 
 
 @pytest.mark.parametrize(

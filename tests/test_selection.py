@@ -78,7 +78,10 @@ def test_a_selection_survives_the_way_through_a_url(pairs: list[tuple[str, str]]
     selection, _ = read_selection(pairs, TABLE)
     written = query_string(selection)
     assert parse_selection(written, TABLE) == selection
-    assert parse_selection(f"https://misread.example/cases?page=2&{written}", TABLE) == selection
+    assert (
+        parse_selection(f"https://misread.example/cases?page.number=2&{written}", TABLE)
+        == selection
+    )
     again, problems = read_selection(parse_qsl(written, keep_blank_values=True), TABLE)
     assert (again, problems) == (selection, [])
     assert query_string(again) == written
@@ -125,13 +128,13 @@ def test_what_a_selection_says_in_english() -> None:
         ("application", "application notes or no application"),
         ("since", "from 1 Jul 2026"),
         ("until", "to 31 Jul 2026"),
-        ("hour", "at 03 or 14 o’clock UTC"),
-        ("weekday", "on a Sunday (UTC)"),
+        ("hour", "hour 03 or 14 (UTC)"),
+        ("weekday", "on Sundays (UTC)"),
         ("flag", "flagged or not flagged or flagged offensive"),
         ("without_flag", "not flagged other"),
         ("text", "output contains “of to”"),
         ("word", "output has the word “the”"),
-        ("without_word", "output without the word “or”"),
+        ("without_word", "output lacks the word “or”"),
         ("tag_range", "latency_ms at least 200, no size"),
         ("image_state", "no image or an unreadable image"),
         ("images", "each image once"),
@@ -164,28 +167,29 @@ def test_a_range_takes_the_place_of_another_of_its_projection() -> None:
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
-        ("since=yesterday", "From was left out: “yesterday” is not a date such as 2026-09-30."),
-        ("since=1969-12-31", "From was left out: “1969-12-31” is not a date between 1970 and"),
-        ("until=0001-01-01T00:00:00%2B05:00", "To was left out: “0001-01-01T00:00:00+05:00” is"),
-        ("until=2026-13-01", "To was left out: “2026-13-01” is not a date"),
-        ("images=twice", "Repeated images was left out: images=twice: use images=once or"),
-        (f"{ENTROPY}=3", f"{ENTROPY} was left out: “3” is not a range such as"),
-        (f"{ENTROPY}=nan..", f"{ENTROPY} was left out: “nan” is not a number."),
-        (f"{ENTROPY}=..inf", f"{ENTROPY} was left out: “inf” is not a number."),
-        (f"{ENTROPY}=4..3", f"{ENTROPY} was left out: “4..3” ends before it begins."),
-        (f"{ENTROPY}=0..1 or 1=1", f"{ENTROPY} was left out: “1 or 1=1” is not a number."),
-        ("hour=24", "Hour of the day was left out: “24” is not an hour from 0 to 23."),
-        ("hour=-1", "Hour of the day was left out: “-1” is not an hour"),
-        (f"hour={'9' * 5000}", "Hour of the day was left out: “999"),
-        ("hour=3 or 1=1", "Hour of the day was left out: “3 or 1=1” is not an hour"),
-        ("weekday=Moonday", "Day of the week was left out: “Moonday” is not a day of the week"),
-        ("image_state=broken", "Image was left out: “broken” is none of readable, unreadable and"),
-        ("word=of to", "Output has the word was left out: “of to” is not one word; text="),
-        ("without_word=...", "Output without the word was left out: “...” is not one word;"),
-        ("tag_range=latency", "Tags of numbers was left out: “latency” is not a tag such as"),
-        ("tag_range=latency:3", "Tags of numbers was left out: “3” is not a range such as 0.5"),
-        ("tag_range=latency:1e999..", "Tags of numbers was left out: “1e999” is not a number."),
-        ("entropy(x)=..3", "entropy(x) was left out: there is no such projection."),
+        ("since=yesterday", "From: “yesterday” is not a date such as 2026-09-30."),
+        ("since=1969-12-31", "From: “1969-12-31” is not a date between 1970 and"),
+        ("until=0001-01-01T00:00:00%2B05:00", "To: “0001-01-01T00:00:00+05:00” is"),
+        ("until=2026-13-01", "To: “2026-13-01” is not a date"),
+        ("images=twice", "Repeated images: “twice” is neither once nor each."),
+        (f"{ENTROPY}=3", f"{ENTROPY}: “3” is not a range such as"),
+        (f"{ENTROPY}=nan..", f"{ENTROPY}: “nan” is not a number."),
+        (f"{ENTROPY}=..inf", f"{ENTROPY}: “inf” is not a number."),
+        (f"{ENTROPY}=4..3", f"{ENTROPY}: “4..3” ends before it begins."),
+        (f"{ENTROPY}=0..1 or 1=1", f"{ENTROPY}: “1 or 1=1” is not a number."),
+        ("hour=24", "Hours: “24” is not an hour from 0 to 23."),
+        ("hour=-1", "Hours: “-1” is not an hour"),
+        (f"hour={'9' * 5000}", "Hours: “999"),
+        ("hour=3 or 1=1", "Hours: “3 or 1=1” is not an hour"),
+        ("weekday=Moonday", "Days of the week: “Moonday” is not a day of the week"),
+        ("image_state=broken", "Image: “broken” is not one of readable, unreadable or"),
+        ("word=of to", "Output has the word: “of to” is not a single word; use text="),
+        ("without_word=...", "Output lacks the word: “...” is not a single word;"),
+        ("tag_range=latency", "Numeric tags: “latency” is not a tag such as"),
+        ("tag_range=latency:3", "Numeric tags: “3” is not a range such as 0.5"),
+        ("tag_range=latency:1e999..", "Numeric tags: “1e999” is not a number."),
+        ("entropy(x)=..3", "entropy(x): there is no such projection."),
+        ("http://127.0.0.1/cases?page.view=table&colour=red", "colour is not a filter: use"),
         ("colour=red", "colour is not a filter: use application, environment, flag,"),
         ("prod", "prod is not a filter:"),
         ("&&", "&& is not a filter:"),
@@ -274,14 +278,14 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         keep &= frame["application"].isin(selection.application)
     if selection.image_state:
         keep &= "readable" in selection.image_state
-    tags = (replace(held, projection=f"tags.{held.projection}") for held in selection.tag_range)
-    for held in (*selection.ranges, *tags):
-        values = frame[held.projection]
-        if held.missing:
+    tags = (replace(range_, name=f"tags.{range_.name}") for range_ in selection.tag_range)
+    for range_ in (*selection.ranges, *tags):
+        values = frame[range_.name]
+        if range_.missing:
             keep &= values.isna()
         else:
-            low = -math.inf if held.low is None else held.low
-            high = math.inf if held.high is None else held.high
+            low = -math.inf if range_.low is None else range_.low
+            high = math.inf if range_.high is None else range_.high
             keep &= (values >= low) & (values < high)
     kept = frame[keep]
     if selection.each_image_once:  # the frame is ordered by time and key

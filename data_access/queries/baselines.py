@@ -15,11 +15,11 @@ from data_access.selection import (
     ANY_FLAG,
     NO_FLAG,
     Selection,
+    moment_text,
     parse_selection,
     query_string,
     sentences,
     source,
-    spoken_moment,
 )
 from data_access.warehouse import Warehouse
 
@@ -131,7 +131,7 @@ def _before(warehouse: Warehouse, selection: Selection) -> Baseline:
     if recent.since is None:
         return Baseline(BEFORE, "the window before", before, recent, part)
     span = "day" if recent.days == 1 else f"{recent.days} days"
-    label = f"the {span} before {spoken_moment(recent.since)}"
+    label = f"the {span} before {moment_text(recent.since)}"
     return Baseline(BEFORE, label, before, recent, part)
 
 

@@ -27,8 +27,8 @@ from data_access.selection import (
     Range,
     Selection,
     Tag,
+    moment_text,
     range_sentence,
-    spoken_moment,
 )
 from data_access.sql import quoted
 from data_access.statistics.bins import BARS, Bins, linear_bins
@@ -201,7 +201,7 @@ class ProjectionFeature(_Number):
             yield cls._of(row, table[row.name], bins)
 
     def has_range(self, selection: Selection) -> bool:
-        return any(range_.projection == self.candidate.name for range_ in selection.ranges)
+        return any(range_.name == self.candidate.name for range_ in selection.ranges)
 
     is_filtered_by = has_range
 
@@ -223,13 +223,13 @@ class NumberTag(_Number):
             yield cls._of(row, table[column], None)
 
     def has_range(self, selection: Selection) -> bool:
-        return any(range_.projection == self.label for range_ in selection.tag_range)
+        return any(range_.name == self.label for range_ in selection.tag_range)
 
     def is_filtered_by(self, selection: Selection) -> bool:
         return self.has_range(selection) or _has_tag(selection, self.label)
 
     def _within(self, selection: Selection, range_: Range) -> Selection:
-        range_ = replace(range_, projection=self.label)
+        range_ = replace(range_, name=self.label)
         return selection.with_tag_range(_both(selection.tag_range, range_))
 
 
@@ -384,7 +384,7 @@ class Day(Feature):
         yield cls(Candidate("day", codes, bins.bars, True, False), "day", names, moments, bins)
 
     def says(self, question: Question) -> str:
-        day = spoken_moment(self._day(question))
+        day = moment_text(self._day(question))
         return f"are from before {day}" if question.under else f"are from {day} or later"
 
     def narrow(self, selection: Selection, question: Question) -> Selection:
@@ -531,12 +531,10 @@ def _has_tag(selection: Selection, name: str) -> bool:
 
 def _both(ranges: Sequence[Range], wanted: Range) -> Range:
     """A range, within the one that its projection has already."""
-    current = next((r for r in ranges if r.projection == wanted.projection), Range(""))
+    current = next((r for r in ranges if r.name == wanted.name), Range(""))
     lows = [low for low in (current.low, wanted.low) if low is not None]
     highs = [high for high in (current.high, wanted.high) if high is not None]
-    return Range(
-        wanted.projection, max(lows, default=None), min(highs, default=None), wanted.missing
-    )
+    return Range(wanted.name, max(lows, default=None), min(highs, default=None), wanted.missing)
 
 
 def _nothing_in_common(own: np.ndarray, others: np.ndarray) -> str | None:

@@ -147,7 +147,7 @@ class Cube:
 
     def held(self, axis: Axis) -> Range | None:
         """The brush of an axis."""
-        return next((r for r in self.brushes if r.projection == axis.projection.name), None)
+        return next((r for r in self.brushes if r.name == axis.projection.name), None)
 
     def counts(self, axis: Axis) -> np.ndarray:
         """Records of the frame by place on an axis, shape (bars + 2,)."""
@@ -230,11 +230,11 @@ def _split(
     brushes = tuple(
         held
         for held in selection.ranges
-        if held.projection in by_name and by_name[held.projection].bars(held) is not None
+        if held.name in by_name and by_name[held.name].bars(held) is not None
     )
     frame = selection
     for held in brushes:
-        frame = frame.without(held.projection)
+        frame = frame.without(held.name)
     chosen = category.chosen(selection)
     if not set(chosen) <= set(category.values):
         return frame, brushes, ()

@@ -106,7 +106,7 @@ def share_changes(
     ]
     low = low_range(warehouse, baseline, ENTROPY)
     if low is not None:
-        column = quoted(low.projection)
+        column = quoted(low.name)
         conditions.append(("low word entropy", f"{column} < ?", [low.high]))
     counted = ", ".join(
         f"count(*) filter ({sql}) as c{i}" for i, (_, sql, _) in enumerate(conditions)

@@ -13,7 +13,7 @@ from data_access.projections import Projection, ProjectionTable
 from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChange
 from data_access.selection import Range, Selection, range_sentence
 from data_access.statistics.text_differences import differences
-from pages.parts import charts, controls, pictures, words
+from pages.parts import bar, brushes, charts, choices, pictures, state, words
 
 STYLE = """
 <style>
@@ -50,8 +50,8 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
         f"**{words.share(flagged.share)}**; {was}"
     )
     low = (
-        f"Outputs under the 5th percentile of {words.plain(baseline_label)}: texts that repeat "
-        "themselves, or are very short."
+        f"Outputs below the 5th percentile of {words.escape_markdown(baseline_label)}: repetitive "
+        "or very short texts."
     )
     with st.grid(5, min_column_width=170):
         before = f"{words.count(flagged.before_predictions)} before"
@@ -114,7 +114,7 @@ def move(found: Move, recent: Selection) -> None:
     )
     line.altair_chart(charts.sparkline(found.days, recent.since, row.label), key=f"move-{row.name}")
     with link:
-        controls.page_link("distributions", "See", recent, queries.BEFORE)
+        bar.page_link("distributions", "See", recent, queries.BEFORE)
 
 
 def record(
@@ -123,7 +123,7 @@ def record(
     """A record as a card: image, text, truth where known, flags, a few projections, its link."""
     with st.container(border=True, key=f"card-{row['record_key']}"):
         if picture.encoded is None:
-            st.caption(words.plain(picture.problem or ""))
+            st.caption(words.escape_markdown(picture.problem or ""))
         else:
             st.image(picture.encoded, alt=row["outputs.output_text"] or "no output")
         st.html(output(row["outputs.output_text"], row["feedback.ground_truth_string"]))
@@ -135,7 +135,7 @@ def record(
             f'<div class="misread-meta">{flags(row["feedback.flags"])}{when}{repeated}'
             f"<br>{measured}</div>"
         )
-        controls.page_link("case", "Open", controls.selection(), record=row["record_key"])
+        bar.page_link("case", "Open", state.selection(), record=row["record_key"])
 
 
 def output(text: str | None, truth: str | None) -> str:
@@ -179,7 +179,7 @@ def gallery(
     log: OpenLog, rows: pd.DataFrame, shown: Sequence[Projection], moment_column: str = "timestamp"
 ) -> None:
     """Records as cards in as many columns as fit."""
-    zone = controls.viewer_zone()
+    zone = state.viewer_zone()
     cases = queries.plain_rows(rows)
     images = pictures.small(log, [row["inputs.image"] for row in cases])
     with st.grid(3, min_column_width=225):
@@ -203,7 +203,7 @@ def place(found: Place, baseline_label: str) -> None:
 
 def standing(found: Place, baseline_label: str) -> str:
     """`lower than 98% of test`."""
-    label = words.plain(baseline_label)
+    label = words.escape_markdown(baseline_label)
     if math.isnan(found.lower):
         return f"nothing in {label} to compare with"
     same = 1 - found.lower - found.higher
@@ -219,7 +219,7 @@ def empty(sentence: str, chosen: Selection) -> None:
     """Nothing to show: why, and what to do about it."""
     st.info(sentence)
     if chosen != Selection():
-        st.button("Show every record", on_click=controls.select, args=(Selection(),))
+        st.button("Show every record", on_click=state.select, args=(Selection(),))
     st.stop()
 
 
@@ -237,11 +237,11 @@ def histogram(
     verdict = pair.verdict if held is None else f"filtered: {range_sentence('', held).strip()}"
     with st.container(border=True):
         st.markdown(f"**{row.label}** · {verdict}", help=row.explanation)
-        key = controls.brush(pair)
+        key = brushes.brush(pair)
         st.vega_lite_chart(
             charts.histogram_pair(pair, baseline.label, held),
             key=key,
-            on_select=lambda: controls.brushed(key, pair),
+            on_select=lambda: brushes.brushed(key, pair),
             selection_mode="brush",
             alt=f"{row.label}: selection against {baseline.label}, {verdict}",
         )
@@ -266,7 +266,7 @@ def table(rows: pd.DataFrame, projections: ProjectionTable) -> None:
         hide_index=True,
         column_order=[*first, *scores, "record_key"],
         column_config={
-            "timestamp": st.column_config.DatetimeColumn("time", timezone=controls.viewer_zone()),
+            "timestamp": st.column_config.DatetimeColumn("time", timezone=state.viewer_zone()),
             "outputs.output_text": st.column_config.TextColumn("output", width="large"),
             "feedback.ground_truth_string": st.column_config.TextColumn("truth", width="medium"),
             "feedback.flags": st.column_config.ListColumn("flags"),
@@ -283,14 +283,18 @@ def headline(record: dict[str, Any]) -> str:
     """The case in a few words."""
     flags = record["feedback.flags"]
     more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
-    return f"Flagged {', '.join(map(words.plain, flags[:3]))}{more}" if flags else "Not flagged"
+    return (
+        f"Flagged {', '.join(map(words.escape_markdown, flags[:3]))}{more}"
+        if flags
+        else "Not flagged"
+    )
 
 
 def thread(feedback: pd.DataFrame) -> None:
     """All feedback of a record, oldest first."""
     if feedback.empty:
         st.html('<div class="misread-meta">Nobody said anything.</div>')
-    zone = controls.viewer_zone()
+    zone = state.viewer_zone()
     for event in queries.plain_rows(feedback):
         said = []
         if event["flag"] is not None:
@@ -307,10 +311,10 @@ def thread(feedback: pd.DataFrame) -> None:
 
 def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:
     """Back to the cases, and to the case before and after this one in their order."""
-    sort, descending = controls.case_order(log)
+    sort, descending = choices.case_order(log)
     here = queries.neighbours(log.warehouse, chosen, sort, descending, record_key)
     with st.container(horizontal=True, vertical_alignment="center"):
-        controls.page_link("cases", "All cases", chosen)
+        bar.page_link("cases", "All cases", chosen)
         if here is None:
             st.caption("This record is not in the selection above.")
             return
@@ -323,7 +327,7 @@ def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:
                 icon=f":material/arrow_{arrow}:",
                 disabled=target is None,
                 shortcut=shortcut,
-                on_click=controls.open_case,
+                on_click=choices.open_case,
                 args=(target,),
             )
         st.caption(f"{here.place + 1:,} of {here.total:,}")

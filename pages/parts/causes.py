@@ -11,7 +11,7 @@ from data_access.export import safe_csv
 from data_access.queries import Cause, Causes
 from data_access.statistics.samples import ENOUGH
 from data_access.statistics.separation import Answers
-from pages.parts import charts, controls, words
+from pages.parts import bar, charts, words
 
 MEASURES = {
     "AUC": "AUC: the chance that, of two records, the selected one has the higher value; 0.5 where "
@@ -44,7 +44,7 @@ def answer(found: Causes, against: str) -> None:
 def _sentence(cause: Cause, against: str) -> str:
     only = "" if cause.more else "Only "
     return (
-        f"{only}**{_of(cause.selected)}** {words.plain(cause.says)}; "
+        f"{only}**{_of(cause.selected)}** {words.escape_markdown(cause.says)}; "
         f"of {against}, {_of(cause.others)}"
     )
 
@@ -96,7 +96,7 @@ def _card(cause: Cause, against: str, key: str) -> None:
     if cause.rest is not None and cause.rest.known:
         notes.append(f"Outside the selection: {_of(cause.rest)}.")
     if cause.goes_with:
-        said = "; ".join(map(words.plain, cause.goes_with))
+        said = "; ".join(map(words.escape_markdown, cause.goes_with))
         notes.append(f"The same records mostly also {said}.")
     if cause.selected_by is not None:
         notes.append(f"It goes with {cause.selected_by}, which you selected by.")
@@ -106,12 +106,12 @@ def _card(cause: Cause, against: str, key: str) -> None:
     label = (
         f"Show these {words.count(cause.selected.yes, 'case')}" if counted else "Show such cases"
     )
-    controls.page_link("cases", label, cause.narrowed)
+    bar.page_link("cases", label, cause.narrowed)
 
 
 def then(found: Causes, against: str) -> None:
     """What still separates the cases that the first cause does not explain."""
-    first = words.plain(found.causes[0].says)
+    first = words.escape_markdown(found.causes[0].says)
     sizes = f"{found.left:,} are left and {found.left_others:,} of {against}"
     left = f"Without those that {first}, {sizes}"
     if found.then is None:
@@ -163,4 +163,5 @@ def table(found: pd.DataFrame) -> None:
 def left_out(found: Sequence[tuple[str, str]]) -> None:
     """What was not looked at, by reason."""
     for reason, named in groupby(sorted(found, key=itemgetter(1)), itemgetter(1)):
-        st.caption(f"Left out ({reason}): {', '.join(words.plain(label) for label, _ in named)}.")
+        labels = ", ".join(words.escape_markdown(label) for label, _ in named)
+        st.caption(f"Left out ({reason}): {labels}.")

@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from data_access import OpenLog
-from pages.parts import controls, store
+from pages.parts import state, store
 
 
 def navigation() -> StreamlitPage:
@@ -30,7 +30,7 @@ def enter() -> OpenLog:
     Until a server has declared its pages, Streamlit 1.67 takes pages/ for an app of the old kind
     and runs the page of a first, deep link alone; declared, it is run again as it should be.
     """
-    if not controls.is_framed():
+    if not state.leave_frame():
         navigation()
         st.rerun()
     return store.opened()

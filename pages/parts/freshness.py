@@ -6,7 +6,7 @@ import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.ingest.report import SyncReport
-from pages.parts import cards, controls, store, words
+from pages.parts import cards, state, store, words
 
 MOST_FAILURES = 10
 MORE = "The Data page says what else the last sync did."
@@ -17,7 +17,7 @@ def foot(log: OpenLog) -> None:
     """Sync state, redrawn by itself every few seconds."""
     background = store.syncing()
     status = queries.status(log.warehouse)
-    if status.predictions and controls.waits_for_records():
+    if status.predictions and state.is_waiting_for_records():
         st.rerun(scope="app")
     if background.running and background.stage:
         total = max(background.total, 1)
@@ -69,9 +69,11 @@ def panel(log: OpenLog, version: int) -> None:
                 + (f" {done:,} of {total:,}" if total else ""),
             )
         elif background.report is not None:
-            st.markdown(words.plain(did(background.report)))
+            st.markdown(words.escape_markdown(did(background.report)))
         elif background.problem is not None:
-            st.markdown(f"The last sync did not succeed: {words.plain(background.problem)}")
+            st.markdown(
+                f"The last sync did not succeed: {words.escape_markdown(background.problem)}"
+            )
     if not busy and background.report is not None:
         _failures(background.report)
 
@@ -79,7 +81,7 @@ def panel(log: OpenLog, version: int) -> None:
 def _facts(log: OpenLog) -> None:
     status = queries.status(log.warehouse)
     background = store.syncing()
-    zone, now = controls.viewer_zone(), datetime.now(UTC)
+    zone, now = state.viewer_zone(), datetime.now(UTC)
     objects = queries.objects_by_day(log.warehouse)
     last = background.finished or status.synced
     with st.grid(4, min_column_width=190):
@@ -126,7 +128,7 @@ def did(report: SyncReport) -> str:
 def _failures(report: SyncReport) -> None:
     if report.failures:
         lines = [
-            f"- {words.plain(sentence)}" + (f" ({number:,} times)" if number > 1 else "")
+            f"- {words.escape_markdown(sentence)}" + (f" ({number:,} times)" if number > 1 else "")
             for sentence, number in list(report.failures.items())[:MOST_FAILURES]
         ]
         more = len(report.failures) - MOST_FAILURES
@@ -138,7 +140,7 @@ def banner(log: OpenLog) -> None:
     """What went wrong with the last sync, and what still works."""
     background = store.syncing()
     if background.problem:
-        told = words.sentence(words.plain(background.problem))
+        told = words.sentence(words.escape_markdown(background.problem))
         rest = "The pages show what was read before." if background.report is None else MORE
         st.warning(f"{told} {rest}")
     if background.running and queries.status(log.warehouse).predictions == 0:

@@ -183,8 +183,8 @@ def failures(found: pd.DataFrame, most: int = 20) -> None:
     """What projections failed with, as sentences."""
     for name, sentence, records in found.head(most).itertuples(index=False):
         st.markdown(
-            f"- **{words.plain(name)}** has no value for {words.count(records, 'record')}: "
-            f"{words.plain(sentence)}"
+            f"- **{words.escape_markdown(name)}** has no value for "
+            f"{words.count(records, 'record')}: {words.escape_markdown(sentence)}"
         )
     if len(found) > most:
         st.caption(f"And {len(found) - most:,} more.")

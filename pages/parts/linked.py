@@ -6,7 +6,7 @@ import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.queries import Baseline, Category, Cube
-from pages.parts import controls, linked_charts, words
+from pages.parts import brushes, choices, linked_charts, state, words
 
 ABOVE = 62  # pixels from the top of the chart to the first histogram's name
 
@@ -14,7 +14,7 @@ ABOVE = 62  # pixels from the top of the chart to the first histogram's name
 def names(log: OpenLog, usual: Sequence[str]) -> list[str]:
     """The projections that are drawn: those chosen, or the usual ones that have values."""
     measured = list(queries.extents(log.warehouse))
-    return controls.several(
+    return choices.several(
         "axes",
         f"Histograms of up to {queries.MOST_AXES} projections",
         measured,
@@ -27,7 +27,7 @@ def names(log: OpenLog, usual: Sequence[str]) -> list[str]:
 def category(offered: Sequence[Category]) -> Category:
     """The category whose values are bars; its menu is drawn beside them."""
     by_name = {row.name: row for row in offered}
-    return by_name[controls.chosen("category", list(by_name))]
+    return by_name[state.chosen("category", list(by_name))]
 
 
 def histograms(
@@ -36,14 +36,14 @@ def histograms(
     """One chart that filters itself, and a slider or pills beside each of its parts."""
     chart, side = st.columns([3, 1], gap="medium")
     with chart:
-        key, begun = controls.linked(cube)
-        brushes = [f"brush_{k}" for k in range(len(cube.axes))]
+        key, begun = brushes.linked(cube)
+        drags = [f"brush_{k}" for k in range(len(cube.axes))]
         st.vega_lite_chart(
             linked_charts.linked(cube, baseline_cube, baseline.label, begun),
             key=key,
-            on_select=lambda: controls.linked_brushed(cube),
+            on_select=lambda: brushes.linked_brushed(cube),
             width="stretch",
-            selection_mode=[*brushes, "picked"],
+            selection_mode=[*drags, "picked"],
             alt=_said(cube, baseline),
         )
     with side, st.container(gap=None):
@@ -51,13 +51,13 @@ def histograms(
         for axis in cube.axes:
             with st.container(height=linked_charts.PITCH, border=False, gap="xsmall"):
                 row = axis.projection
-                st.markdown(f"**{words.plain(row.label)}**", help=row.explanation)
+                st.markdown(f"**{words.escape_markdown(row.label)}**", help=row.explanation)
                 without = int(cube.counts(axis)[axis.missing])
-                controls.brush_slider(axis, without)
+                brushes.brush_slider(axis, without)
         with st.container(gap="xsmall"):
             nouns = {row.name: row.noun for row in offered}
-            controls.menu("category", "Bars of", list(nouns), lambda name: nouns[name])
-            controls.value_pills(cube)
+            choices.menu("category", "Bars of", list(nouns), lambda name: nouns[name])
+            brushes.value_pills(cube)
             if others := cube.value_counts()[-1]:
                 st.caption(f"{words.count(others, 'record')} with other values")
 

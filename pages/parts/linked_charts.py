@@ -71,7 +71,7 @@ def linked(
     selection parameter `brush_k`, in places of its axis; clicked values are `picked`, by position.
     begun: the brushes and values that the chart begins with.
     """
-    brushes = {held.projection: held for held in begun[0]}
+    brushes = {range_.name: range_ for range_ in begun[0]}
     sides = tuple(
         _Side(
             number,

@@ -16,7 +16,7 @@ from data_access.projections.table import ENTROPY
 from data_access.queries import Baseline
 from data_access.statistics.samples import ENOUGH
 from data_access.statistics.text_differences import likeness
-from pages.parts import cards, charts, controls, pictures, words
+from pages.parts import bar, cards, charts, pictures, state, words
 from readings.sources import own_models, source
 from replay.background import Replays
 from replay.engine import BY_VERSION, CONFIDENCE, Plan, Question, answer, limits_of
@@ -63,7 +63,7 @@ class Found:
     def readers(self) -> str:
         """Who reads, in words."""
         labels = dict.fromkeys(reader.label for reader in self.planned.readers.values())
-        return words.plain(" and ".join(labels))
+        return words.escape_markdown(" and ".join(labels))
 
 
 def readers(log: OpenLog) -> dict[str, str]:
@@ -75,7 +75,7 @@ def readers(log: OpenLog) -> dict[str, str]:
         try:
             found = {usual: f"always {source(usual).label}"} | found
         except SettingsError as error:
-            st.warning(words.plain(str(error)))
+            st.warning(words.escape_markdown(str(error)))
     return found
 
 
@@ -90,7 +90,9 @@ def look(log: OpenLog, question: Question, baseline: Baseline) -> Found:
             lambda: outcomes(trials),
         )
     if problem:
-        st.warning(f"{words.sentence(words.plain(problem))} What was read before is shown.")
+        st.warning(
+            f"{words.sentence(words.escape_markdown(problem))} What was read before is shown."
+        )
     return Found(question, planned, limits_of(log, baseline.selection), trials, judged)
 
 
@@ -110,7 +112,8 @@ def _panel(log: OpenLog, found: Found, was_running: bool, version: int) -> None:
             left = background.left
             st.progress(
                 background.done / max(background.total, 1),
-                f"{words.plain(background.stage)} … {background.done:,} of {background.total:,}"
+                f"{words.escape_markdown(background.stage)} … "
+                f"{background.done:,} of {background.total:,}"
                 + ("" if math.isnan(left) else f", {words.duration(left)} left"),
             )
             st.button("Stop", on_click=background.cancel, icon=":material/stop:")
@@ -144,13 +147,13 @@ def _told(log: OpenLog) -> None:
     """What came of the last run that is not in its answer."""
     background = replays(log).background
     if background.problem:
-        st.error(words.plain(background.problem))
+        st.error(words.escape_markdown(background.problem))
     if background.cancelled:
         st.caption("Stopped. What was read so far is kept and shown.")
     if background.report is not None and background.report.problems:
         counted = background.report.counted()
         lines = [
-            f"- {words.plain(sentence)}" + (f" ({number:,} times)" if number > 1 else "")
+            f"- {words.escape_markdown(sentence)}" + (f" ({number:,} times)" if number > 1 else "")
             for sentence, number in list(counted.items())[:MOST_PROBLEMS]
         ]
         more = len(counted) - MOST_PROBLEMS
@@ -165,8 +168,8 @@ def unread(found: Found) -> None:
     """Whose records nobody can read again."""
     for version, count in found.planned.unknown.items():
         st.info(
-            f"{words.count(count, 'image')} of version {words.plain(version)} cannot be read "
-            "again: the project has no model of that version. Choose a reader above, or name "
+            f"{words.count(count, 'image')} of version {words.escape_markdown(version)} cannot be "
+            "read again: the project has no model of that version. Choose a reader above, or name "
             "yours in MISREAD\\_RECOGNIZER."
         )
 
@@ -177,7 +180,7 @@ def label(name: str) -> str:
 
 def verdict(found: Found, baseline: Baseline) -> str:
     """The answer in a sentence."""
-    against = words.plain(baseline.label)
+    against = words.escape_markdown(baseline.label)
     if found.limits == Limits(None, None):
         return f"**{against}** has no word entropy and no confidence, so nothing can be judged."
     tried = [one for one in found.outcomes if not one.control]
@@ -220,7 +223,7 @@ def verdict(found: Found, baseline: Baseline) -> str:
 
 def verdict_of_one(found: Found, baseline: Baseline) -> str:
     """The answer for a single case."""
-    against = words.plain(baseline.label)
+    against = words.escape_markdown(baseline.label)
     mended = [one.intervention for one in found.outcomes if one.fixed and not one.control]
     if any(one.inside for one in found.outcomes):
         return f"The logged output is inside the range of {against}: there is nothing to fix."
@@ -246,8 +249,9 @@ def meaning(log: OpenLog, found: Found, baseline: Baseline, *, one_case: bool = 
     )
     st.caption(
         f"{of} again by {found.readers}. Outside: under {' or '.join(limits)}, the 5th "
-        f"percentiles of {words.plain(baseline.label)}. Fixed: the logged output is outside, the "
-        f"new one is not; a very short text stays outside however well it is read.{controls_are}"
+        f"percentiles of {words.escape_markdown(baseline.label)}. Fixed: the logged output is "
+        f"outside, the new one is not; a very short text stays outside however well it is read."
+        f"{controls_are}"
     )
 
 
@@ -360,7 +364,7 @@ def side_by_side(log: OpenLog, rows: pd.DataFrame) -> None:
                     _picture(log, trial["image"], name, label(name), after)
                 _truth(trial)
                 st.html(f'<div class="misread-meta">{_change(trial)}</div>')
-                controls.page_link("case", "Open", controls.selection(), record=trial["record_key"])
+                bar.page_link("case", "Open", state.selection(), record=trial["record_key"])
 
 
 def one_by_one(log: OpenLog, rows: pd.DataFrame) -> None:
@@ -384,7 +388,7 @@ def _picture(log: OpenLog, image: str, name: str, title: str, text: str) -> None
     st.caption(title)
     found = pictures.altered(log, image, name)
     if found.encoded is None:
-        st.caption(words.plain(found.problem or ""))
+        st.caption(words.escape_markdown(found.problem or ""))
     else:
         st.image(found.encoded, alt=title)
     st.html(f'<div class="misread-text">{text or "<em>empty</em>"}</div>')
@@ -432,5 +436,5 @@ def _change(trial: dict[str, Any]) -> str:
 
 def explanations() -> None:
     """What each intervention does."""
-    rows = [f"- **{row.label}**: {words.plain(row.explanation)}" for row in INTERVENTIONS]
+    rows = [f"- **{row.label}**: {words.escape_markdown(row.explanation)}" for row in INTERVENTIONS]
     st.markdown("\n".join(rows))

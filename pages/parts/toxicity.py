@@ -36,7 +36,7 @@ def panel(log: OpenLog) -> None:
             "go into the log.",
         )
     if scoring.problem:
-        st.warning(words.plain(scoring.problem))
+        st.warning(words.escape_markdown(scoring.problem))
 
 
 def caption(sources: Mapping[str, str]) -> None:
@@ -55,7 +55,7 @@ def shown(sources: Mapping[str, str]) -> str:
     found = _models(sources)
     if not found:
         return "No toxicity was scored in this log yet."
-    return f"Toxicity as scored by **{words.plain(' and '.join(found))}**."
+    return f"Toxicity as scored by **{words.escape_markdown(' and '.join(found))}**."
 
 
 def side_by_side(record: Mapping[str, Any], sources: Mapping[str, str]) -> None:

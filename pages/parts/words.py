@@ -141,7 +141,7 @@ def escaped(text: str) -> str:
     return html.escape(text).replace("\n", "<br>")
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A text of the log inside Markdown, with nothing in it taken for markup."""
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 

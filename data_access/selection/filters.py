@@ -1,0 +1,251 @@
+"""One row for each kind of filter, and what a selection says in English."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from data_access.errors import SelectionError
+from data_access.projections.table import ProjectionTable
+from data_access.selection.moments import (
+    hours_sentence,
+    moment_text,
+    read_hours,
+    read_moment,
+    read_until,
+    read_weekdays,
+    until_text,
+    warehouse_time,
+    weekdays_sentence,
+    write_moment,
+    write_until,
+)
+from data_access.selection.names import any_of, names_sentence, read_names
+from data_access.selection.ranges import range_sentence
+from data_access.selection.tags import (
+    read_tag_ranges,
+    read_tags,
+    tag_range_sentence,
+    tag_range_sql,
+    tag_sentence,
+    tag_sql,
+    write_tag_ranges,
+    write_tags,
+)
+from data_access.selection.value import ANY_FLAG, IMAGE_STATES, NO_FLAG, Selection
+from data_access.selection.words import read_word, without_word_sql, word_sql
+from data_access.sql import Condition
+
+IMAGE_STATE = """case
+    when "inputs.image" is null then 'none'
+    when image_failure is null then 'readable'
+    else 'unreadable'
+end"""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One kind of filter: how it is written in a URL, asked in SQL and said in English."""
+
+    key: str
+    label: str
+    group: str
+    read: Callable[[list[str]], Any]
+    write: Callable[[Any], list[str]]
+    sql: Callable[[Any], Condition]
+    sentence: Callable[[Any], str]
+
+
+def read_image_states(values: list[str]) -> tuple[str, ...]:
+    if wrong := [value for value in values if value and value not in IMAGE_STATES]:
+        raise SelectionError(f"“{wrong[0]}” is not one of readable, unreadable or none.")
+    return tuple(state for state in IMAGE_STATES if state in values)
+
+
+def without_flag_sql(flags: tuple[str, ...]) -> Condition:
+    return f'not list_has_any("feedback.flags", [{", ".join("?" * len(flags))}])', list(flags)
+
+
+def flag_sql(flags: tuple[str, ...]) -> Condition:
+    conditions: list[str] = []
+    params: list[Any] = []
+    for flag in flags:
+        if flag == ANY_FLAG:
+            conditions.append('len("feedback.flags") > 0')
+        elif flag == NO_FLAG:
+            conditions.append('len("feedback.flags") = 0')
+        else:
+            conditions.append('list_contains("feedback.flags", ?)')
+            params.append(flag)
+    return f"({' or '.join(conditions)})", params
+
+
+def flag_sentence(flags: tuple[str, ...]) -> str:
+    words = {ANY_FLAG: "flagged", NO_FLAG: "not flagged"}
+    return " or ".join(words.get(flag, f"flagged {flag}") for flag in flags)
+
+
+def read_images(values: list[str]) -> str:
+    if values and values[-1] not in ("each", "once"):
+        raise SelectionError(f"“{values[-1]}” is neither once nor each.")
+    return "once" if values and values[-1] == "once" else ""
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter(
+        key="environment",
+        label="Environment",
+        group="Where",
+        read=read_names,
+        write=list,
+        sql=any_of("environment"),
+        sentence=" or ".join,
+    ),
+    Filter(
+        key="version",
+        label="Model version",
+        group="Where",
+        read=read_names,
+        write=list,
+        sql=any_of("version"),
+        sentence=lambda values: names_sentence("version", values),
+    ),
+    Filter(
+        key="application",
+        label="Application",
+        group="Where",
+        read=read_names,
+        write=list,
+        sql=any_of("application"),
+        sentence=lambda values: names_sentence("application", values),
+    ),
+    Filter(
+        key="since",
+        label="From",
+        group="When",
+        read=read_moment,
+        write=lambda moment: [write_moment(moment)],
+        sql=lambda moment: ("timestamp >= ?", [warehouse_time(moment)]),
+        sentence=lambda moment: f"from {moment_text(moment)}",
+    ),
+    Filter(
+        key="until",
+        label="To",
+        group="When",
+        read=read_until,
+        write=lambda moment: [write_until(moment)],
+        sql=lambda moment: ("timestamp < ?", [warehouse_time(moment)]),
+        sentence=lambda moment: f"to {until_text(moment)}",
+    ),
+    Filter(
+        key="hour",
+        label="Hours",
+        group="When",
+        read=read_hours,
+        write=lambda hours: list(map(str, hours)),
+        sql=any_of("hour(timestamp)"),
+        sentence=hours_sentence,
+    ),
+    Filter(
+        key="weekday",
+        label="Days of the week",
+        group="When",
+        read=read_weekdays,
+        write=list,
+        sql=any_of("dayname(timestamp)"),
+        sentence=weekdays_sentence,
+    ),
+    Filter(
+        key="flag",
+        label="Flags",
+        group="What users said",
+        read=read_names,
+        write=list,
+        sql=flag_sql,
+        sentence=flag_sentence,
+    ),
+    Filter(
+        key="without_flag",
+        label="Without flags",
+        group="What users said",
+        read=read_names,
+        write=list,
+        sql=without_flag_sql,
+        sentence=lambda flags: f"not flagged {' or '.join(flags)}",
+    ),
+    Filter(
+        key="text",
+        label="Output contains",
+        group="What the model said",
+        read=lambda values: values[-1][:1000] if values else "",
+        write=lambda text: [text],
+        sql=lambda text: ('contains(lower("outputs.output_text"), lower(?))', [text]),
+        sentence=lambda text: f"output contains “{text}”",
+    ),
+    Filter(
+        key="word",
+        label="Output has the word",
+        group="What the model said",
+        read=read_word,
+        write=lambda word: [word],
+        sql=word_sql,
+        sentence=lambda word: f"output has the word “{word}”",
+    ),
+    Filter(
+        key="without_word",
+        label="Output lacks the word",
+        group="What the model said",
+        read=read_word,
+        write=lambda word: [word],
+        sql=without_word_sql,
+        sentence=lambda word: f"output lacks the word “{word}”",
+    ),
+    Filter(
+        key="tag",
+        label="Tags",
+        group="Where",
+        read=read_tags,
+        write=write_tags,
+        sql=tag_sql,
+        sentence=tag_sentence,
+    ),
+    Filter(
+        key="tag_range",
+        label="Numeric tags",
+        group="Where",
+        read=read_tag_ranges,
+        write=write_tag_ranges,
+        sql=tag_range_sql,
+        sentence=tag_range_sentence,
+    ),
+    Filter(
+        key="image_state",
+        label="Image",
+        group="What the image looks like",
+        read=read_image_states,
+        write=list,
+        sql=any_of(IMAGE_STATE),
+        sentence=lambda states: " or ".join(IMAGE_STATES[state] for state in states),
+    ),
+    Filter(
+        key="images",
+        label="Repeated images",
+        group="Where",
+        read=read_images,
+        write=lambda value: [value],
+        sql=lambda _: ("true", []),
+        sentence=lambda _: "each image once",
+    ),
+)
+
+
+def sentences(selection: Selection, projections: ProjectionTable) -> list[tuple[str, str]]:
+    """(filter's name for `without`, what it says in English) for each filter in force."""
+    pairs = [
+        (row.key, row.sentence(getattr(selection, row.key)))
+        for row in FILTERS
+        if getattr(selection, row.key)
+    ]
+    for range_ in selection.ranges:
+        label = projections[range_.name].label if range_.name in projections else ""
+        pairs.append((range_.name, range_sentence(label or range_.name, range_)))
+    return pairs

@@ -1,0 +1,68 @@
+"""The top of every page, the selection as chips and the page's address; and links to pages."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from data_access import OpenLog, queries
+from data_access.selection import Selection, encoded, sentences
+from pages.parts import state, words
+from pages.parts.choices import ORDERS
+
+USUAL_ORDER = {"sort": ["timestamp"], "order": [ORDERS[0]]}
+
+
+def selection_bar(log: OpenLog) -> DeltaGenerator:
+    """The selection as removable chips, and how much it holds; returns a place for the link."""
+    selection = state.selection()
+    coverage = queries.coverage(log.warehouse, selection)
+    total = queries.status(log.warehouse).predictions
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="bar"):
+        for name, sentence in sentences(selection, log.warehouse.projections):
+            st.button(
+                words.escape_markdown(sentence),
+                icon=":material/close:",
+                icon_position="right",
+                key=f"chip.{name}",
+                on_click=state.select,
+                args=(selection.without(name),),
+                help="Remove this filter",
+            )
+        st.markdown(
+            f"**{words.count(coverage.predictions)}** of {words.count(total, 'record')}",
+            help=f"{coverage.predictions:,} of {total:,} records; "
+            f"{coverage.images:,} distinct images.",
+            width="content",
+        )
+        return st.empty()
+
+
+def address(place: DeltaGenerator) -> None:
+    """The page's address, complete once the page has run."""
+    page, parameters = state.address()
+    with place.popover("Link", icon=":material/link:", type="tertiary"):
+        st.caption("Anyone who opens this link sees the same records.")
+        st.code(f"{page}?{encoded(parameters)}", language=None, wrap_lines=True)
+
+
+def page_link(
+    page: str, label: str, selection: Selection, baseline: str | None = None, **choices: str
+) -> None:
+    """A link to a page of this dashboard that shows a selection; choices: that page's own."""
+    if page in ("cases", "case"):
+        choices = {**_order(), **choices}
+    parameters = state.link(selection, baseline, **choices)
+    st.page_link(
+        f"pages/{page}.py",
+        label=label,
+        icon=":material/arrow_forward:",
+        icon_position="right",
+        query_params=[(key, value) for key, values in parameters.items() for value in values],
+    )
+
+
+def _order() -> dict[str, str]:
+    """How cases are sorted, where that is not as usual."""
+    wanted = {name: state.asked(name) for name in USUAL_ORDER}
+    return {
+        name: values[-1] for name, values in wanted.items() if values not in ([], USUAL_ORDER[name])
+    }

@@ -1,0 +1,162 @@
+"""Drags over histograms, and the same by keyboard, as filters of the selection."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from data_access.queries import Axis, Brushes, Category, Cube, HistogramPair
+from data_access.selection import Range, Selection
+from pages.parts import state, words
+from pages.parts.filters import slider_ends, slider_range
+
+LINKED = "linked histograms"
+
+
+def brush(pair: HistogramPair) -> str:
+    """The key of a histogram's chart; it changes with the range, so that no old brush is left."""
+    name = pair.projection.name
+    return f"brush|{name}|{[range_ for range_ in state.selection().ranges if range_.name == name]}"
+
+
+def brushed(key: str, pair: HistogramPair) -> None:
+    """What a drag over a histogram does: all bars that it touches become the filter."""
+    drag = state.drag(key).get("brush", {})
+    if not drag:
+        return
+    low, high = next(iter(drag.values()))
+    range_ = Range(pair.projection.name, *pair.bins.around(float(low), float(high)))
+    state.select(state.selection().with_range(range_))
+
+
+@dataclass
+class LinkedChart:
+    """The linked histograms that are drawn.
+
+    of: what they show. begun: the brushes and values that the chart was drawn with. now: those
+    that the last run of the page had; None after a drag in the chart itself.
+    """
+
+    of: tuple[Any, ...]
+    number: int
+    begun: Brushes
+    now: Brushes | None
+
+    @property
+    def key(self) -> str:
+        return f"linked|{self.number}"
+
+
+def linked(cube: Cube) -> tuple[str, Brushes]:
+    """The key of the linked histograms' chart, and the brushes and values that it begins with.
+
+    As long as only drags in it change the brushes it stays the same chart, and is not drawn anew
+    during a drag; when anything else does, a new one begins with them.
+    """
+    of, now = (cube.axes, cube.category, cube.frame), (cube.brushes, cube.chosen)
+    chart: LinkedChart | None = state.recall(LINKED)
+    if (
+        chart is None
+        or not state.drawn(chart.key)
+        or chart.of != of
+        or chart.now not in (None, now)
+    ):
+        chart = LinkedChart(of, chart.number + 1 if chart else 0, now, now)
+    chart.now = now
+    state.remember(LINKED, chart)
+    return chart.key, chart.begun
+
+
+def linked_brushed(cube: Cube) -> None:
+    """What a drag or a click in the linked histograms does: the bars become filters."""
+    chart: LinkedChart = state.recall(LINKED)
+    drag = state.drag(chart.key)
+    selection = state.selection()
+    for k, axis in enumerate(cube.axes):
+        if f"brush_{k}" in drag:  # what was not touched is not there
+            places = drag[f"brush_{k}"].get("place")
+            selection = _with_brush(selection, axis, axis.brush(*places) if places else None)
+    if "picked" in drag:
+        values = [cube.category.values[row["value"]] for row in drag["picked"] or ()]
+        selection = cube.category.choose(selection, values)
+    state.select(selection)
+    chart.now = None
+
+
+def _with_brush(selection: Selection, axis: Axis, range_: Range | None) -> Selection:
+    if range_ is None:
+        return selection.without(axis.projection.name)
+    return selection.with_range(range_)
+
+
+def brush_slider(axis: Axis, without: int) -> None:
+    """The brush of a histogram for the keyboard: its bars from and to, or those without a value.
+
+    without: the number of records without a value.
+    """
+    name, edges = axis.projection.name, axis.bins.edges
+    ranges = state.selection().ranges
+    range_ = next((range_ for range_ in ranges if range_.name == name), Range(name))
+    ends = slider_ends(range_, edges)
+    st.select_slider(
+        f"{axis.projection.label}, from and to",
+        sorted({*edges, *ends}),
+        ends,
+        key=state.widget(f"slider.{name}", ends),
+        format_func=words.edge,
+        on_change=_slid,
+        args=(axis,),
+        disabled=range_.missing,
+        label_visibility="collapsed",
+        help=axis.projection.explanation,
+    )
+    if without:
+        st.checkbox(
+            f"only the {words.count(without)} without a value",
+            key=state.widget(f"missing.{name}", range_.missing),
+            on_change=_missing_chosen,
+            args=(axis,),
+        )
+
+
+def _slid(axis: Axis) -> None:
+    name = axis.projection.name
+    range_ = slider_range(name, state.entered(f"slider.{name}"), axis.bins.edges)
+    state.select(_with_brush(state.selection(), axis, None if range_ == Range(name) else range_))
+
+
+def _missing_chosen(axis: Axis) -> None:
+    name = axis.projection.name
+    range_ = Range(name, missing=True) if state.entered(f"missing.{name}") else None
+    state.select(_with_brush(state.selection(), axis, range_))
+
+
+def value_pills(cube: Cube) -> None:
+    """The values of the category for the keyboard."""
+    category = cube.category
+    counts = dict(zip(category.values, cube.value_counts(), strict=False))
+    picked = list(category.chosen(state.selection()))
+    shown = [value for value in category.values if counts[value] or value in picked]
+    st.pills(
+        category.noun,
+        list(dict.fromkeys([*shown, *picked])),
+        selection_mode="multi",
+        format_func=lambda value: words.escape_markdown(words.named(value, category.noun)),
+        key=state.widget(f"values.{category.name}", picked),
+        on_change=_values_chosen,
+        args=(category,),
+        label_visibility="collapsed",
+    )
+
+
+def _values_chosen(category: Category) -> None:
+    values = state.entered(f"values.{category.name}")
+    state.select(category.choose(state.selection(), values))
+
+
+def clear_brushes(cube: Cube) -> None:
+    """Take all brushes off; for callbacks."""
+    selection = state.selection()
+    for range_ in cube.brushes:
+        selection = selection.without(range_.name)
+    state.select(cube.category.choose(selection, ()) if cube.chosen else selection)

@@ -1,0 +1,85 @@
+"""The sidebar: presets, the filters in groups that fold, the baseline, and saved selections."""
+
+import streamlit as st
+
+from data_access import OpenLog, queries
+from data_access.queries import Preset
+from data_access.selection import FILTERS, Selection
+from pages.parts import filters, saved, state
+
+
+def sidebar(log: OpenLog) -> None:
+    """All that narrows what the pages show, and what they compare it with."""
+    selection = state.selection()
+    _presets(log, selection)
+    active = _active(log, selection)
+    for group, fill in filters.GROUPS.items():
+        label = f"{group} · **{active[group]}**" if active[group] else group
+        with st.expander(label, expanded=active[group] > 0):
+            fill(log, selection)
+    _baseline(log, selection)
+    saved.panel(log, selection)
+
+
+def _active(log: OpenLog, selection: Selection) -> dict[str, int]:
+    """How many filters are in force in each group."""
+    counts = dict.fromkeys(filters.GROUPS, 0)
+    for row in FILTERS:
+        counts[row.group] += bool(getattr(selection, row.key))
+    for range_ in selection.ranges:
+        counts[filters.group_of(log.warehouse.projections[range_.name])] += 1
+    return counts
+
+
+def _presets(log: OpenLog, selection: Selection) -> None:
+    with st.container(horizontal=True, gap="xxsmall", key="presets"):
+        for preset in queries.presets(log.warehouse, state.baseline(log).selection):
+            st.button(
+                preset.label,
+                help=f"Show {preset.explanation}.",
+                type="primary" if preset.apply(selection) == selection else "secondary",
+                on_click=_toggle,
+                args=(preset,),
+                key=f"preset.{preset.label}",
+            )
+        if selection != Selection():
+            st.button(
+                "Show all",
+                type="tertiary",
+                on_click=state.select,
+                args=(Selection(),),
+                help="Remove all filters.",
+            )
+
+
+def _toggle(preset: Preset) -> None:
+    selection = state.selection()
+    if preset.apply(selection) != selection:
+        state.select(preset.apply(selection))
+    else:
+        state.select(selection.without(preset.range.name if preset.range else "flag"))
+
+
+def _baseline(log: OpenLog, selection: Selection) -> None:
+    offered = [*queries.baseline_names(log.warehouse, selection), state.baseline_name()]
+    labels = {name: _label(log, name) for name in offered}
+    st.selectbox(
+        "Compare with",
+        list(labels),
+        key=state.widget("baseline", state.baseline_name()),
+        format_func=lambda name: labels.get(name, name),
+        on_change=_compare,
+        help="The baseline of every comparison: the test set by default; or the preceding window "
+        "of the same length (without a time filter, the older half), unflagged records (against "
+        "flagged ones), another version, or a saved selection.",
+    )
+
+
+def _label(log: OpenLog, name: str) -> str:
+    if name == queries.BEFORE:
+        return "the preceding window"
+    return queries.baseline(log.warehouse, state.selection(), name).label
+
+
+def _compare() -> None:
+    state.compare_with(state.entered("baseline"))
