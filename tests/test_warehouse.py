@@ -134,6 +134,33 @@ def test_a_warehouse_of_an_older_layout_is_emptied_and_filled_again(
     assert queries.status(warehouse).predictions == 1
 
 
+LAYOUT_6 = """
+create table meta (name varchar, value varchar);
+create table objects (key varchar, e_tag varchar, size bigint, events bigint);
+create table feedback (object_key varchar, record_key varchar, said varchar);
+create table records (object_key varchar, record_key varchar, "outputs.output_text" varchar);
+create table text_scores (record_key varchar, "an old projection" double);
+create table image_scores (image varchar, sha256 varchar, failure varchar);
+insert into meta values ('log', ?), ('schema', '6');
+"""
+
+
+def test_a_warehouse_with_the_tables_of_an_older_layout_is_filled_again(
+    folder_log: Log, open_warehouse: OpenWarehouse, tmp_path: Path
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        for statement in LAYOUT_6.strip().split(";\n"):
+            connection.execute(statement, [folder_log.uri] if "?" in statement else [])
+        connection.execute("insert into objects values ('predictions/1.json', 'x', 1, 1)")
+        connection.execute("insert into records values ('predictions/1.json', 'old', 'text')")
+    warehouse = open_warehouse(folder_log)
+    assert warehouse.path == tmp_path / "warehouse.duckdb"
+    assert warehouse.rows("select count(*) from records") == [(0,)]
+    sync(folder_log, warehouse)
+    assert warehouse.rows("select record_key from records") == [("a",)]
+
+
 def test_what_was_read_is_there_after_a_restart_without_a_sync(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
