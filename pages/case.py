@@ -15,11 +15,11 @@ warehouse = log.warehouse
 key = choices.record_key(log)
 case = queries.case(warehouse, key) if key else None
 if case is None:
-    st.header("No such case" if key else "No case to show")
+    st.header("No such case" if key else "No case")
     cards.empty(
-        "The record of this address is not in the log (or not synced yet)."
+        "This record is not in the log, or not synced yet."
         if key
-        else "No record in this selection.",
+        else "No predictions match these filters.",
         selection,
     )
     st.stop()
@@ -40,9 +40,9 @@ st.markdown(
 left, right = st.columns([3, 2], gap="medium")
 with left:
     with st.container(horizontal=True):
-        inverted = st.toggle("Invert", help="Light becomes dark and dark light.")
-        stretched = st.toggle("Stretch contrast", help="Use the whole range of grey levels.")
-        zoomed = st.toggle("Zoom", help="At twice its size.")
+        inverted = st.toggle("Invert", help="Swap light and dark.")
+        stretched = st.toggle("Stretch contrast", help="Stretch grey levels to the full range.")
+        zoomed = st.toggle("Zoom", help="Show at 200%.")
     picture = pictures.large(log, name, inverted=inverted, stretched=stretched)
     if picture.encoded is None:
         st.info(words.escape_markdown(picture.problem or ""))

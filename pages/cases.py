@@ -21,7 +21,7 @@ projections = warehouse.projections
 held = queries.coverage(warehouse, selection)
 st.header(words.count(held.predictions, "case").capitalize())
 if not held.predictions:
-    cards.empty("No record in this selection.", selection)
+    cards.empty("No predictions match these filters.", selection)
 st.markdown(
     f"{held.flagged:,} flagged, {held.images:,} distinct images"
     + (f", {held.without_image:,} without an image" if held.without_image else "")
@@ -56,7 +56,7 @@ number = choices.page_number(math.ceil(held.predictions / SIZE))
 page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
 st.caption(
     f"{page.first + 1:,} to {page.first + len(page.rows):,} of {page.total:,}"
-    + (" · records of one image are folded into one" if selection.each_image_once else "")
+    + (" · each image counted once" if selection.each_image_once else "")
 )
 if view == "gallery":
     names = [name for name in (sort, ENTROPY) if name in projections]
@@ -65,7 +65,7 @@ else:
     cards.table(page.rows, projections)
 toxicity.caption(log.warehouse.score_sources())
 
-with st.expander("Take these records elsewhere"):
+with st.expander("Export"):
     if held.predictions <= MOST_DOWNLOADED:
         st.download_button(
             "Download as CSV",
@@ -74,5 +74,5 @@ with st.expander("Take these records elsewhere"):
             "text/csv",
             icon=":material/download:",
         )
-    st.caption("The same from a terminal in which `MISREAD_LOG` names this log:")
+    st.caption("From a terminal, with `MISREAD_LOG` set to this log:")
     st.code(f'python -m data_access export "{query_string(selection)}" cases.csv', language="bash")

@@ -13,13 +13,16 @@ warehouse = log.warehouse
 held = queries.coverage(warehouse, selection)
 st.header("What separates these cases?")
 if not held.predictions:
-    cards.empty("No record in this selection, so there is nothing to separate.", selection)
+    cards.empty("No predictions match these filters.", selection)
 
-labels = {"baseline": baseline.label, "rest": "the rest of the same place and time"}
+labels = {
+    "baseline": baseline.label,
+    "rest": "the other records of the same time, version and environment",
+}
 against = choices.choice("against", "From", list(labels), labels.__getitem__)
 rest = against == "rest"
 other = "the rest" if rest else words.escape_markdown(baseline.label)
-with st.spinner("Asking everything that is known of these records …"):
+with st.spinner("Comparing records…"):
     found = queries.causes(
         warehouse,
         selection if rest else baseline.compared,
@@ -27,8 +30,9 @@ with st.spinner("Asking everything that is known of these records …"):
     )
 if not found.others:
     cards.empty(
-        "This selection holds every record of its place and time: there is no rest. Filter by what "
-        "is strange about the cases, or separate them from the baseline."
+        "The selection includes every record of this time, version and environment: there are no "
+        "others to compare with. Filter by what is unusual about the cases, or compare with the "
+        "baseline."
         if rest
         else f"No record in {other} that is not selected.",
         selection,
@@ -38,21 +42,21 @@ causes.answer(found, other)
 bar.page_link("replay", "Replay these cases", selection, of="selection")
 st.caption(
     f"Blue: the {found.selected:,} cases. Grey: {other}, {words.count(found.others, 'record')}. "
-    "Of everything that is known, the yes/no question is shown that tells them apart best. What "
-    "separates cases need not be what caused them." + causes.sample(found)
+    "Each card shows the yes/no question that separates them best. Separation is not proof of "
+    "a cause." + causes.sample(found)
 )
 if found.causes:
-    st.subheader("What came in")
+    st.subheader("Inputs and context")
     causes.gallery(found.causes, other, "cause")
-    st.subheader("Without the first of these")
+    st.subheader("After removing the top cause")
     causes.then(found, other)
 if found.symptoms:
-    st.subheader("What came out")
-    st.caption("Other symptoms of the same cases: what the model and the users made of them.")
+    st.subheader("Outputs and feedback")
+    st.caption("Symptoms of the same cases, rather than causes.")
     causes.gallery(found.symptoms, other, "symptom")
 if found.general:
     with st.expander("Equally common outside the selection"):
         causes.general(found.general, other)
-with st.expander("Everything that was looked at"):
+with st.expander("All candidates"):
     causes.table(found.looked_at)
     causes.left_out(found.left_out)

@@ -29,7 +29,7 @@ st.subheader("By day")
 split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
 held = queries.held_by_day(warehouse, split)
 if held.empty:
-    st.info("Nothing was read from this log yet.")
+    st.info("Nothing has been read from this log yet.")
 else:
     inventory.by_day(held)
     with st.expander("Objects by day"):
@@ -37,9 +37,9 @@ else:
 
 st.subheader("Quarantine")
 if not status.quarantined:
-    st.caption("Everything in the log could be read as a record.")
+    st.caption("Every line could be read.")
 else:
-    st.caption("Lines that are no records, by reason. They are kept and counted, never dropped.")
+    st.caption("Lines that could not be read, by reason. They are kept and counted, never dropped.")
     inventory.reasons(queries.quarantine_reasons(warehouse))
     filtered, download = st.columns([3, 2], vertical_alignment="bottom")
     within = filtered.text_input(
@@ -59,9 +59,9 @@ else:
 
 st.subheader("Scores")
 toxicity.panel(log)
-st.caption("What is computed of each record, by which version, and why it is missing.")
+st.caption("Coverage and version of each projection, and why values are missing.")
 inventory.scores(queries.scored(warehouse), status.predictions, warehouse.score_sources())
 failures = queries.failures(warehouse)
 if len(failures):
-    st.markdown("**What failed**", help="Tried again once the projection has another version.")
+    st.markdown("**Failures**", help="Retried when the version of the projection changes.")
     inventory.failures(failures)

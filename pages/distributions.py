@@ -17,7 +17,7 @@ against = words.escape_markdown(baseline.label)
 
 st.header(f"How it differs from {against}")
 if not queries.coverage(warehouse, selection).predictions:
-    cards.empty("No record in this selection, so there is nothing to compare.", selection)
+    cards.empty("No predictions match these filters.", selection)
 
 compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 table = queries.drift_table(compared)
@@ -39,8 +39,8 @@ st.caption(
 )
 if shared := queries.shared_records(warehouse, baseline):
     st.info(
-        f"{words.count(shared, 'record')} are on both sides, so this shows less than there is "
-        "to see: compare with records of another time, version or place."
+        f"{words.count(shared, 'record')} are on both sides, which hides differences: "
+        "compare with another time window, version or environment."
     )
 if len(selection.ranges):
     shown = queries.coverage(warehouse, selection).predictions
@@ -66,12 +66,12 @@ if unscored:
     st.caption(" · ".join(unscored))
 
 st.subheader("Drift table")
-st.caption("Every number by which the two differ. What a column means is on its header.")
+st.caption("Hover over a column header for its definition.")
 columns = choices.choice(
     "columns",
     "Columns",
     list(tables.COLUMNS),
-    lambda name: {"main": "the main ones", "all": "all of them"}[name],
+    lambda name: {"main": "main", "all": "all"}[name],
 )
 tables.drift(table, warehouse.projections, columns)
 st.download_button(
@@ -84,7 +84,7 @@ categories = queries.category_table(
     queries.category_pairs(warehouse, baseline.compared, baseline.selection)
 )
 if categories.empty:
-    st.caption("No flag, version or tag has more than one value here.")
+    st.caption("No flag, version or tag has more than one value in these records.")
 else:
     st.caption(
         "Flag, version and tags, each with the value whose share differs most."

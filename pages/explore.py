@@ -16,7 +16,7 @@ warehouse = log.warehouse
 
 st.header("What goes together")
 if not queries.extents(warehouse):
-    cards.empty("No record has been measured yet, so there is nothing to draw.", selection)
+    cards.empty("No records are scored yet.", selection)
 
 axes = queries.axes(warehouse, linked.names(log, USUAL))
 offered = queries.cube_categories(warehouse, selection)
@@ -24,25 +24,26 @@ category = linked.category(offered)
 cube = queries.count_cube(warehouse, selection, axes, category)
 other = queries.count_cube(warehouse, baseline.selection, axes, category)
 if not cube.records:
-    cards.empty("No record in this selection, so there is nothing to draw.", selection)
+    cards.empty("No predictions match these filters.", selection)
 
 against = words.escape_markdown(baseline.label)
 st.caption(
-    "Drag over bars, or click those at the bottom, to choose their records. Blue: the records "
-    f"chosen elsewhere. Grey: all {words.count(other.records)} of {against}. Shares of their own."
+    "Drag over a histogram, or click bars at the bottom; the others update as you drag. Blue: "
+    "records matching the other filters. Grey: all "
+    f"{words.count(other.records)} of {against}. Each as a share of its own records."
 )
 linked.histograms(cube, other, baseline, offered)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")
     if cube.brushes or cube.chosen:
-        st.button("Clear the choice", on_click=brushes.clear_brushes, args=(cube,), key="clear")
-    bar.page_link("cases", "Show them all", selection)
+        st.button("Clear brushes", on_click=brushes.clear_brushes, args=(cube,), key="clear")
+    bar.page_link("cases", "Show all", selection)
 sort, descending = choices.case_order(log)
 page = queries.cases_page(warehouse, selection, sort, descending, 0, SHOWN)
 if page.rows.empty:
-    st.info("No record lies in all of these bars.")
+    st.info("No record is in all of these bars.")
     st.stop()
-st.caption(f"The first {len(page.rows):,} of {page.total:,}, as they are sorted on Cases.")
+st.caption(f"The first {len(page.rows):,} of {page.total:,}, sorted as on Cases.")
 cards.gallery(log, page.rows, [axis.projection for axis in axes])
 toxicity.caption(warehouse.score_sources())

@@ -18,7 +18,7 @@ warehouse = log.warehouse
 st.header("Is it getting worse?")
 held = queries.coverage(warehouse, selection)
 if not held.predictions:
-    cards.empty("No prediction in this selection, so there is nothing to tell.", selection)
+    cards.empty("No predictions match these filters.", selection)
 
 recent = queries.recent_window(warehouse, selection)
 before = queries.window_before(warehouse, recent)
@@ -29,7 +29,7 @@ cards.shares(changes, window, baseline.label, held.unscored)
 
 st.subheader("Flags over time")
 with st.container(horizontal=True):
-    bucket: queries.Bucket = choices.choice("bucket", "A bar for each", ["week", "day", "hour"])
+    bucket: queries.Bucket = choices.choice("bucket", "Bars by", ["week", "day", "hour"])
     measure = choices.choice(
         "measure",
         "Show",
@@ -38,7 +38,7 @@ with st.container(horizontal=True):
     )
 trend = queries.flag_trend(warehouse, selection, bucket)
 if trend.empty:
-    st.info("Nobody flagged anything in this selection.")
+    st.info("No flags match these filters.")
 else:
     releases = queries.releases(warehouse, selection)
     st.altair_chart(
@@ -48,17 +48,17 @@ else:
     )
     cards.trend_notes(trend, as_rate=measure == "rate")
 
-st.subheader("What changed most against the days before")
+st.subheader("Largest changes from the preceding window")
 moves = queries.moves(warehouse, recent, before, MOVES)
 if not moves:
-    st.caption("No projection differs by more than chance explains, or there is too little before.")
+    st.caption("No significant change, or not enough data in the preceding window.")
 for move in moves:
     cards.move(move, recent)
 
 st.subheader("Newest flags")
 newest = queries.newest_flags(warehouse, selection, NEWEST)
 if newest.empty:
-    st.caption("No flag in this selection.")
+    st.caption("No flags match these filters.")
 else:
     cards.gallery(log, newest, [warehouse.projections[ENTROPY]], "flagged")
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)

@@ -404,7 +404,7 @@ def agreed(page: Page) -> None:
 
 def live(page: Page) -> Locator:
     """What the linked histograms say while they are brushed."""
-    return page.locator(".stVegaLiteChart svg text", has_text="records are in the bars")
+    return page.locator(".stVegaLiteChart svg text", has_text="records are in the selected bars")
 
 
 def live_count(page: Page) -> int:

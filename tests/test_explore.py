@@ -139,7 +139,7 @@ def test_bars_that_nothing_lies_in(dashboard: Dashboard) -> None:
     app = dashboard("explore", SAMPLE, f"{PROD}&{ENTROPY}=..1.6&{MEAN}=130.0..140.0")
     stands(app)
     assert listed(app) == 0
-    assert "No record lies in all of these bars" in app.info[0].value
+    assert "No record is in all of these bars" in app.info[0].value
     app.button(key="clear").click().run()
     assert listed(app) == SERVED
 

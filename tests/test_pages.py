@@ -550,7 +550,7 @@ def test_what_separates_the_repetitive_cases(
     first = queries.causes(sample_log.warehouse, chosen, baseline).causes[0]
     said = text(app)
     assert f"**{first.selected.yes:,} of {first.selected.known:,} (" in said
-    assert "dark on light" in said and "What came out" in said
+    assert "dark on light" in said and "Outputs and feedback" in said
     assert app.dataframe[0].value["p"].between(0, 1).all()
     links = [link.proto.query_string for link in app.get("page_link")]
     assert any("against" not in link and "image" in link for link in links)
@@ -567,13 +567,13 @@ def test_nothing_separates_what_was_chosen_by_nothing(
     write(folder_log, "predictions/a.jsonl", *events)
     app = dashboard("causes", folder_log.uri, "text=even&page.against=rest")
     stands(app)
-    assert "Nothing that came in separates them from the rest" in text(app)
+    assert "No input separates them from the rest" in text(app)
 
 
 def test_a_selection_of_everything_has_no_rest(dashboard: Dashboard) -> None:
     app = dashboard("causes", SAMPLE, "environment=prod&page.against=rest")
     stands(app)
-    assert "there is no rest" in app.info[0].value
+    assert "no others to compare with" in app.info[0].value
 
 
 def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:
@@ -590,7 +590,7 @@ def test_quarantine_is_shown_with_its_reasons(dashboard: Dashboard) -> None:
     shown = next(table.value for table in app.dataframe if "excerpt" in table.value)
     assert len(shown) == 1
     app.text_input(key="within").set_value("nowhere").run()
-    assert "No line of such an object" in text(app)
+    assert "No quarantined line matches" in text(app)
     stands(app)
 
 

@@ -291,7 +291,7 @@ def test_the_pages_name_the_model_and_show_both_sides(
     write(folder_log, "feedback/1.json", feedback("a", ground_truth_string="the ship"))
     app = dashboard("data", folder_log.uri)
     stands(app)
-    assert "No toxicity was scored in this log yet." in text(app)
+    assert "Toxicity is not scored yet." in text(app)
     assert "Score 2 texts" in [button.label for button in app.button]
     opened = open_log(folder_log.uri, tmp_path / "beside.duckdb")
     score_all(opened.log, opened.warehouse, model)
@@ -316,8 +316,8 @@ def test_the_pages_name_the_model_and_show_both_sides(
     [
         ((0.9, 0.9), (0.8, 0.8), "The user wrote it**: the truth is offensive too"),
         ((0.9, 0.1), (0.1, 0.1), "The model wrote it"),
-        ((0.1, 0.1), (0.9, 0.1), "and the model did not read it"),
-        ((0.9, 0.1), (None, None), "who wrote it cannot be told"),
+        ((0.1, 0.1), (0.9, 0.1), "and the model missed it"),
+        ((0.9, 0.1), (None, None), "the source is unknown"),
         ((0.1, 0.1), (None, None), "No score is 0.5 or higher"),
     ],
 )

@@ -43,7 +43,7 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
     was = (
         f"it was {words.share(flagged.before_share)} in as many days before."
         if flagged.before_predictions
-        else "there is nothing before to compare with."
+        else "there are no earlier records to compare with."
     )
     st.markdown(
         f"In {window}, users flagged **{flagged.count:,} of {flagged.predictions:,}** predictions, "
@@ -63,8 +63,8 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
         ):
             if name in by_name:
                 _share(by_name[name], label, explanation)
-        waits = "Records whose text or image has not been measured yet; they are missing below."
-        _count("Unscored", unscored, "in the whole selection", waits)
+        waits = "Records whose text or image is not scored yet; they are missing below."
+        _count("Not scored yet", unscored, "in the whole selection", waits)
 
 
 def _share(change: ShareChange, label: str, explanation: str) -> None:
@@ -72,9 +72,9 @@ def _share(change: ShareChange, label: str, explanation: str) -> None:
     fact(
         label,
         words.share(change.share),
-        said if change.significant or not change.before_predictions else f"{said}, no clear change",
+        said if change.significant or not change.before_predictions else f"{said}, not significant",
         f"{explanation} {change.count:,} of {change.predictions:,}; {change.before_count:,} of "
-        f"{change.before_predictions:,} in the window before. In brackets: 95% CI.",
+        f"{change.before_predictions:,} in the window before. In parentheses: 95% CI.",
     )
 
 
@@ -96,8 +96,8 @@ def trend_notes(trend: pd.DataFrame, *, as_rate: bool) -> None:
         "By the time of the prediction, in UTC; a record with two kinds of flag counts in both.",
         "Dashed lines: the first record of a model version.",
         f"The last {shown:,} of {shown + left_out:,} bars." if left_out else "",
-        "Pale bars are still filling." if bool(trend["filling"].any()) else "",
-        "Shades: 95% intervals." if as_rate else "",
+        "Pale bars are incomplete." if bool(trend["filling"].any()) else "",
+        "Shaded: 95% confidence intervals." if as_rate else "",
     ]
     st.caption(" ".join(filter(None, notes)))
 
@@ -141,15 +141,13 @@ def record(
 def output(text: str | None, truth: str | None) -> str:
     """An output as HTML; where the truth is known, it stands below with differences marked."""
     if text is None:
-        return '<div class="misread-meta">The recognizer gave no output.</div>'
+        return '<div class="misread-meta">No output.</div>'
     if truth is None:
         shown = words.escaped(text) or "<em>empty</em>"
         return f'<div class="misread-text">{shown}</div>'
     said, meant = marked(text, truth)
     if text == truth:
-        return (
-            f'<div class="misread-text">{said}<div class="misread-truth">✓ as the truth</div></div>'
-        )
+        return f'<div class="misread-text">{said}<div class="misread-truth">✓ correct</div></div>'
     return f'<div class="misread-text">{said}<div class="misread-truth">truth: {meant}</div></div>'
 
 
@@ -205,7 +203,7 @@ def standing(found: Place, baseline_label: str) -> str:
     """`lower than 98% of test`."""
     label = words.escape_markdown(baseline_label)
     if math.isnan(found.lower):
-        return f"nothing in {label} to compare with"
+        return f"no values in {label} to compare with"
     same = 1 - found.lower - found.higher
     if same > 0.5:
         return f"the same as {words.percentile(same)} of {label}"
@@ -219,7 +217,7 @@ def empty(sentence: str, chosen: Selection) -> None:
     """Nothing to show: why, and what to do about it."""
     st.info(sentence)
     if chosen != Selection():
-        st.button("Show every record", on_click=state.select, args=(Selection(),))
+        st.button("Remove all filters", on_click=state.select, args=(Selection(),))
     st.stop()
 
 
@@ -293,7 +291,7 @@ def headline(record: dict[str, Any]) -> str:
 def thread(feedback: pd.DataFrame) -> None:
     """All feedback of a record, oldest first."""
     if feedback.empty:
-        st.html('<div class="misread-meta">Nobody said anything.</div>')
+        st.html('<div class="misread-meta">No feedback.</div>')
     zone = state.viewer_zone()
     for event in queries.plain_rows(feedback):
         said = []
@@ -301,7 +299,7 @@ def thread(feedback: pd.DataFrame) -> None:
             said.append(flags([event["flag"]]))
         if event["ground_truth_string"] is not None:
             truth = words.escaped(event["ground_truth_string"])
-            said.append(f'<span class="misread-text">it says: {truth}</span>')
+            said.append(f'<span class="misread-text">correction: {truth}</span>')
         if event["comment"] is not None:
             said.append(f"“{words.escaped(event['comment'])}”")
         who = words.escaped(event["user"] or "logged with the prediction")
@@ -316,7 +314,7 @@ def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         bar.page_link("cases", "All cases", chosen)
         if here is None:
-            st.caption("This record is not in the selection above.")
+            st.caption("This record does not match the current filters.")
             return
         for label, arrow, target, shortcut in (
             ("Previous", "back", here.previous, "left"),

@@ -24,20 +24,20 @@ MEASURES = {
 def answer(found: Causes, against: str) -> None:
     """What separates the two sides, or that nothing does, as a sentence."""
     if found.causes:
-        few = "" if found.selected >= ENOUGH else " So few cases give a hint at most."
+        few = "" if found.selected >= ENOUGH else " With this few cases, treat it as a hint."
         st.markdown(f"{_sentence(found.causes[0], against)}.{few}")
     elif found.general:
         st.markdown(
-            f"**Nothing that came in is special to these cases.** What separates them from "
+            f"**No input is specific to these cases.** What separates them from "
             f"{against} is equally common outside the selection."
         )
     elif not found.candidates:
-        st.markdown("**Nothing that came in differs** between any two of these records.")
+        st.markdown("**No input differs** between these records.")
     else:
         st.markdown(
-            f"**Nothing that came in separates them from {against}.** The best of "
-            f"{words.count(found.candidates, 'candidate')} tells them apart no better than "
-            f"shuffled records, or hardly at all (p {found.p:.2g})."
+            f"**No input separates them from {against}.** The best of "
+            f"{words.count(found.candidates, 'candidate')} does no better than on shuffled "
+            f"records, or the difference is negligible (p {found.p:.2g})."
         )
 
 
@@ -67,7 +67,7 @@ def sample(found: Causes) -> str:
     if found.parts == (1, 1):
         return ""
     cases, others = (f"one in {part}" if part > 1 else "all" for part in found.parts)
-    return f" Of so many records, {cases} of the cases and {others} of the others were looked at."
+    return f" Sampled: {cases} of the cases, {others} of the others."
 
 
 def gallery(causes: Sequence[Cause], against: str, of: str) -> None:
@@ -89,17 +89,17 @@ def _card(cause: Cause, against: str, key: str) -> None:
     st.caption(
         f"{measured.kind} {measured.value:.2f} ({measured.low:.2f} to {measured.high:.2f}) · "
         f"p {cause.p:.2g}",
-        help=f"{MEASURES[measured.kind]} In brackets its 95% interval. p: how often the best "
-        "question about any candidate separates shuffled records as well.",
+        help=f"{MEASURES[measured.kind]} In parentheses, the 95% confidence interval. p: how "
+        "often the best question about any candidate separates shuffled records as well.",
     )
     notes = []
     if cause.rest is not None and cause.rest.known:
         notes.append(f"Outside the selection: {_of(cause.rest)}.")
     if cause.goes_with:
         said = "; ".join(map(words.escape_markdown, cause.goes_with))
-        notes.append(f"The same records mostly also {said}.")
+        notes.append(f"Mostly the same records as: {said}.")
     if cause.selected_by is not None:
-        notes.append(f"It goes with {cause.selected_by}, which you selected by.")
+        notes.append(f"Correlated with {cause.selected_by}, which you filtered by.")
     if notes:
         st.caption(" ".join(notes))
     counted = cause.listed is not None
@@ -113,11 +113,11 @@ def then(found: Causes, against: str) -> None:
     """What still separates the cases that the first cause does not explain."""
     first = words.escape_markdown(found.causes[0].says)
     sizes = f"{found.left:,} are left and {found.left_others:,} of {against}"
-    left = f"Without those that {first}, {sizes}"
+    left = f"Excluding records that {first}, {sizes}"
     if found.then is None:
         st.caption(f"{left}: not enough data.")
     elif not found.then:
-        st.caption(f"{left}, and nothing more separates them.")
+        st.caption(f"{left}, and nothing else separates them.")
     else:
         st.caption(f"{left}. What still separates these:")
         gallery(found.then, against, "then")
@@ -138,7 +138,7 @@ def table(found: pd.DataFrame) -> None:
         hide_index=True,
         column_config={
             "what": "candidate",
-            "came": st.column_config.TextColumn("came", help="In with the record, or out of it."),
+            "came": st.column_config.TextColumn("came", help="Input or output."),
             "says": st.column_config.TextColumn("best question", width="medium"),
             "selected": number("of the selected", format="percent"),
             "others": number("of the others", format="percent"),

@@ -73,8 +73,8 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
         alt.Tooltip("flagged:Q", title="flagged"),
         alt.Tooltip("predictions:Q", title="predictions"),
         alt.Tooltip("share:Q", title="rate", format=".1%"),
-        alt.Tooltip("low:Q", title="95% from", format=".1%"),
-        alt.Tooltip("high:Q", title="95% to", format=".1%"),
+        alt.Tooltip("low:Q", title="95% CI from", format=".1%"),
+        alt.Tooltip("high:Q", title="95% CI to", format=".1%"),
         alt.Tooltip("state:N", title="this bar is"),
     ]
     long = data["bucket"].max() - data["bucket"].min() > timedelta(days=300)
@@ -351,7 +351,7 @@ def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
     base = alt.Chart(outcomes)
     labels = alt.Axis(labelLimit=300, title=None, ticks=False, domain=False, labelPadding=10)
     y = alt.Y("label:N", sort=list(outcomes["label"]), axis=labels)
-    title = "fixed, % (line: 95% interval)"
+    title = "fixed, % (line: 95% CI)"
     x = alt.X(
         "share:Q",
         title=title,
@@ -367,8 +367,8 @@ def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
         alt.Tooltip("label:N", title="what was done"),
         alt.Tooltip("fixed:Q", title="fixed", format=","),
         alt.Tooltip("outside:Q", title="of", format=","),
-        alt.Tooltip("low:Q", title="95% from", format=".0%"),
-        alt.Tooltip("high:Q", title="95% to", format=".0%"),
+        alt.Tooltip("low:Q", title="95% CI from", format=".0%"),
+        alt.Tooltip("high:Q", title="95% CI to", format=".0%"),
         alt.Tooltip("changed:Q", title="texts that changed", format=","),
         alt.Tooltip("broken:Q", title="made worse", format=","),
     ]

@@ -16,7 +16,7 @@ def by_day(held: pd.DataFrame) -> None:
     """Records and feedback of each day by source: columns day, kind, source and events."""
     dated = held.dropna(subset=["day"])
     if dated.empty:
-        st.info("Nothing in the log lies in an object with a date in its key.")
+        st.info("No object key contains a date.")
         return
     first = pd.Timestamp(dated["day"].max()) - pd.Timedelta(days=DAYS - 1)
     shown = dated[dated["day"] >= first]
@@ -36,7 +36,7 @@ def by_day(held: pd.DataFrame) -> None:
     undated = int(held["events"].sum() - dated["events"].sum())
     left_out = int(dated["events"].sum() - shown["events"].sum())
     notes = [
-        "Each event once, on the day (UTC) in the key of the object that it was first logged in."
+        "Each event counts once, on the day (UTC) in the key of the object it was first logged in."
     ]
     for events, where in (
         (undated, "without a date in their object's key"),
@@ -71,7 +71,7 @@ def objects(found: pd.DataFrame) -> None:
             "merged": number(
                 "merged",
                 format="localized",
-                help="Objects whose events a compacted object holds too; they count there.",
+                help="Objects already included in a compacted object; they count there.",
             ),
             "events": number("events", format="localized"),
             "bytes": number("size", format="bytes"),
@@ -100,7 +100,7 @@ def reasons(found: pd.DataFrame) -> None:
 def quarantine(rows: pd.DataFrame, total: int) -> None:
     """Lines that are no records."""
     if rows.empty:
-        st.caption("No line of such an object is in quarantine.")
+        st.caption("No quarantined line matches.")
         return
     if len(rows) < total:
         st.caption(f"The first {len(rows):,} of {total:,} lines; the download has all of them.")
@@ -167,7 +167,7 @@ def why(row: Scored) -> str:
         (row.unreadable, "with an image that cannot be read"),
         (row.failed, "failed"),
         (row.waiting, "not logged" if logged else "not scored yet"),
-        (row.undefined, "have none by its definition"),
+        (row.undefined, "undefined"),
     )
     return ", ".join(f"{number:,} {reason}" for number, reason in said if number)
 

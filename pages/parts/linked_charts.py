@@ -166,7 +166,7 @@ def _count(inside: str) -> alt.Chart:
         .transform_aggregate(chosen="sum(chosen)", records="sum(records)")
         .transform_calculate(
             says="format(datum.chosen, ',') + ' of ' + format(datum.records, ',') "
-            "+ ' records are in the bars chosen'"
+            "+ ' records are in the selected bars'"
         )
         .mark_text(align="left", fontSize=13, fontWeight="bold", color=charts.PRODUCTION)
         .encode(alt.Text("says:N"), x=alt.value(2), y=alt.value(0))
@@ -308,8 +308,8 @@ def _tooltips(
     return (
         [
             alt.Tooltip(f"{name}:N", title=title),
-            alt.Tooltip("records:Q", title="chosen elsewhere", format=","),
-            alt.Tooltip("share:Q", title="share of these", format=".1%"),
+            alt.Tooltip("records:Q", title="matching the other filters", format=","),
+            alt.Tooltip("share:Q", title="share", format=".1%"),
         ],
         [
             alt.Tooltip("baseline:Q", title=f"{baseline_label} records", format=","),

@@ -28,7 +28,7 @@ def panel(log: OpenLog) -> None:
     elif model is not None:
         waiting = queries.unscored_text_count(log.warehouse, model)
         st.button(
-            f"Score {words.count(waiting, 'text')}" if waiting else "Every text is scored",
+            f"Score {words.count(waiting, 'text')}" if waiting else "All texts are scored",
             on_click=scoring.ask,
             disabled=not waiting,
             icon=":material/gavel:",
@@ -54,7 +54,7 @@ def shown(sources: Mapping[str, str]) -> str:
     """Which model made the toxicity scores that the pages show."""
     found = _models(sources)
     if not found:
-        return "No toxicity was scored in this log yet."
+        return "Toxicity is not scored yet."
     return f"Toxicity as scored by **{words.escape_markdown(' and '.join(found))}**."
 
 
@@ -98,11 +98,9 @@ def verdict(output: list[float | None], truth: list[float | None]) -> str:
         return f"No score is {OFFENSIVE} or higher."
     said = ", ".join(names)
     if None in truth:
-        return f"High: {said}. No truth is scored, so who wrote it cannot be told."
+        return f"High: {said}. The truth is not scored, so the source is unknown."
     if any(high) and any(meant):
         return f"High: {said}. **The user wrote it**: the truth is offensive too."
     if any(high):
         return f"High: {said}. **The model wrote it**: the truth is not offensive."
-    return (
-        f"High: {said}, in the truth alone: **the user wrote it**, and the model did not read it."
-    )
+    return f"High: {said}, in the truth alone: **the user wrote it**, and the model missed it."

@@ -56,7 +56,7 @@ def share(value: float) -> str:
 def points(change: float, low: float, high: float) -> str:
     """A change of a share in percentage points with its 95% interval."""
     if math.isnan(change):
-        return "nothing before to compare with"
+        return "no earlier records to compare with"
     return (
         f"{_signed(change * 100, 1)} points ({_signed(low * 100, 1)} to {_signed(high * 100, 1)})"
     )
