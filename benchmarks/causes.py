@@ -294,7 +294,7 @@ def _asked() -> None:
 
         def ask(baseline: Selection | None = baseline) -> queries.Causes:
             log.warehouse.announce()  # nothing is answered from the cache
-            return queries.causes(log.warehouse, low, baseline)
+            return queries.rank_causes(log.warehouse, low, baseline)
 
         best = min(_seconds(ask) for _ in range(5))
         found = ask()

@@ -23,7 +23,7 @@ against = choices.choice("against", "From", list(labels), labels.__getitem__)
 rest = against == "rest"
 other = "the rest" if rest else words.escape_markdown(baseline.label)
 with st.spinner("Comparing records…"):
-    found = queries.causes(
+    found = queries.rank_causes(
         warehouse,
         selection if rest else baseline.compared,
         None if rest else baseline.selection,

@@ -111,7 +111,7 @@ def test_the_newest_counts_in_whatever_order_events_are_read(
         for number, i in enumerate(order):  # objects are read in the order of their keys
             log.put(f"annotations/{number}.json", to_json(events[i]))
         sync(log, warehouse)
-        assert list(queries.annotations(warehouse, "any")["payload"]) == expected
+        assert list(queries.last_annotations(warehouse, "any")["payload"]) == expected
         warehouse.close()
 
 

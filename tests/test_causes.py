@@ -18,7 +18,7 @@ from data_access.api import OpenLog
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
-from data_access.queries import Causes, causes
+from data_access.queries import Causes, rank_causes
 from data_access.queries.candidates import KINDS, Day, Environment, Version
 from data_access.queries.gathering import gather
 from data_access.selection import (
@@ -240,7 +240,7 @@ def strange(warehouse: Warehouse) -> list[Selection]:
 
 def test_the_sample_is_explained_by_polarity(warehouse: Warehouse) -> None:
     for chosen in strange(warehouse):
-        found = causes(warehouse, chosen, TEST)
+        found = rank_causes(warehouse, chosen, TEST)
         first = found.causes[0]
         assert first.name in (POLARITY, "greyscale_image_mean(inputs.image)")
         named = [first.says, *first.goes_with]
@@ -254,7 +254,7 @@ def test_the_first_cause_is_true_of_what_the_truth_calls_dark_on_light(
     warehouse: Warehouse, sample_log: OpenLog
 ) -> None:
     truth = pd.read_csv(SAMPLE.parent / "truth.csv").set_index("record_key")["mode"]
-    first = causes(warehouse, strange(warehouse)[1], TEST).causes[0]
+    first = rank_causes(warehouse, strange(warehouse)[1], TEST).causes[0]
     held = sample_log.records(query_string(first.narrowed))["record_key"].map(truth)
     assert held.isin(["dark_on_light", "printed", "textured_background"]).mean() > 0.95
 
@@ -264,7 +264,7 @@ def test_counts_are_exact_and_filters_list_the_same_records(
     warehouse: Warehouse, against: str
 ) -> None:
     for chosen in (*strange(warehouse), PROD.with_flag("*")):
-        found = causes(warehouse, chosen, TEST if against == "test" else None)
+        found = rank_causes(warehouse, chosen, TEST if against == "test" else None)
         assert found.selected == queries.coverage(warehouse, chosen).predictions
         shown = [*found.causes, *found.general, *found.symptoms, *(found.then or ())]
         assert shown
@@ -277,28 +277,28 @@ def test_counts_are_exact_and_filters_list_the_same_records(
 
 def test_what_defines_the_selection_is_no_cause_of_it(warehouse: Warehouse) -> None:
     chosen = V1.with_range(Range(POLARITY, low=0.0))
-    found = causes(warehouse, chosen, None)
+    found = rank_causes(warehouse, chosen, None)
     assert ("polarity", "you filtered by it") in found.left_out
     assert "polarity" not in set(found.looked_at["what"])
-    against_test = causes(warehouse, chosen, TEST)
+    against_test = rank_causes(warehouse, chosen, TEST)
     assert {"environment", "version"} <= {label for label, _ in against_test.left_out}
 
 
 def test_how_another_environment_is_logged_is_no_cause(warehouse: Warehouse) -> None:
     """The sample's test set has a client of its own, and came before production did."""
-    left_out = dict(causes(warehouse, PROD.with_flag("*"), TEST).left_out)
+    left_out = dict(rank_causes(warehouse, PROD.with_flag("*"), TEST).left_out)
     assert {"client", "client_version", "day", "hour", "weekday"} <= left_out.keys()
 
 
 def test_what_is_as_true_of_the_rest_is_set_apart(warehouse: Warehouse) -> None:
-    found = causes(warehouse, strange(warehouse)[1], TEST)
+    found = rank_causes(warehouse, strange(warehouse)[1], TEST)
     assert any("locale" in cause.says for cause in found.general)
     assert not any("locale" in cause.says for cause in found.causes)
 
 
 def test_the_second_step_is_without_the_first_cause(warehouse: Warehouse) -> None:
     chosen = PROD.with_flag("*")
-    found = causes(warehouse, chosen, None)
+    found = rank_causes(warehouse, chosen, None)
     first = found.causes[0]
     assert found.left == found.selected - first.selected.yes
     assert found.left_others == found.others - first.others.yes
@@ -441,17 +441,17 @@ def test_selections_of_nothing_of_one_and_of_everything(warehouse: Warehouse) ->
     one = Selection(environment=("prod",), text=key)
     for baseline in (TEST, None, nothing, Selection()):
         for chosen in (nothing, one, PROD, Selection()):
-            found = causes(warehouse, chosen, baseline)
+            found = rank_causes(warehouse, chosen, baseline)
             assert found.selected == queries.coverage(warehouse, chosen).predictions
             if not found.selected or not found.others:
                 assert not found.causes and not found.symptoms and found.p == 1.0
-    everything = causes(warehouse, Selection(), None)
+    everything = rank_causes(warehouse, Selection(), None)
     assert everything.others == 0
-    assert causes(warehouse, PROD, PROD).others == 0, "records in both count as selected alone"
+    assert rank_causes(warehouse, PROD, PROD).others == 0, "records in both count as selected alone"
 
 
 def test_an_empty_log(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
-    found = causes(open_warehouse(folder_log), Selection(), None)
+    found = rank_causes(open_warehouse(folder_log), Selection(), None)
     assert (found.selected, found.others, found.causes) == (0, 0, ())
 
 
@@ -475,7 +475,7 @@ def test_hostile_tags_are_left_out_or_said_as_they_are(
         for n in range(120)
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
-    found = causes(warehouse, Selection(text="bad"), None)
+    found = rank_causes(warehouse, Selection(text="bad"), None)
     assert dict(found.left_out)["own"] == "nearly unique to each record"
     assert dict(found.left_out)["constant"] == "the same in every record"
     first = found.causes[0]
@@ -492,7 +492,7 @@ def test_a_tag_of_a_hundred_thousand_values(folder_log: Log, open_warehouse: Ope
         for n in range(count)
     )
     warehouse = filled(folder_log, open_warehouse, *events)
-    found = causes(warehouse, Selection(version=("old",)), Selection(version=("new",)))
+    found = rank_causes(warehouse, Selection(version=("old",)), Selection(version=("new",)))
     assert (found.selected, found.others) == (count // 4, count * 3 // 4)
     assert dict(found.left_out)["own"] == "nearly unique to each record"
     assert not found.causes
@@ -504,7 +504,7 @@ def test_a_tag_that_is_missing_is_a_cause(folder_log: Log, open_warehouse: OpenW
         for n in range(150)
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
-    first = causes(warehouse, Selection(text="bad"), None).causes[0]
+    first = rank_causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says in ("have no client", "have client “web”")
     assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
     assert {Tag("client", NO_VALUE), Tag("client", "web")} >= set(first.narrowed.tag)
@@ -524,7 +524,7 @@ def test_one_hour_of_the_day_one_day_and_one_version(
         )
 
     warehouse = filled(folder_log, open_warehouse, *(event(n) for n in range(240)))
-    found = causes(warehouse, Selection(text="bad"), None)
+    found = rank_causes(warehouse, Selection(text="bad"), None)
     shown = {cause.name: cause for cause in found.causes}
     assert shown["hour"].says == "are from 03:00–03:59 UTC"
     assert shown["version"].says == "have version “2”"
@@ -537,7 +537,7 @@ def test_flags_are_symptoms(folder_log: Log, open_warehouse: OpenWarehouse) -> N
     events = [prediction(f"k{n}", "bad" if n < 40 else "good") for n in range(120)]
     write(folder_log, "feedback/a.jsonl", *(feedback(f"k{n}") for n in range(35)))
     warehouse = filled(folder_log, open_warehouse, *events)
-    found = causes(warehouse, Selection(text="bad"), None)
+    found = rank_causes(warehouse, Selection(text="bad"), None)
     assert not found.causes
     row = found.looked_at.set_index("what").loc["flagged"]
     assert (row["came"], row["selected"], row["others"]) == ("out", 35 / 40, 0)
@@ -553,7 +553,7 @@ def test_days_become_a_filter(folder_log: Log, open_warehouse: OpenWarehouse) ->
         for n in range(180)
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
-    first = causes(warehouse, Selection(text="bad"), None).causes[0]
+    first = rank_causes(warehouse, Selection(text="bad"), None).causes[0]
     assert first.says == "are from 5 Jul 2026 or later" and first.selected.share == 1
     assert first.narrowed.since is not None
     assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
@@ -565,7 +565,7 @@ def test_markup_in_outputs_and_words(folder_log: Log, open_warehouse: OpenWareho
         for n in range(100)
     ]
     warehouse = filled(folder_log, open_warehouse, *events)
-    found = causes(warehouse, Selection(text="alert"), None)
+    found = rank_causes(warehouse, Selection(text="alert"), None)
     assert found.selected == 40
 
 
@@ -574,8 +574,8 @@ def test_answers_are_kept_by_question_and_version(
 ) -> None:
     warehouse = filled(folder_log, open_warehouse, prediction("one"), prediction("two", "odd"))
     chosen = Selection(text="odd")
-    assert causes(warehouse, chosen, None) is causes(warehouse, chosen, None)
-    before = causes(warehouse, chosen, None)
+    assert rank_causes(warehouse, chosen, None) is rank_causes(warehouse, chosen, None)
+    before = rank_causes(warehouse, chosen, None)
     write(folder_log, "predictions/b.jsonl", prediction("three", "odd"))
     sync(folder_log, warehouse)
-    assert causes(warehouse, chosen, None).selected == before.selected + 1
+    assert rank_causes(warehouse, chosen, None).selected == before.selected + 1

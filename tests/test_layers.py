@@ -185,6 +185,14 @@ def test_no_two_modules_import_each_other() -> None:
         pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
 
 
+def test_no_re_exported_name_hides_a_module() -> None:
+    """`from package import name` would give the module or the function, by what ran before."""
+    for path in (ROOT / "data_access").rglob("__init__.py"):
+        modules = {file.stem for file in path.parent.iterdir() if file.name != path.name}
+        exported = {name.rpartition(".")[2] for name in imports(path)}
+        assert not exported & modules, where(path)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.stem)
 def test_a_page_is_a_paragraph(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 140

@@ -547,7 +547,7 @@ def test_what_separates_the_repetitive_cases(
     stands(app)
     chosen = parse_selection(query, sample_log.warehouse.projections)
     baseline = Selection(environment=("test",)) if against == "baseline" else None
-    first = queries.causes(sample_log.warehouse, chosen, baseline).causes[0]
+    first = queries.rank_causes(sample_log.warehouse, chosen, baseline).causes[0]
     said = text(app)
     assert f"**{first.selected.yes:,} of {first.selected.known:,} (" in said
     assert "dark on light" in said and "Outputs and feedback" in said

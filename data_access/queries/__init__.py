@@ -3,7 +3,7 @@
 Each returns a small aggregate or one page of rows, and says how much it covers.
 """
 
-from data_access.queries.annotations import SavedSelection, annotations, saved_selections
+from data_access.queries.annotations import SavedSelection, last_annotations, saved_selections
 from data_access.queries.answers import plain_rows
 from data_access.queries.baselines import (
     BEFORE,
@@ -27,8 +27,8 @@ from data_access.queries.cases import (
     sort_names,
 )
 from data_access.queries.categories import CategoryPair, category_pairs, category_table
-from data_access.queries.causes import Cause, CauseBars, Causes, causes
-from data_access.queries.coverage import Coverage, Status, choices, coverage, flags, status
+from data_access.queries.causes import Cause, CauseBars, Causes, rank_causes
+from data_access.queries.counts import Coverage, Status, choices, coverage, flags, status
 from data_access.queries.cube import (
     MOST_AXES,
     Axis,
@@ -126,7 +126,6 @@ __all__ = [
     "Scored",
     "ShareChange",
     "Status",
-    "annotations",
     "axes",
     "baseline",
     "baseline_names",
@@ -134,7 +133,6 @@ __all__ = [
     "cases_page",
     "category_pairs",
     "category_table",
-    "causes",
     "choices",
     "count_cube",
     "coverage",
@@ -151,6 +149,7 @@ __all__ = [
     "histogram_pairs",
     "images_measured_here",
     "known_scores",
+    "last_annotations",
     "log_tags",
     "low_range",
     "moves",
@@ -164,6 +163,7 @@ __all__ = [
     "quarantine_batches",
     "quarantine_reasons",
     "quarantined",
+    "rank_causes",
     "recent_window",
     "record_batches",
     "releases",

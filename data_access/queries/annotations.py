@@ -27,7 +27,7 @@ class SavedSelection:
     problem: str = ""
 
 
-def annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
+def last_annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
     """What there is of a kind, each name as it was said last: columns name, timestamp, payload.
 
     payload: JSON of an object. Of two events of one moment the one with the greater key counts.
@@ -59,7 +59,7 @@ def saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
 
 def _saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
     found = []
-    for name, timestamp, payload in annotations(warehouse, SELECTION).itertuples(
+    for name, timestamp, payload in last_annotations(warehouse, SELECTION).itertuples(
         index=False, name=None
     ):
         saved = as_moment(timestamp)

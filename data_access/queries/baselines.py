@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from data_access.errors import SelectionError
 from data_access.queries.annotations import saved_selections
-from data_access.queries.coverage import choices
+from data_access.queries.counts import choices
 from data_access.queries.trends import recent_window, window_before
 from data_access.selection import (
     ANY_FLAG,

@@ -130,7 +130,7 @@ class Causes:
     left_out: tuple[tuple[str, str], ...]
 
 
-def causes(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Causes:
+def rank_causes(warehouse: Warehouse, selection: Selection, baseline: Selection | None) -> Causes:
     """What separates a selection from its baseline or, for None, from the rest of its scope.
 
     Records that are in both count as selected alone.

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_access.projections.table import Projection
 from data_access.queries.answers import row_of
-from data_access.queries.coverage import choices, flags
+from data_access.queries.counts import choices, flags
 from data_access.queries.distributions import extents
 from data_access.queries.tags import log_tags
 from data_access.selection import (

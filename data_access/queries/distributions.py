@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data_access.projections.table import ENTROPY, IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
-from data_access.queries.coverage import flags
+from data_access.queries.counts import flags
 from data_access.selection import ANY_FLAG, Range, Selection, source
 from data_access.sql import quoted
 from data_access.statistics import samples

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_access.queries.answers import row_of
 from data_access.queries.candidates import KINDS, Feature, Features
-from data_access.queries.coverage import flags
+from data_access.queries.counts import flags
 from data_access.queries.distributions import extents
 from data_access.queries.tags import log_tags
 from data_access.selection import Selection, holds, source

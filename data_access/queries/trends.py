@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_access.projections.table import ENTROPY
 from data_access.queries.answers import as_moment, records_of, row_of
-from data_access.queries.coverage import flags
+from data_access.queries.counts import flags
 from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
 from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
 from data_access.sql import quoted
