@@ -7,7 +7,6 @@ Gradio app logs to it in one line, with `flagging_callback=capture_app.LogFlags(
 import functools
 import hashlib
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -22,12 +21,12 @@ from data_access import api
 from data_access.errors import LogError, MisreadError
 from data_access.images import UnreadableImageError, on_white, open_image
 from data_access.log import MAX_IMAGE_BYTES
+from data_access.progress import tolerate_any_encoding
 from data_access.records import Feedback, Prediction
+from data_access.settings import LaunchSettings
 from data_access.writer import Writer
 from serving import ENVIRONMENT, Service
 
-HOST = os.environ.get("MISREAD_CAPTURE_HOST", "127.0.0.1")
-PORT = int(os.environ.get("MISREAD_CAPTURE_PORT", "7860"))
 EXAMPLES = Path(__file__).parent / "sample" / "examples"
 FLAGS = ("incorrect", "offensive", "other")
 SHEETS = {"Paper": ("#202020", "#f4f1e8"), "Blackboard": ("#f0f0f0", "#1d2522")}  # ink and ground
@@ -41,7 +40,9 @@ What it reads is kept with the picture, and what you flag is looked into."""
 
 def main() -> int:
     """Returns the exit code: 2 where the app could not start."""
+    tolerate_any_encoding()
     try:
+        settings = LaunchSettings.from_environment()
         service = Service.from_environment(seconds=5.0)
     except (MisreadError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
@@ -49,8 +50,8 @@ def main() -> int:
     fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
     try:
         build(service).launch(
-            server_name=HOST,
-            server_port=PORT,
+            server_name=settings.capture_host,
+            server_port=settings.capture_port,
             theme=gr.themes.Default(**fonts),
             footer_links=[],
             max_file_size=MAX_IMAGE_BYTES,

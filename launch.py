@@ -25,19 +25,20 @@ from data_access import api
 from data_access.embedded import embedded_server, is_available
 from data_access.errors import LogError, MisreadError
 from data_access.log import Log, create_bucket
-from data_access.progress import SyncBars
+from data_access.progress import SyncBars, tolerate_any_encoding
+from data_access.settings import LaunchSettings
+from data_access.stores import bypass_proxies_on_loopback
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "sample" / "log"
-STATE = Path(os.environ.get("MISREAD_STATE", HERE / ".misread"))
-PORT = int(os.environ.get("MISREAD_PORT", "8501"))
-CAPTURE_PORT = int(os.environ.get("MISREAD_CAPTURE_PORT", "7860"))
-SERVED = STATE / "served.json"
+SERVED = "served.json"
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 
 
 def main() -> int:
     """Returns the exit code: 0 when stopped by Ctrl-C, 2 where something could not start."""
+    tolerate_any_encoding()
+    bypass_proxies_on_loopback()
     # SIGINT too: a shell that starts this in the background has it ignored
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -46,16 +47,18 @@ def main() -> int:
     parser.add_argument("--capture", action="store_true", help="the capture app, too")
     capture = parser.parse_args().capture
     try:
+        settings = LaunchSettings.from_environment()
+        capture_apps = [_capture_app(settings.capture_port)] if capture else []
         if capture:
-            _require_port(CAPTURE_PORT, "MISREAD_CAPTURE_PORT")
-            if environ := _environment_of_another():
+            _require_port(settings.capture_port, "MISREAD_CAPTURE_PORT")
+            if environ := _environment_of_another(settings.state):
                 os.environ.update(environ)
-                return _serve([_capture_app()])
-        _require_port(PORT, "MISREAD_PORT")
-        with _log_environment() as environ:
+                return _serve(capture_apps)
+        _require_port(settings.port, "MISREAD_PORT")
+        with _log_environment(settings.state) as environ:
             os.environ.update(environ)
             _sync()
-            return _serve([_dashboard(), *([_capture_app()] if capture else [])])
+            return _serve([_dashboard(settings.port), *capture_apps])
     except MisreadError as error:
         print(error, file=sys.stderr)
         return 2
@@ -91,22 +94,23 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_to_others(environ: dict[str, str]) -> Iterator[None]:
+def _published(state: Path, environ: dict[str, str]) -> Iterator[None]:
     """Meanwhile, these variables are in a file that only this user can read."""
-    SERVED.touch(mode=0o600)
-    SERVED.write_text(json.dumps(environ))
+    served = state / SERVED
+    served.touch(mode=0o600)
+    served.write_text(json.dumps(environ))
     try:
         yield
     finally:
-        SERVED.unlink(missing_ok=True)
+        served.unlink(missing_ok=True)
 
 
-def _environment_of_another() -> dict[str, str] | None:
+def _environment_of_another(state: Path) -> dict[str, str] | None:
     """The variables that name the demo's log while another `make run` serves it."""
     if os.environ.get("MISREAD_LOG"):
         return None
     try:
-        environ: dict[str, str] = json.loads(SERVED.read_text())
+        environ: dict[str, str] = json.loads((state / SERVED).read_text())
     except (OSError, ValueError):
         return None
     return environ if _answers(environ["AWS_ENDPOINT_URL_S3"]) else None
@@ -117,37 +121,37 @@ def _stop(signal_number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _log_environment() -> Iterator[dict[str, str]]:
+def _log_environment(state: Path) -> Iterator[dict[str, str]]:
     """The variables that name the log: the user's own, or the demo's, served while in use."""
     if os.environ.get("MISREAD_LOG"):
         print(f"Your log: {os.environ['MISREAD_LOG']}")
         yield {}
     elif is_available():
         print("The sample log, in an S3 server on this machine (set MISREAD_LOG to see your own).")
-        with _alone(STATE), embedded_server(STATE / "s3") as server:
+        with _alone(state), embedded_server(state / "s3") as server:
             os.environ.update(server.environ)
             create_bucket(DEMO_LOG)
             _upload_sample(Log.open(DEMO_LOG))
-            with _told_to_others({"MISREAD_LOG": DEMO_LOG, **server.environ}):
-                yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(STATE / "demo.duckdb")}
+            with _published(state, {"MISREAD_LOG": DEMO_LOG, **server.environ}):
+                yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(state / "demo.duckdb")}
     else:
         print("The sample log, in a folder (there is no embedded S3 server for this machine).")
-        shutil.copytree(SAMPLE, STATE / "log", dirs_exist_ok=True)
+        shutil.copytree(SAMPLE, state / "log", dirs_exist_ok=True)
         yield {
-            "MISREAD_LOG": str(STATE / "log"),
-            "MISREAD_WAREHOUSE": str(STATE / "demo-folder.duckdb"),
+            "MISREAD_LOG": str(state / "log"),
+            "MISREAD_WAREHOUSE": str(state / "demo-folder.duckdb"),
         }
 
 
 def _upload_sample(log: Log) -> None:
     """Add what the demo's log does not have yet."""
-    held = {found.key for found in log.list("")}
+    uploaded = {row.key for row in log.list("")}
     files = {
         path.relative_to(SAMPLE).as_posix(): path
         for path in sorted(SAMPLE.rglob("*"))
         if path.is_file()
     }
-    missing = [key for key in files if key not in held]
+    missing = [key for key in files if key not in uploaded]
     for key in tqdm(missing, desc="Uploading the sample log", disable=None if missing else True):
         log.put(key, files[key].read_bytes())
 
@@ -174,17 +178,17 @@ class _Server:
     health: str
 
 
-def _dashboard() -> _Server:
-    address = f"http://127.0.0.1:{PORT}"
+def _dashboard(port: int) -> _Server:
+    address = f"http://127.0.0.1:{port}"
     command = [
         sys.executable, "-m", "streamlit", "run", str(HERE / "streamlit_app.py"),
-        "--server.address", "127.0.0.1", "--server.port", str(PORT),
+        "--server.address", "127.0.0.1", "--server.port", str(port),
     ]  # fmt: skip
     return _Server("Misread", command, address, f"{address}/_stcore/health")
 
 
-def _capture_app() -> _Server:
-    address = f"http://127.0.0.1:{CAPTURE_PORT}"
+def _capture_app(port: int) -> _Server:
+    address = f"http://127.0.0.1:{port}"
     return _Server(
         "The capture app", [sys.executable, str(HERE / "capture_app.py")], address, address
     )

@@ -9,7 +9,6 @@ import binascii
 import functools
 import json
 import logging
-import os
 import re
 import time
 import uuid
@@ -26,6 +25,7 @@ from data_access.errors import LogError
 from data_access.images import greyscale, open_image
 from data_access.projections.image import contrast, height, mean, width
 from data_access.records import Feedback, Prediction
+from data_access.settings import ServiceSettings
 from data_access.writer import Writer
 
 if TYPE_CHECKING:
@@ -73,11 +73,12 @@ class Service:
         """
         from recognizer.reader import Recognizer
 
+        settings = ServiceSettings.from_environment()
         return cls(
-            Recognizer.load(os.environ.get("MISREAD_MODEL") or MODEL),
+            Recognizer.load(settings.model or MODEL),
             api.open_writer(seconds=seconds),
-            os.environ.get("MISREAD_APPLICATION") or APPLICATION,
-            os.environ.get("MISREAD_ENVIRONMENT") or ENVIRONMENT,
+            settings.application or APPLICATION,
+            settings.environment or ENVIRONMENT,
         )
 
     @property

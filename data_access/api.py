@@ -20,9 +20,9 @@ from data_access.scoring.images import MeasuringReport, measure_images
 from data_access.scoring.texts import ScoringReport, score
 from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.selection import Selection, parse_selection
-from data_access.settings import Settings
+from data_access.settings import Settings, spool_folder
 from data_access.warehouse import Warehouse
-from data_access.writer import Writer, spool_folder
+from data_access.writer import Writer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -139,7 +139,7 @@ def open_log(uri: str | os.PathLike[str] | None = None) -> Log:
     Raises SettingsError or LogError.
     """
     settings = _settings(uri)
-    return Log.open(settings.log, settings.image_roots)
+    return Log.open(settings.log, settings.image_roots, settings.conditional_writes)
 
 
 def open_writer(uri: str | os.PathLike[str] | None = None, seconds: float | None = None) -> Writer:
@@ -155,7 +155,7 @@ def open(uri: str | os.PathLike[str] | None = None) -> OpenLog:
     """
     settings = _settings(uri)
     try:
-        log = Log.open(settings.log, settings.image_roots)
+        log = Log.open(settings.log, settings.image_roots, settings.conditional_writes)
     except LogError as error:
         if not settings.warehouse.exists():
             raise

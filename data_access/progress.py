@@ -1,5 +1,7 @@
-"""How far a long job has come: told to a function, shown as bars on a terminal."""
+"""What a command shows of itself: progress as bars on a terminal, text in any encoding."""
 
+import io
+import sys
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -10,6 +12,13 @@ Progress = Callable[[str, int, int], None]
 
 def silent(stage: str, done: int, total: int) -> None:
     pass
+
+
+def tolerate_any_encoding() -> None:
+    """Escape on standard output and error what their encoding lacks, where that would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class SyncBars:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from data_access.errors import SettingsError
 
+CHECKOUT = Path(__file__).parent.parent
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,6 +23,7 @@ class Settings:
     sync_seconds: how often an open dashboard looks for new objects; 0 means only when asked.
     toxicity: the model that scores texts: `bundled`, one that Detoxify publishes, or a path.
     score_new: whether a dashboard scores new texts by itself.
+    conditional_writes: whether the log's store knows `If-None-Match`.
     recognizer: what replays ask, as `readings.sources` reads it; "" for each record's version.
     """
 
@@ -33,6 +36,7 @@ class Settings:
     toxicity: str = "bundled"
     score_new: bool = False
     recognizer: str = ""
+    conditional_writes: bool = True
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -60,7 +64,63 @@ class Settings:
             toxicity=_model(environ.get("MISREAD_TOXICITY", "").strip() or "bundled"),
             score_new=environ.get("MISREAD_SCORE_NEW", "").strip() not in ("", "0"),
             recognizer=environ.get("MISREAD_RECOGNIZER", "").strip(),
+            conditional_writes=environ.get("MISREAD_CONDITIONAL_WRITES", "").strip() != "0",
         )
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """Where `make run` keeps the demo's data, and the ports it serves on.
+
+    state: a folder. port, capture_port: of the dashboard and of the capture app.
+    capture_host: the address that the capture app binds to.
+    """
+
+    state: Path
+    port: int = 8501
+    capture_port: int = 7860
+    capture_host: str = "127.0.0.1"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "LaunchSettings":
+        """Raises SettingsError where a port is not a number from 1 to 65535."""
+        state = environ.get("MISREAD_STATE", "").strip()
+        return cls(
+            state=Path(state).expanduser().absolute() if state else CHECKOUT / ".misread",
+            port=_port(environ, "MISREAD_PORT", 8501),
+            capture_port=_port(environ, "MISREAD_CAPTURE_PORT", 7860),
+            capture_host=environ.get("MISREAD_CAPTURE_HOST", "").strip() or "127.0.0.1",
+        )
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What the capture app and the Lambda serve, and how they name it in the log; "" if not set."""
+
+    model: str
+    application: str
+    environment: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ServiceSettings":
+        names = ("MISREAD_MODEL", "MISREAD_APPLICATION", "MISREAD_ENVIRONMENT")
+        return cls(*[environ.get(name, "").strip() for name in names])
+
+
+def spool_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """MISREAD_SPOOL, or a folder of the user's that no cleaner of caches empties."""
+    named = environ.get("MISREAD_SPOOL", "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+    state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "misread" / "spool"
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise SettingsError(f"{name}={text} is not a port: use a number from 1 to 65535.")
+    return int(text)
 
 
 def _warehouse_path(environ: Mapping[str, str], log: str) -> Path:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from data_access import warehouse_tables as tables
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
-from data_access.warehouse_file import connect
+from data_access.warehouse_file import cannot_be_opened, connect
 
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512
@@ -74,7 +74,7 @@ class Warehouse:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
+            raise cannot_be_opened(path, error) from error
         for copy in range(1, COPIES + 1):
             candidate = path if copy == 1 else path.with_stem(f"{path.stem}.{copy}")
             connection = connect(candidate)

@@ -1,4 +1,4 @@
-"""Opening the DuckDB file of a warehouse: locked, broken and foreign files."""
+"""Opening the DuckDB file of a warehouse: locked, damaged and foreign files."""
 
 import contextlib
 import re
@@ -10,30 +10,49 @@ import duckdb
 from data_access.errors import WarehouseError
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+LOCKED = re.compile(r"could not set lock|conflicting lock", re.IGNORECASE)
+# what DuckDB says of a file that it could read, and that is damaged or of another version
+UNUSABLE = re.compile(
+    r"corrupt|could not read enough bytes|checksum|replaying wal|version number|serializ|"
+    r"not a valid duckdb",
+    re.IGNORECASE,
+)
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection | None:
     """A connection, or None where another process holds the file.
 
-    A DuckDB file that cannot be read is moved aside: the next sync fills a new one. Raises
-    WarehouseError for a file that is none, or that cannot be opened at all.
+    A DuckDB file that is damaged, or of a version that cannot be read, is moved aside: the next
+    sync fills a new one. Raises WarehouseError for any other that cannot be opened, such as a
+    file of another kind or another user's, which is left as it is.
     """
     for _ in range(3):
-        seen = _identity(path)
+        opened = _identity(path)
         try:
             return duckdb.connect(str(path), config=CONFIG)
         except duckdb.Error as error:
-            if re.search(r"could not set lock|conflicting lock", str(error), re.IGNORECASE):
+            if LOCKED.search(str(error)):
                 return None
-            if _identity(path) != seen:
+            if _identity(path) != opened:
                 continue  # another process has put a new one in its place
-            if not _is_duckdb_file(path):
-                raise WarehouseError(f"The warehouse {path} cannot be opened: {error}") from error
-        with contextlib.suppress(FileNotFoundError):
-            if _identity(path) == seen:
-                path.replace(path.with_name(f"{path.name}.broken-{time.time_ns()}"))
-                path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+            if not (_is_duckdb_file(path) and UNUSABLE.search(str(error))):
+                raise cannot_be_opened(path, error) from error
+        try:
+            if _identity(path) == opened:
+                with contextlib.suppress(FileNotFoundError):
+                    path.replace(path.with_name(f"{path.name}.broken-{time.time_ns()}"))
+                    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_be_opened(path, error) from error
     return None
+
+
+def cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
+    """The failure to raise for a warehouse file, or its folder, that cannot be used."""
+    reason = str(error).splitlines()[0].rstrip(".")
+    return WarehouseError(
+        f"The warehouse {path} cannot be opened: {reason}. Name another file in MISREAD_WAREHOUSE."
+    )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -31,9 +30,7 @@ from data_access.records import ANNOTATIONS, Annotation, Feedback, Prediction
 EVENT = ".event"
 UNFINISHED = ".unfinished"
 UNREADABLE = ".unreadable"
-SEND_BACKOFF_SECONDS = (
-    10.0  # seconds that a store which failed is left alone by the writes that follow
-)
+SEND_BACKOFF_SECONDS = 10.0  # how long writes leave a store alone that failed
 ABANDONED = 3600.0  # seconds after which an unfinished file has no process any more
 REMEMBERED_IMAGES = 10_000
 PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
@@ -116,15 +113,6 @@ def image_bytes(image: bytes | Image.Image) -> bytes:
     except (OSError, ValueError, KeyError) as error:
         raise LogError(f"The image cannot be written: {error}.", retryable=False) from error
     return body.getvalue()
-
-
-def spool_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """MISREAD_SPOOL, or a folder of the user's that no cleaner of caches empties."""
-    named = environ.get("MISREAD_SPOOL", "").strip()
-    if named:
-        return Path(named).expanduser().absolute()
-    state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return state / "misread" / "spool"
 
 
 @dataclass(frozen=True)

@@ -244,8 +244,8 @@ def during(log: Log, moment: int, act: Callable[[], object]) -> Log:
     requests = 0
 
     class Interrupted(Log):
-        def listing(self, prefix: str) -> pa.Table:
-            held = super().listing(prefix)
+        def listing(self, prefix: str, unreadable: dict[str, str] | None = None) -> pa.Table:
+            held = super().listing(prefix, unreadable)
             self._count()
             return held
 

@@ -16,9 +16,9 @@ PACKAGES = ("pages", "data_access", "recognizer", "sample", "toxicity_model", "r
 MODULES = ("streamlit_app", "launch", "serving", "capture_app")
 # who may import an outside library that has one home; paths are prefixes
 HOMES = {
-    "boto3": ("data_access/log.py",),
-    "botocore": ("data_access/log.py",),
-    "obstore": ("data_access/log.py",),
+    "boto3": ("data_access/log.py", "data_access/stores.py"),
+    "botocore": ("data_access/log.py", "data_access/stores.py"),
+    "obstore": ("data_access/log.py", "data_access/stores.py", "data_access/store_errors.py"),
     "duckdb": (
         "data_access/warehouse.py",
         "data_access/warehouse_file.py",
@@ -72,7 +72,7 @@ BARRED = {
     "data_access/writer.py": (
         "data_access.(warehouse|queries|ingest|scoring|selection|api|cli|jobs|annotations)",
     ),
-    "data_access/log.py": ("data_access.(?!errors|settings)",),
+    "data_access/log.py": ("data_access.(?!errors|settings|store)",),
     "data_access/records.py": ("data_access.(?!errors|times|json_values|sql)",),
     "data_access/errors.py": ("data_access",),
 }

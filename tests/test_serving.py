@@ -15,7 +15,8 @@ from data_access.decoding import read_object
 from data_access.errors import LogError
 from data_access.images import UnreadableImageError
 from data_access.log import Log
-from data_access.writer import Writer, spool_folder
+from data_access.settings import spool_folder
+from data_access.writer import Writer
 from recognizer.reader import Recognizer
 from serving import Service, handler
 from tests.samples import ROOT, picture, png

@@ -494,9 +494,9 @@ def test_an_object_that_cannot_be_fetched_is_told_and_tried_again(
     class Hasty(Log):
         """Lists an object that is gone when it is fetched: no real store does so on demand."""
 
-        def listing(self, prefix: str) -> pa.Table:
+        def listing(self, prefix: str, unreadable: dict[str, str] | None = None) -> pa.Table:
             gone = LogObject("predictions/gone.json", "etag", 1, datetime.now())
-            held = super().listing(prefix)
+            held = super().listing(prefix, unreadable)
             if prefix == "predictions/":
                 return pa.concat_tables([held, pa.Table.from_pylist([gone._asdict()], LISTING)])
             return held

@@ -26,6 +26,7 @@ from data_access.ingest.sync import sync
 from data_access.log import Log, create_bucket
 from data_access.records import Feedback, Prediction
 from data_access.schema import FOLDER, schemas, text
+from data_access.settings import spool_folder
 from data_access.writer import (
     EVENT,
     UNFINISHED,
@@ -34,7 +35,6 @@ from data_access.writer import (
     _Parcel,
     image_key,
     object_key,
-    spool_folder,
     to_json,
 )
 from tests.conftest import OpenWarehouse

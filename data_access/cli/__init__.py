@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from data_access.errors import MisreadError
+from data_access.progress import tolerate_any_encoding
 
 EPILOG = """\b
 The log is named by --log or MISREAD_LOG: s3://bucket/prefix (credentials, profile and endpoint
@@ -57,6 +58,7 @@ def run(
 
     when_stopped: printed after Ctrl-C.
     """
+    tolerate_any_encoding()
     try:
         code = command.main(
             None if arguments is None else list(arguments),

@@ -5,7 +5,7 @@ killed at any moment and the next one goes on.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -75,15 +75,16 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
     Objects that others gave way to may have to be read again once those are gone.
     """
     progress("Listing the log", 0, 0)
-    listed = _listed(log)
-    if _gone(warehouse, listed):
-        listed = _listed(log)
+    unreadable: dict[str, str] = {}
+    listed = _listed(log, unreadable)
+    if _gone(warehouse, listed, unreadable):
+        listed = _listed(log, unreadable)
     failed: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(FETCHERS) as pool:
         while True:
             new = [o for o in _new(warehouse, listed) if (o.key, o.e_tag) not in failed]
             compacted = [found for found in new if is_compacted(found.key)]
-            gone = [] if compacted else _gone(warehouse, listed)
+            gone = [] if compacted else _gone(warehouse, listed, unreadable)
             if gone:
                 _make_sure(log, gone)
                 with warehouse.transaction() as cursor:
@@ -92,12 +93,13 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
             elif new:
                 changed = _read(log, warehouse, compacted or new, pool, progress, report, failed)
                 if changed:
-                    listed = _listed(log)
+                    listed = _listed(log, unreadable)
                     tags = zip(*listed.select(["key", "e_tag"]).to_pydict().values(), strict=True)
                     tried = sorted(failed.intersection(tags))
                     report.fail(*(changed[key] for key, _ in tried if key in changed))
             else:
                 break
+    report.fail(*unreadable.values())
 
 
 def _make_sure(log: Log, gone: Sequence[str]) -> None:
@@ -110,15 +112,19 @@ def _make_sure(log: Log, gone: Sequence[str]) -> None:
             raise LogError(f"The listing of {log.uri} leaves out {key}, which is there.")
 
 
-def _listed(log: Log) -> pa.Table:
-    listed = pa.concat_tables([log.listing(prefix) for prefix in PREFIXES])
+def _listed(log: Log, unreadable: dict[str, str]) -> pa.Table:
+    listed = pa.concat_tables([log.listing(prefix, unreadable) for prefix in PREFIXES])
     return listed.filter(pc.invert(pc.match_substring_regex(listed["key"], LEFT_OUT)))
 
 
-def _gone(warehouse: Warehouse, listed: pa.Table) -> list[str]:
-    """Keys of the objects that were read and are not listed."""
+def _gone(warehouse: Warehouse, listed: pa.Table, unreadable: Mapping[str, str]) -> list[str]:
+    """Keys of the objects that were read and are not listed, but in parts that can be listed."""
     gone = "select key from objects anti join listed using (key)"
-    return [key for (key,) in warehouse.rows(gone, listed=listed)]
+    return [
+        key
+        for (key,) in warehouse.rows(gone, listed=listed)
+        if not any(f"{key}/".startswith(f"{part.rstrip('/')}/") for part in unreadable)
+    ]
 
 
 def _new(warehouse: Warehouse, listed: pa.Table) -> list[LogObject]:

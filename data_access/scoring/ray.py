@@ -30,7 +30,7 @@ from data_access.scoring.texts import (
 from data_access.scoring.toxicity import Toxicity
 from data_access.warehouse import Warehouse
 
-SEND_BACKOFF_SECONDS = 10.0  # seconds that a cluster may take to answer
+CONNECT_SECONDS = 10.0  # seconds that a cluster may take to answer
 INSTALL = "Work on a cluster needs Ray: pip install -r requirements-ray.txt."
 
 
@@ -154,7 +154,7 @@ def _reach(address: str) -> None:
     """Raises OSError where nobody listens there; Ray would try for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if port.isdigit():
-        socket.create_connection((host, int(port)), SEND_BACKOFF_SECONDS).close()
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 class _Scorer:
