@@ -23,10 +23,10 @@ from data_access import queries
 from data_access.projections.table import ENTROPY, IMAGE, PROJECTIONS
 from data_access.queries.causes import WORTH_TELLING
 from data_access.selection import Range, Selection
-from data_access.statistics import samples
+from data_access.statistics import rates, samples
 from data_access.statistics.bins import Bins, linear_bins, log_bins
-from data_access.statistics.samples import SIGNIFICANT
 from data_access.statistics.separation import CHOSEN, OTHERS, Candidate, Groups, separations
+from data_access.statistics.significance import SIGNIFICANT
 
 SAMPLE = Path(__file__).parent.parent / "sample"
 ROWS = [row for row in PROJECTIONS if row.inputs == (IMAGE,)]
@@ -270,7 +270,7 @@ def _timed(logs: Logs) -> None:
             bars = groups.counts(candidate)
             samples.compare(sides[0], sides[1], bars[CHOSEN], bars[OTHERS])
         for candidate in categories:
-            samples.cramers_v(*groups.counts(candidate)[[CHOSEN, OTHERS]])
+            rates.cramers_v(*groups.counts(candidate)[[CHOSEN, OTHERS]])
 
     def scipys() -> None:
         for column in values:

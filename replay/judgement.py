@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from data_access.projections.text import character_error_rate, word_entropy
-from data_access.statistics import samples
+from data_access.statistics import rates, significance
 from readings.answers import Reading
 from readings.cache import Altered
 from replay.interventions import INTERVENTIONS, NOTHING
@@ -160,9 +160,9 @@ def outcomes(found: pd.DataFrame) -> list[Outcome]:
     )
     if unchanged is not None:
         p_values = [_mcnemar(by_name[one.intervention], unchanged) for one in tried]
-        corrected = samples.benjamini_hochberg(np.array(p_values))
+        corrected = significance.benjamini_hochberg(np.array(p_values))
         tried = [
-            replace(one, p=float(p), better=bool(p < samples.SIGNIFICANT))
+            replace(one, p=float(p), better=bool(p < significance.SIGNIFICANT))
             for one, p in zip(tried, corrected, strict=True)
         ]
         tried.append(_outcome(NOTHING.name, unchanged))
@@ -172,7 +172,7 @@ def outcomes(found: pd.DataFrame) -> list[Outcome]:
 
 def _outcome(name: str, rows: pd.DataFrame) -> Outcome:
     independent = rows.drop_duplicates("sha256")
-    low, high = samples.wilson(int(independent["fixed"].sum()), _outside(independent))
+    low, high = rates.wilson(int(independent["fixed"].sum()), _outside(independent))
     errors = rows.dropna(subset=["error_before", "error_after"])
     return Outcome(
         intervention=name,

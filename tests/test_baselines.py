@@ -20,7 +20,7 @@ from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.queries.baselines import _surely_apart
 from data_access.selection import Range, Selection
-from data_access.statistics import samples
+from data_access.statistics import rates
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import feedback, prediction, write
@@ -215,7 +215,7 @@ def test_categories_are_those_of_pandas_and_scipy(
             held = table[value or "–"]
             assert (count, baseline_count) == (held["prod"], held["test"])
         expected = table.to_numpy().sum(axis=0) * 180 / 750
-        if (expected >= samples.TESTABLE).all():
+        if (expected >= rates.TESTABLE).all():
             test = scipy.stats.chi2_contingency(table, correction=False)
             assert pair.association.chi_square == pytest.approx(test.statistic)
             assert pair.association.p == pytest.approx(test.pvalue)

@@ -29,7 +29,7 @@ from data_access.selection import (
     parse_selection,
     query_string,
 )
-from data_access.statistics.samples import cramers_v
+from data_access.statistics.rates import cramers_v
 from data_access.statistics.separation import (
     AT_ONCE,
     CHOSEN,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from data_access.statistics import samples
+from data_access.statistics import rates, samples, significance
 from data_access.statistics.samples import Drift
 
 RANDOM = np.random.default_rng(7)
@@ -198,7 +198,7 @@ def test_stability_index_is_never_negative(values: np.ndarray, baseline: np.ndar
 
 def pooled(table: np.ndarray) -> np.ndarray:
     """The columns, rare ones put together one by one."""
-    enough = samples.TESTABLE * table.sum() / table.sum(axis=1).min()
+    enough = rates.TESTABLE * table.sum() / table.sum(axis=1).min()
     columns = sorted(table.T.tolist(), key=sum)
     while len(columns) > 1 and min(sum(columns[0]), sum(columns[1])) < enough:
         rarest, following, *rest = columns
@@ -209,7 +209,7 @@ def pooled(table: np.ndarray) -> np.ndarray:
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=2, max_size=8))
 def test_association_is_scipys_and_statsmodels(pairs: list[tuple[int, int]]) -> None:
     table = np.array(pairs).T  # (2, values)
-    found = samples.associate(table[0], table[1])
+    found = rates.associate(table[0], table[1])
     if not table.sum(axis=1).all():
         assert math.isnan(found.p)
         return
@@ -236,7 +236,7 @@ def test_cramers_v_is_scipys_where_both_groups_are_of_one_size(table: np.ndarray
     one_size = table * table.sum(axis=1)[::-1, None]
     held = one_size[:, one_size.sum(axis=0) > 0]
     expected = scipy.stats.contingency.association(held, method="cramer")
-    v, low, high = samples.cramers_v(*table)
+    v, low, high = rates.cramers_v(*table)
     assert v == pytest.approx(expected, abs=1e-9)
     assert 0 <= low <= high <= 1
 
@@ -254,7 +254,7 @@ def test_the_interval_of_v_holds_the_true_one(
     mixture = weight * share + (1 - weight) * others
     true = math.sqrt(weight * (1 - weight) * ((share - others) ** 2 / mixture).sum())
     drawn = [
-        samples.cramers_v(
+        rates.cramers_v(
             random.multinomial(sizes[0], share), random.multinomial(sizes[1], others), weight
         )
         for _ in range(400)
@@ -264,7 +264,7 @@ def test_the_interval_of_v_holds_the_true_one(
 
 def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
     counts = np.array([[90, 60, 50, 40], [150, 210, 130, 10]])
-    found = samples.associate(*counts)
+    found = rates.associate(*counts)
     values = [np.repeat(np.arange(4), side) for side in counts]
 
     def v(one: np.ndarray, other: np.ndarray) -> float:
@@ -281,55 +281,53 @@ def test_the_interval_of_the_usual_v_is_as_the_bootstraps() -> None:
 @pytest.mark.parametrize(
     ("found", "few", "p", "verdict"),
     [
-        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
-        (samples.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "not enough data"),
-        (samples.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
-        (samples.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
-        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "negligible difference"),
-        (samples.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
+        (rates.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 0, 0.01, "no values"),
+        (rates.Association(9.0, 1, 0.01, 0.5, 0.0, 1.0), 29, 0.01, "not enough data"),
+        (rates.Association(9.0, 1, 0.01, 0.3, 0.0, 1.0), 30, 0.01, "clearly different"),
+        (rates.Association(9.0, 1, 0.01, 0.29, 0.0, 1.0), 30, 0.01, "different"),
+        (rates.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.01, "negligible difference"),
+        (rates.Association(9.0, 1, 0.01, 0.09, 0.0, 1.0), 30, 0.05, "no clear difference"),
         (
-            samples.NO_ASSOCIATION,
+            rates.NO_ASSOCIATION,
             30,
             math.nan,
             "not enough data",
         ),
     ],
 )
-def test_verdicts_of_categories(
-    found: samples.Association, few: int, p: float, verdict: str
-) -> None:
-    assert samples.association_verdict(found, few, p) == verdict
+def test_verdicts_of_categories(found: rates.Association, few: int, p: float, verdict: str) -> None:
+    assert rates.association_verdict(found, few, p) == verdict
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_correction_is_scipys_and_statsmodels(p_values: list[float]) -> None:
-    found = samples.benjamini_hochberg(np.array(p_values))
+    found = significance.benjamini_hochberg(np.array(p_values))
     assert found == pytest.approx(scipy.stats.false_discovery_control(p_values), abs=1e-12)
     assert found == pytest.approx(sms.multipletests(p_values, method="fdr_bh")[1], abs=1e-12)
 
 
 def test_correction_leaves_out_what_was_not_compared() -> None:
-    found = samples.benjamini_hochberg(np.array([0.01, math.nan, 0.04]))
+    found = significance.benjamini_hochberg(np.array([0.01, math.nan, 0.04]))
     assert found == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)
-    assert len(samples.benjamini_hochberg(np.array([]))) == 0
+    assert len(significance.benjamini_hochberg(np.array([]))) == 0
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 1), (1, 1), (0, 50), (3, 50), (50, 50), (7, 9)])
 def test_wilson_is_scipys(count: int, total: int) -> None:
     expected = scipy.stats.binomtest(count, total).proportion_ci(method="wilson")
-    assert samples.wilson(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert rates.wilson(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_change_of_shares_is_newcombes() -> None:
     """The example (a) and the extreme one (e) of Newcombe, 1998, table II, method 10."""
-    assert samples.share_change(56, 70, 48, 80) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    assert samples.share_change(5, 56, 0, 29) == pytest.approx((0.0893, -0.0381, 0.1926), abs=5e-5)
+    assert rates.share_change(56, 70, 48, 80) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert rates.share_change(5, 56, 0, 29) == pytest.approx((0.0893, -0.0381, 0.1926), abs=5e-5)
 
 
 def test_shares_of_nothing_are_no_numbers() -> None:
-    assert all(map(math.isnan, samples.wilson(0, 0)))
-    assert all(map(math.isnan, samples.share_change(0, 0, 1, 2)))
-    assert all(map(math.isnan, samples.share_change(1, 2, 0, 0)))
+    assert all(map(math.isnan, rates.wilson(0, 0)))
+    assert all(map(math.isnan, rates.share_change(0, 0, 1, 2)))
+    assert all(map(math.isnan, rates.share_change(1, 2, 0, 0)))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from data_access.api import OpenLog
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.selection import Range, Selection
-from data_access.statistics import samples
+from data_access.statistics import rates
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
 from tests.samples import (
@@ -167,7 +167,7 @@ def test_flag_trend_adds_up_and_leaves_no_gap(
         assert row["predictions"] == served.get(row["bucket"], 0)
         assert row["flagged"] == flagged.get((row["bucket"], row["flag"]), 0)
         assert row["share"] == (row["flagged"] / row["predictions"] if row["predictions"] else 0)
-        low, high = samples.wilson(row["flagged"], row["predictions"])
+        low, high = rates.wilson(row["flagged"], row["predictions"])
         assert (row["low"], row["high"]) == pytest.approx((low, high), nan_ok=True)
     assert list(trend["filling"]) == [at == buckets[-1] for at in trend["bucket"]]
 

@@ -23,7 +23,7 @@ from data_access.api import OpenLog
 from data_access.errors import LogError, ModelError, SettingsError
 from data_access.log import Log
 from data_access.selection import Selection, parse_selection
-from data_access.statistics import samples
+from data_access.statistics import rates, significance
 from pages.parts import replays as replay_parts
 from pages.parts import store
 from readings.answers import MAX_SILENT_ANSWERS, Answer, NoAnswerError, Reading, Recognizer
@@ -579,10 +579,10 @@ def test_outcomes_are_counted_with_their_intervals() -> None:
     assert [one.intervention for one in found] == ["invert", "blur", "nothing", RANDOM]
     first = found[0]
     assert (first.fixed, first.outside, first.broken, first.inside) == (8, 10, 0, 1)
-    assert (first.low, first.high) == samples.wilson(8, 10)
+    assert (first.low, first.high) == rates.wilson(8, 10)
     # invert alone fixed 8, the unchanged image alone 1; blur is no different from it
     raw = [binomtest(8, 9, alternative="greater").pvalue, 1.0]
-    assert first.p == pytest.approx(samples.benjamini_hochberg(np.array(raw))[0])
+    assert first.p == pytest.approx(significance.benjamini_hochberg(np.array(raw))[0])
     assert first.better == (first.p < 0.05)
     assert not found[1].better and found[1].p == 1.0
     assert found[1].broken == 1 and math.isnan(first.error_before)
@@ -594,7 +594,7 @@ def test_reports_of_one_image_are_no_independent_cases() -> None:
     rows += [(f"r{n}", name, False, False) for n in range(3) for name in names]
     first = outcomes(judged(*rows))[0]
     assert (first.fixed, first.outside) == (50, 53)
-    assert (first.low, first.high) == samples.wilson(1, 4)
+    assert (first.low, first.high) == rates.wilson(1, 4)
     assert not first.better and first.p == 0.5
 
 

@@ -9,8 +9,10 @@ import pandas as pd
 from data_access.queries.tags import log_tags
 from data_access.selection import Selection, source
 from data_access.sql import json_pointer
-from data_access.statistics import samples
-from data_access.statistics.samples import Association, Change, Verdict
+from data_access.statistics import rates, samples, significance
+from data_access.statistics.rates import Association
+from data_access.statistics.samples import Change
+from data_access.statistics.significance import Verdict
 from data_access.warehouse import Warehouse
 
 SHOWN_VALUES = 200  # of a category; the rarer ones are one
@@ -50,7 +52,7 @@ class CategoryPair:
         place = int(np.abs(shares - baseline_shares).argmax())
         counts = (int(self.counts[place]), self.n)
         baseline_counts = (int(self.baseline_counts[place]), self.baseline_n)
-        return self.values[place], Change(*samples.share_change(*counts, *baseline_counts))
+        return self.values[place], Change(*rates.share_change(*counts, *baseline_counts))
 
 
 def category_pairs(
@@ -79,13 +81,13 @@ def _category_pairs(
         warehouse, selection, baseline, columns, list(log_tags(warehouse).categories)
     )
     names = [name for name, rows in counted.items() if len(rows) > 1]
-    found = [samples.associate(*_sides(counted[name])) for name in names]
-    corrected = samples.benjamini_hochberg(np.array([one.p for one in found]))
+    found = [rates.associate(*_sides(counted[name])) for name in names]
+    corrected = significance.benjamini_hochberg(np.array([one.p for one in found]))
     pairs = []
     for name, association, p in zip(names, found, corrected, strict=True):
         counts, baseline_counts = _sides(counted[name])
         few = min(int(counts.sum()), int(baseline_counts.sum()))
-        verdict = samples.association_verdict(association, few, float(p))
+        verdict = rates.association_verdict(association, few, float(p))
         values = tuple(value for value, *_ in counted[name])
         pairs.append(
             CategoryPair(name, values, counts, baseline_counts, association, float(p), verdict)

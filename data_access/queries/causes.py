@@ -11,7 +11,7 @@ from data_access.queries.candidates import Feature
 from data_access.queries.distributions import HistogramPair
 from data_access.queries.gathering import gather
 from data_access.selection import Range, Selection
-from data_access.statistics import samples
+from data_access.statistics import rates, samples, significance
 from data_access.statistics.separation import (
     CHOSEN,
     NEITHER,
@@ -187,7 +187,7 @@ class _Found:
     @property
     def is_told(self) -> bool:
         found = self.separation
-        return found.p < samples.SIGNIFICANT and found.strength >= WORTH_TELLING
+        return found.p < significance.SIGNIFICANT and found.strength >= WORTH_TELLING
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ class _Search:
     def is_general(self, found: _Found) -> bool:
         """Whether it is about as true of the rest, which the selected ones were taken from."""
         selected, _, rest = self.groups.sizes
-        if not self.has_rest or rest < samples.ENOUGH:
+        if not self.has_rest or rest < significance.ENOUGH:
             return False
         of_rest = self._rest(found)
         return strength_of(found.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
@@ -314,7 +314,7 @@ class _Search:
         bars = list(self.groups.counts(feature.candidate)[[CHOSEN, OTHERS]])
         pair = _category_pair(feature, separation.question, *bars) if feature.names else None
         if feature.values is None or feature.bins is None:
-            return None, pair, Measured("V", *samples.cramers_v(bars[0], bars[1]))
+            return None, pair, Measured("V", *rates.cramers_v(bars[0], bars[1]))
         sides = [feature.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
         held = [np.sort(values[~np.isnan(values)]) for values in sides]
         counts = [feature.bins.count(values) for values in held]
@@ -342,7 +342,7 @@ class _Search:
         for defining in self.defining:
             other = defining.candidate.codes
             both = (self.groups.side == OTHERS) & (codes >= 0) & (other >= 0)
-            if feature.projection is None or both.sum() < samples.ENOUGH:
+            if feature.projection is None or both.sum() < significance.ENOUGH:
                 continue
             with np.errstate(invalid="ignore", divide="ignore"):
                 if abs(np.corrcoef(codes[both], other[both])[0, 1]) >= SAME:

@@ -16,9 +16,10 @@ from data_access.queries.answers import row_of
 from data_access.queries.counts import flags
 from data_access.selection import ANY_FLAG, Range, Selection, source
 from data_access.sql import quoted
-from data_access.statistics import samples
+from data_access.statistics import samples, significance
 from data_access.statistics.bins import Bins, linear_bins, log_bins
-from data_access.statistics.samples import Drift, Verdict
+from data_access.statistics.samples import Drift
+from data_access.statistics.significance import Verdict
 from data_access.warehouse import Warehouse
 
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
@@ -115,7 +116,7 @@ def _histogram_pairs(
                 lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
             )
         )
-    corrected = samples.benjamini_hochberg(np.array([found.p for *_, found in compared]))
+    corrected = significance.benjamini_hochberg(np.array([found.p for *_, found in compared]))
     return [
         HistogramPair(
             projection=row,

@@ -14,7 +14,7 @@ from data_access.queries.counts import flags
 from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
 from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
 from data_access.sql import quoted
-from data_access.statistics import samples
+from data_access.statistics import rates
 from data_access.warehouse import Warehouse
 
 Bucket = Literal["hour", "day", "week"]
@@ -122,7 +122,7 @@ def share_changes(
     for i, (name, _, _) in enumerate(conditions):
         sides = [(int(row[f"c{i}"]), int(row["n"])) for row in counts]
         changes.append(
-            ShareChange(name, *sides[0], *sides[1], *samples.share_change(*sides[0], *sides[1]))
+            ShareChange(name, *sides[0], *sides[1], *rates.share_change(*sides[0], *sides[1]))
         )
     return changes
 
@@ -187,7 +187,7 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         [*params, wanted, wanted, *where, _naive(selection.until)],
     )
     limits = [
-        samples.wilson(int(flagged), int(predictions))
+        rates.wilson(int(flagged), int(predictions))
         for flagged, predictions in zip(counts["flagged"], counts["predictions"], strict=True)
     ]
     return counts.assign(

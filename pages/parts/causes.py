@@ -9,8 +9,8 @@ import streamlit as st
 
 from data_access.export import safe_csv
 from data_access.queries import Cause, Causes
-from data_access.statistics.samples import ENOUGH
 from data_access.statistics.separation import Answers
+from data_access.statistics.significance import ENOUGH
 from pages.parts import bar, charts, words
 
 MEASURES = {

@@ -14,7 +14,7 @@ from data_access import OpenLog, queries
 from data_access.errors import SettingsError
 from data_access.projections.table import ENTROPY
 from data_access.queries import Baseline
-from data_access.statistics.samples import ENOUGH
+from data_access.statistics.significance import ENOUGH
 from data_access.statistics.text_differences import likeness
 from pages.parts import bar, cards, charts, pictures, state, words
 from readings.sources import own_models, source
