@@ -530,7 +530,7 @@ def test_one_hour_of_the_day_one_day_and_one_version(
     assert shown["version"].says == "have version “2”"
     assert shown["version"].narrowed == Selection(text="bad", version=("2",))
     pair = shown["hour"].categories
-    assert pair is not None and pair.counts.sum() == 60 and pair.asked[3] and sum(pair.asked) == 1
+    assert pair is not None and pair.counts.sum() == 60 and pair.marked[3] and sum(pair.marked) == 1
 
 
 def test_flags_are_symptoms(folder_log: Log, open_warehouse: OpenWarehouse) -> None:

@@ -144,7 +144,7 @@ def is_inside(record: dict[str, Any], cube: Cube) -> bool:
     for axis in cube.axes:
         value = record[axis.projection.name]
         place = axis.missing if value is None else axis.bins.bar(value)
-        first, after = axis.bars(cube.held(axis)) or (0, 0)
+        first, after = axis.bars(cube.brush(axis)) or (0, 0)
         if not first <= place < after:
             return False
     if not cube.chosen:
@@ -195,10 +195,10 @@ def test_a_range_that_cuts_a_bar_in_two_is_part_of_the_frame(sample_log: OpenLog
     edge = axes[0].bins.edges[5]
     whole, cut = Range(ENTROPY, high=edge), Range(ENTROPY, high=edge + 0.01)
     on_edge = queries.count_cube(warehouse, Selection(ranges=(whole,)), axes, flag)
-    assert on_edge.frame == Selection() and on_edge.held(axes[0]) == whole
+    assert on_edge.frame == Selection() and on_edge.brush(axes[0]) == whole
     assert 0 < on_edge.brushed < on_edge.records
     off_edge = queries.count_cube(warehouse, Selection(ranges=(cut,)), axes, flag)
-    assert off_edge.frame.ranges == (cut,) and off_edge.held(axes[0]) is None
+    assert off_edge.frame.ranges == (cut,) and off_edge.brush(axes[0]) is None
     assert off_edge.brushed == off_edge.records
 
 

@@ -55,9 +55,9 @@ def baseline_names(warehouse: Warehouse, selection: Selection | None = None) -> 
     own = selection.version if selection is not None and len(selection.version) == 1 else ()
     versions = [name for name in choices(warehouse, "version") if name not in own]
     saved = [
-        selection_baseline(found.selection)
-        for found in saved_selections(warehouse)
-        if found.selection is not None
+        selection_baseline(entry.selection)
+        for entry in saved_selections(warehouse)
+        if entry.selection is not None
     ]
     return list(
         dict.fromkeys(
@@ -108,20 +108,20 @@ def baseline(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
         records = Selection(environment=(name,), images=selection.images)
         return Baseline(name, name, records, selection)
     try:
-        held = parse_selection(name, warehouse.projections)
+        chosen = parse_selection(name, warehouse.projections)
     except SelectionError as error:
         raise SelectionError(f"The baseline “{name}” is not understood: {error}") from error
-    records = replace(held, images=selection.images)
-    return Baseline(name, _label(warehouse, held), records, selection)
+    records = replace(chosen, images=selection.images)
+    return Baseline(name, _label(warehouse, chosen), records, selection)
 
 
-def _label(warehouse: Warehouse, held: Selection) -> str:
+def _label(warehouse: Warehouse, records: Selection) -> str:
     """The name under which a selection was saved, or else what it says."""
-    for found in saved_selections(warehouse):
-        if found.selection == held:
-            return f"“{found.name}”"
-    said = [sentence for _, sentence in sentences(held, warehouse.projections)]
-    return " · ".join(said) or "all records"
+    for saved in saved_selections(warehouse):
+        if saved.selection == records:
+            return f"“{saved.name}”"
+    filters = [sentence for _, sentence in sentences(records, warehouse.projections)]
+    return " · ".join(filters) or "all records"
 
 
 def _before(warehouse: Warehouse, selection: Selection) -> Baseline:
@@ -147,14 +147,14 @@ def _unflagged(selection: Selection) -> Baseline:
 def _other_version(warehouse: Warehouse, selection: Selection, name: str) -> Baseline:
     """All records of one version, against those of the others."""
     version = name.removeprefix(VERSION)
-    held = choices(warehouse, "version")
-    if version not in held:
+    known = choices(warehouse, "version")
+    if version not in known:
         raise SelectionError(f"The baseline “{name}” is not in this log.")
     records = Selection(
         environment=selection.environment, version=(version,), images=selection.images
     )
     label = f"version {version}"
-    others = tuple(other for other in selection.version or held if other != version)
+    others = tuple(other for other in selection.version or known if other != version)
     if others == selection.version or not others:
         return Baseline(name, label, records, selection)
     compared = replace(selection, version=others)
@@ -166,21 +166,25 @@ def shared_records(warehouse: Warehouse, baseline: Baseline) -> int:
     if _surely_apart(baseline.compared, baseline.selection):
         return 0
     sides = [source(side) for side in (baseline.compared, baseline.selection)]
-    asked = " semi join ".join(f"(select record_key from {selected})" for selected, _ in sides)
-    params = [param for _, held in sides for param in held]
-    found = warehouse.query(f"select count(*) as n from {asked} using (record_key)", params)
-    return int(found["n"].iloc[0])
+    shared = " semi join ".join(f"(select record_key from {selected})" for selected, _ in sides)
+    params = [param for _, values in sides for param in values]
+    counted = warehouse.query(f"select count(*) as n from {shared} using (record_key)", params)
+    return int(counted["n"].iloc[0])
 
 
-def _surely_apart(one: Selection, other: Selection) -> bool:
+def _surely_apart(compared: Selection, baseline: Selection) -> bool:
     """Whether where or when the records are from is enough to tell that none is in both."""
-    if one.since is not None and other.until is not None and other.until <= one.since:
+    if (
+        compared.since is not None
+        and baseline.until is not None
+        and baseline.until <= compared.since
+    ):
         return True
     return any(
         mine and others and not set(mine) & set(others)
         for mine, others in (
-            (one.environment, other.environment),
-            (one.version, other.version),
-            (one.flag, other.flag if other.flag == (NO_FLAG,) else ()),
+            (compared.environment, baseline.environment),
+            (compared.version, baseline.version),
+            (compared.flag, baseline.flag if baseline.flag == (NO_FLAG,) else ()),
         )
     )

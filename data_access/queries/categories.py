@@ -81,10 +81,12 @@ def _category_pairs(
         warehouse, selection, baseline, columns, list(log_tags(warehouse).categories)
     )
     names = [name for name, rows in counted.items() if len(rows) > 1]
-    found = [rates.associate(*_sides(counted[name])) for name in names]
-    corrected = significance.benjamini_hochberg(np.array([one.p for one in found]))
+    associations = [rates.associate(*_sides(counted[name])) for name in names]
+    corrected = significance.benjamini_hochberg(
+        np.array([association.p for association in associations])
+    )
     pairs = []
-    for name, association, p in zip(names, found, corrected, strict=True):
+    for name, association, p in zip(names, associations, corrected, strict=True):
         counts, baseline_counts = _sides(counted[name])
         few = min(int(counts.sum()), int(baseline_counts.sum()))
         verdict = rates.association_verdict(association, few, float(p))

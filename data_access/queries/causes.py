@@ -40,14 +40,14 @@ NAMED = 6  # categories without an order that a chart names
 class CauseBars:
     """Records with each category, of the selected ones and of the others, shapes (names,).
 
-    asked: of which categories it is true. ordered: whether their order means something.
+    marked: of which categories it is true. ordered: whether their order means something.
     """
 
     label: str
     names: tuple[str, ...]
     counts: np.ndarray
     baseline_counts: np.ndarray
-    asked: tuple[bool, ...]
+    marked: tuple[bool, ...]
     ordered: bool
 
 
@@ -71,7 +71,7 @@ class Cause:
     selected, others, rest: of how many it is true; `rest` has the records of the same place and
         time that are not selected, and is None where these are the others.
     strength, p: as in data_access.statistics.separation.Separation.
-    numbers, asked: a number's histograms, and the range for which it is true.
+    numbers, range: a number's histograms, and the range for which it is true.
     categories: a category's bars.
     narrowed: the selected records of which it is true; listed: how many these are, or None where
         the filter holds more than what was looked at.
@@ -89,7 +89,7 @@ class Cause:
     strength: float
     p: float
     numbers: HistogramPair | None
-    asked: Range | None
+    range: Range | None
     categories: CauseBars | None
     narrowed: Selection
     listed: int | None
@@ -150,15 +150,17 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
         groups=gathered.groups,
         has_rest=baseline is not None,
     )
-    came_in, came_out = search.found(inputs=True), search.found(inputs=False)
-    told = [found for found in came_in if found.is_told]
-    special = [found for found in told if not search.is_general(found)]
+    came_in, came_out = search.rank(inputs=True), search.rank(inputs=False)
+    clear = [ranked for ranked in came_in if ranked.is_clear]
+    special = [ranked for ranked in clear if not search.is_general(ranked)]
     left, then = search, None
     if special:
         left = search.without(special[0])
         if min(left.groups.sizes[:2]) >= ENOUGH_LEFT:
-            again = left.found(inputs=True)
-            then = left.causes([f for f in again if f.is_told and not left.is_general(f)])
+            again = left.rank(inputs=True)
+            then = left.causes(
+                [ranked for ranked in again if ranked.is_clear and not left.is_general(ranked)]
+            )
     selected, others, _ = search.groups.sizes
     return Causes(
         selected=selected,
@@ -167,8 +169,8 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
         candidates=sum(feature.is_input for feature in gathered.features),
         p=came_in[0].separation.p if came_in else 1.0,
         causes=search.causes(special),
-        general=search.causes([found for found in told if search.is_general(found)]),
-        symptoms=search.causes([found for found in came_out if found.is_told]),
+        general=search.causes([ranked for ranked in clear if search.is_general(ranked)]),
+        symptoms=search.causes([ranked for ranked in came_out if ranked.is_clear]),
         left=left.groups.sizes[CHOSEN],
         left_others=left.groups.sizes[OTHERS],
         then=then,
@@ -178,16 +180,17 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _Ranked:
     """A candidate, and how well it separates."""
 
     feature: Feature
     separation: Separation
 
     @property
-    def is_told(self) -> bool:
-        found = self.separation
-        return found.p < significance.SIGNIFICANT and found.strength >= WORTH_TELLING
+    def is_clear(self) -> bool:
+        """Whether chance does not explain it, and it is large enough to be worth telling."""
+        separation = self.separation
+        return separation.p < significance.SIGNIFICANT and separation.strength >= WORTH_TELLING
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,29 +208,29 @@ class _Search:
     groups: Groups
     has_rest: bool
 
-    def found(self, *, inputs: bool) -> list[_Found]:
+    def rank(self, *, inputs: bool) -> list[_Ranked]:
         """How well everything that came in (or out) separates the sides, the best first."""
         features = [row for row in self.features if row.is_input is inputs]
-        ranked = separations([row.candidate for row in features], self.groups)
-        return [_Found(features[row.number], row) for row in ranked]
+        best_first = separations([row.candidate for row in features], self.groups)
+        return [_Ranked(features[row.number], row) for row in best_first]
 
-    def is_general(self, found: _Found) -> bool:
+    def is_general(self, ranked: _Ranked) -> bool:
         """Whether it is about as true of the rest, which the selected ones were taken from."""
         selected, _, rest = self.groups.sizes
         if not self.has_rest or rest < significance.ENOUGH:
             return False
-        of_rest = self._rest(found)
-        return strength_of(found.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
+        of_rest = self._rest(ranked)
+        return strength_of(ranked.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
 
-    def _rest(self, found: _Found) -> Answers:
-        candidate = found.feature.candidate
-        return answers(candidate, found.separation.question, self.groups.counts(candidate)[REST])
+    def _rest(self, ranked: _Ranked) -> Answers:
+        candidate = ranked.feature.candidate
+        return answers(candidate, ranked.separation.question, self.groups.counts(candidate)[REST])
 
-    def without(self, found: _Found) -> "_Search":
+    def without(self, ranked: _Ranked) -> "_Search":
         """The records of which it is not true."""
-        candidate, question = found.feature.candidate, found.separation.question
+        candidate, question = ranked.feature.candidate, ranked.separation.question
         side = np.where(says_yes(candidate, question), np.int8(NEITHER), self.groups.side)
-        narrowed = found.feature.narrow_without(self.selection, question)
+        narrowed = ranked.feature.narrow_without(self.selection, question)
         groups = Groups(side)
         if candidate.ordered and question.level >= 0 and groups.counts(candidate)[CHOSEN, 0]:
             narrowed = None
@@ -236,7 +239,7 @@ class _Search:
             selection=narrowed or self.selection,
             is_exact=self.is_exact
             and narrowed is not None
-            and not self._chooses_reports(found.feature),
+            and not self._chooses_reports(ranked.feature),
             groups=groups,
         )
 
@@ -244,28 +247,28 @@ class _Search:
         """Whether a filter by it has other reports stand for images that count once."""
         return self.selection.each_image_once and feature.chooses_reports
 
-    def causes(self, found: Sequence[_Found]) -> tuple[Cause, ...]:
+    def causes(self, candidates: Sequence[_Ranked]) -> tuple[Cause, ...]:
         """The strongest, each with what is true of the same records."""
         compared = self.groups.side <= OTHERS
-        leaders: list[tuple[_Found, np.ndarray, list[str]]] = []
-        for one in found:
-            question = one.separation.question
-            yes = says_yes(one.feature.candidate, question)[compared]
+        leaders: list[tuple[_Ranked, np.ndarray, list[str]]] = []
+        for ranked in candidates:
+            question = ranked.separation.question
+            yes = says_yes(ranked.feature.candidate, question)[compared]
             same = next(
                 (names for _, led, names in leaders if abs(together(yes, led)) >= SAME), None
             )
             if same is not None:
-                same.append(one.feature.says(question))
+                same.append(ranked.feature.says(question))
             elif len(leaders) < SHOWN:
-                leaders.append((one, yes, []))
-        return tuple(self._cause(one, names) for one, _, names in leaders)
+                leaders.append((ranked, yes, []))
+        return tuple(self._cause(ranked, names) for ranked, _, names in leaders)
 
-    def table(self, found: Sequence[_Found]) -> pd.DataFrame:
+    def table(self, candidates: Sequence[_Ranked]) -> pd.DataFrame:
         """A row for each candidate, also for those that separate nothing."""
         rows = []
-        for one in found:
-            feature, separation = one.feature, one.separation
-            _, _, measured = self._measured(one)
+        for ranked in candidates:
+            feature, separation = ranked.feature, ranked.separation
+            _, _, measured = self._measured(ranked)
             rows.append(
                 {
                     "what": feature.label,
@@ -283,22 +286,22 @@ class _Search:
             )
         return pd.DataFrame(rows)
 
-    def _cause(self, found: _Found, goes_with: Sequence[str]) -> Cause:
-        feature, separation = found.feature, found.separation
+    def _cause(self, ranked: _Ranked, goes_with: Sequence[str]) -> Cause:
+        feature, separation = ranked.feature, ranked.separation
         question = separation.question
-        numbers, categories, measured = self._measured(found)
+        numbers, categories, measured = self._measured(ranked)
         return Cause(
             name=feature.candidate.name,
             label=feature.label,
             says=feature.says(question),
             selected=separation.chosen,
             others=separation.others,
-            rest=self._rest(found) if self.has_rest else None,
+            rest=self._rest(ranked) if self.has_rest else None,
             measured=measured,
             strength=separation.strength,
             p=separation.p,
             numbers=numbers,
-            asked=feature.range(question),
+            range=feature.range(question),
             categories=categories,
             narrowed=feature.narrow(self.selection, question),
             listed=separation.chosen.yes
@@ -308,17 +311,17 @@ class _Search:
             selected_by=self._selected_by(feature),
         )
 
-    def _measured(self, found: _Found) -> tuple[HistogramPair | None, CauseBars | None, Measured]:
+    def _measured(self, ranked: _Ranked) -> tuple[HistogramPair | None, CauseBars | None, Measured]:
         """A candidate's bars, those of a number or those of a category, and its AUC or V."""
-        feature, separation = found.feature, found.separation
+        feature, separation = ranked.feature, ranked.separation
         bars = list(self.groups.counts(feature.candidate)[[CHOSEN, OTHERS]])
         pair = _category_pair(feature, separation.question, *bars) if feature.names else None
         if feature.values is None or feature.bins is None:
             return None, pair, Measured("V", *rates.cramers_v(bars[0], bars[1]))
         sides = [feature.values[self.groups.side == group] for group in (CHOSEN, OTHERS)]
-        held = [np.sort(values[~np.isnan(values)]) for values in sides]
-        counts = [feature.bins.count(values) for values in held]
-        compared = samples.compare(held[0], held[1], counts[0], counts[1])
+        present = [np.sort(values[~np.isnan(values)]) for values in sides]
+        counts = [feature.bins.count(values) for values in present]
+        compared = samples.compare(present[0], present[1], counts[0], counts[1])
         deltas = compared.effect, compared.effect_low, compared.effect_high
         measured = Measured("AUC", *((1 + delta) / 2 for delta in deltas))
         if feature.projection is None:
@@ -328,8 +331,8 @@ class _Search:
             feature.bins,
             counts[0],
             counts[1],
-            len(sides[0]) - len(held[0]),
-            len(sides[1]) - len(held[1]),
+            len(sides[0]) - len(present[0]),
+            len(sides[1]) - len(present[1]),
             compared,
             separation.p,
             samples.verdict(compared, separation.p),
@@ -355,19 +358,19 @@ def _category_pair(
 ) -> CauseBars:
     """All categories in their order, or the most frequent and how many have another or none."""
     levels = np.arange(len(feature.names))
-    asked = levels == question.level
+    marked = levels == question.level
     if feature.candidate.ordered:
-        asked = (levels < question.level) if question.under else (levels >= question.level)
-    held = [side[1:-1] for side in (counts, baseline_counts)]
+        marked = (levels < question.level) if question.under else (levels >= question.level)
+    known = [side[1:-1] for side in (counts, baseline_counts)]
     if feature.is_ordered:
-        return CauseBars(feature.label, feature.names, held[0], held[1], tuple(asked), True)
-    shares = held[0] / max(1, counts.sum()) + held[1] / max(1, baseline_counts.sum())
-    shown = np.argsort(-(shares + 2 * asked), kind="stable")[:NAMED]
+        return CauseBars(feature.label, feature.names, known[0], known[1], tuple(marked), True)
+    shares = known[0] / max(1, counts.sum()) + known[1] / max(1, baseline_counts.sum())
+    shown = np.argsort(-(shares + 2 * marked), kind="stable")[:NAMED]
     shown = shown[np.argsort(-shares[shown], kind="stable")]
     names = [feature.names[level] for level in shown]
-    bars = [side[shown].tolist() for side in held]
-    marks = asked[shown].tolist()
-    for name, is_asked, more in (
+    bars = [side[shown].tolist() for side in known]
+    marks = marked[shown].tolist()
+    for name, is_marked, more in (
         (
             "other values",
             False,
@@ -380,7 +383,7 @@ def _category_pair(
     ):
         if any(more):
             names.append(name)
-            marks.append(is_asked)
+            marks.append(is_marked)
             for side, extra in zip(bars, more, strict=True):
                 side.append(extra)
     return CauseBars(

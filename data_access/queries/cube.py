@@ -69,17 +69,17 @@ class Axis:
         last = max(min(math.ceil(end), self.bins.bars) - 1, first)
         return Range(self.projection.name, *self.bins.span(first, last))
 
-    def bars(self, held: Range | None) -> tuple[int, int] | None:
+    def bars(self, range_: Range | None) -> tuple[int, int] | None:
         """The places [first, after) that a range takes; None where it cuts a bar in two."""
-        if held is None:
+        if range_ is None:
             return 0, self.missing + 1
-        if held.missing:
+        if range_.missing:
             return self.missing, self.missing + 1
         inner = self.bins.edges[1:-1]
-        if not {held.low, held.high} <= {None, *inner}:
+        if not {range_.low, range_.high} <= {None, *inner}:
             return None
-        first = 0 if held.low is None else inner.index(held.low) + 1
-        after = self.bins.bars if held.high is None else inner.index(held.high) + 1
+        first = 0 if range_.low is None else inner.index(range_.low) + 1
+        after = self.bins.bars if range_.high is None else inner.index(range_.high) + 1
         return (first, after) if first < after else None
 
 
@@ -145,7 +145,7 @@ class Cube:
         """How many records are in the bars that are brushed."""
         return int(self.cells["records"][self._inside()].sum())
 
-    def held(self, axis: Axis) -> Range | None:
+    def brush(self, axis: Axis) -> Range | None:
         """The brush of an axis."""
         return next((r for r in self.brushes if r.name == axis.projection.name), None)
 
@@ -169,7 +169,7 @@ class Cube:
     def _inside(self) -> np.ndarray:
         inside = np.ones(len(self.cells), dtype=bool)
         for place, axis in enumerate(self.axes):
-            first, after = axis.bars(self.held(axis)) or (0, 0)
+            first, after = axis.bars(self.brush(axis)) or (0, 0)
             inside &= self.cells[f"bar_{place}"].between(first, after - 1).to_numpy()
         if self.chosen:
             wanted = {self.category.values.index(value) for value in self.chosen}
@@ -184,20 +184,20 @@ def cube_categories(warehouse: Warehouse, selection: Selection) -> list[Category
     Where each image counts once, versions cannot: which report stands for an image depends on
     them.
     """
-    found = [_category(FLAG, flags(warehouse), selection.flag)]
+    categories = [_category(FLAG, flags(warehouse), selection.flag)]
     versions = choices(warehouse, "version")
     if versions and not selection.each_image_once:
-        found.append(_category(VERSION, versions, selection.version))
+        categories.append(_category(VERSION, versions, selection.version))
     for name, values in log_tags(warehouse).categories.items():
-        held = [tag.value for tag in selection.tag if tag.name == name]
-        found.append(_category(TAG + name, values, held))
-    return found
+        selected = [tag.value for tag in selection.tag if tag.name == name]
+        categories.append(_category(TAG + name, values, selected))
+    return categories
 
 
-def _category(name: str, values: Sequence[str], held: Sequence[str]) -> Category:
+def _category(name: str, values: Sequence[str], selected: Sequence[str]) -> Category:
     """The bars: what is chosen, and then the most frequent values, in the order of all values."""
     named = [value for value in values if value not in (ANY_FLAG, NO_VALUE)]
-    chosen = [value for value in held if value in named][:MOST_VALUES]
+    chosen = [value for value in selected if value in named][:MOST_VALUES]
     frequent = [value for value in named if value not in chosen][: MOST_VALUES - len(chosen)]
     shown = [value for value in named if value in (*chosen, *frequent)]
     return Category(name, (*shown, NO_VALUE))
@@ -228,13 +228,13 @@ def _split(
     """The frame, and the brushes: ranges that take whole bars, values that have one."""
     by_name = {axis.projection.name: axis for axis in sides}
     brushes = tuple(
-        held
-        for held in selection.ranges
-        if held.name in by_name and by_name[held.name].bars(held) is not None
+        range_
+        for range_ in selection.ranges
+        if range_.name in by_name and by_name[range_.name].bars(range_) is not None
     )
     frame = selection
-    for held in brushes:
-        frame = frame.without(held.name)
+    for range_ in brushes:
+        frame = frame.without(range_.name)
     chosen = category.chosen(selection)
     if not set(chosen) <= set(category.values):
         return frame, brushes, ()
@@ -248,11 +248,11 @@ def _counted(
     sizes = [axis.missing + 1 for axis in sides]
     keys = [*(_bar_sql(axis) for axis in sides), _group_sql(category)]
     strides = np.cumprod([1, *sizes]).tolist()
-    asked = [f"({sql})::bigint * {stride}" for (sql, _), stride in zip(keys, strides, strict=True)]
+    terms = [f"({sql})::bigint * {stride}" for (sql, _), stride in zip(keys, strides, strict=True)]
     selected, params = source(frame)
     counted = _kept(
         warehouse,
-        f"select {' + '.join(asked)} as cell, count(*) as records from {selected} group by 1",
+        f"select {' + '.join(terms)} as cell, count(*) as records from {selected} group by 1",
         [*(param for _, given in keys for param in given), *params],
     )
     cell = counted["cell"].to_numpy()
@@ -286,9 +286,9 @@ def _group_sql(category: Category) -> Condition:
     """A number that says which values a record has: a bit for each, the rest the highest."""
     named = [value for value in category.values if value != NO_VALUE]
     if category.name == FLAG:
-        held = ['list_contains("feedback.flags", ?)::int' for _ in named]
-        bits = [f"{1 << k} * {has}" for k, has in enumerate(held)]
-        others = f'(len("feedback.flags") > {" + ".join(["0", *held])})::int'
+        has_flag = ['list_contains("feedback.flags", ?)::int' for _ in named]
+        bits = [f"{1 << k} * {has}" for k, has in enumerate(has_flag)]
+        others = f'(len("feedback.flags") > {" + ".join(["0", *has_flag])})::int'
         return (
             f'case when len("feedback.flags") = 0 then {_none_bit(category)} '
             f"else {' + '.join([*bits, f'{_others_bit(category)} * {others}'])} end",

@@ -116,7 +116,7 @@ def _histogram_pairs(
                 lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
             )
         )
-    corrected = significance.benjamini_hochberg(np.array([found.p for *_, found in compared]))
+    corrected = significance.benjamini_hochberg(np.array([drift.p for *_, drift in compared]))
     return [
         HistogramPair(
             projection=row,
@@ -125,11 +125,11 @@ def _histogram_pairs(
             baseline_counts=baseline_counts,
             missing=sides[0][row.name].missing,
             baseline_missing=sides[1][row.name].missing,
-            drift=found,
+            drift=drift,
             corrected_p=float(p),
-            verdict=samples.verdict(found, float(p)),
+            verdict=samples.verdict(drift, float(p)),
         )
-        for row, (counts, baseline_counts, found), p in zip(rows, compared, corrected, strict=True)
+        for row, (counts, baseline_counts, drift), p in zip(rows, compared, corrected, strict=True)
     ]
 
 
@@ -137,8 +137,8 @@ def histogram_pair(
     warehouse: Warehouse, selection: Selection, baseline: Selection, name: str
 ) -> HistogramPair | None:
     """One of `histogram_pairs`, its p-value not corrected; None where it has no values at all."""
-    found = histogram_pairs(warehouse, selection, baseline, (name,))
-    return found[0] if found else None
+    pairs = histogram_pairs(warehouse, selection, baseline, (name,))
+    return pairs[0] if pairs else None
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ def _ascending(
     selected, params = source(selection)
     total = _count_if_many(warehouse, selected, params, VALUES_AT_ONCE // max(len(rows), 1))
     at_once = max(1, VALUES_AT_ONCE // max(total, 1))
-    held: dict[str, _Column] = {}
+    columns_by_name: dict[str, _Column] = {}
     for start in range(0, len(rows), at_once):
         names = [row.name for row in rows[start : start + at_once]]
         columns = ", ".join(map(quoted, names))
         table = warehouse.table(f"select {columns} from {selected}", params)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            held |= dict(zip(names, pool.map(_sorted, table.columns), strict=True))
-    return held
+            columns_by_name |= dict(zip(names, pool.map(_sorted, table.columns), strict=True))
+    return columns_by_name
 
 
 def _count_if_many(warehouse: Warehouse, selected: str, params: Sequence[Any], many: int) -> int:
@@ -186,8 +186,8 @@ def _compare(
     bins: Bins, column: _Column, baseline: _Column
 ) -> tuple[np.ndarray, np.ndarray, Drift]:
     counts, baseline_counts = bins.count(column.values), bins.count(baseline.values)
-    found = samples.compare(column.values, baseline.values, counts, baseline_counts)
-    return counts, baseline_counts, found
+    drift = samples.compare(column.values, baseline.values, counts, baseline_counts)
+    return counts, baseline_counts, drift
 
 
 def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
@@ -243,8 +243,8 @@ def _quantile(
     warehouse: Warehouse, selection: Selection, name: str, quantile: float
 ) -> float | None:
     selected, params = source(selection)
-    asked = f"select quantile_cont({quoted(name)}, ?) as value from {selected}"
-    value = row_of(warehouse, asked, [quantile, *params])["value"]
+    sql = f"select quantile_cont({quoted(name)}, ?) as value from {selected}"
+    value = row_of(warehouse, sql, [quantile, *params])["value"]
     return None if pd.isna(value) else float(value)
 
 
@@ -267,9 +267,11 @@ def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) ->
     """Where each projection of a record stands in the baseline, in table order; those of the truth
     only where it is known.
     """
-    found = []
-    held = warehouse.cached(("histograms", baseline), lambda: _histograms(warehouse, baseline))
-    for row, bins, counts, percentiles in held:
+    standings = []
+    histograms = warehouse.cached(
+        ("histograms", baseline), lambda: _histograms(warehouse, baseline)
+    )
+    for row, bins, counts, percentiles in histograms:
         value = record[row.name]
         if row.source == TRUTH and record[TRUTH] is None:
             continue
@@ -277,8 +279,8 @@ def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) ->
         if value is not None and len(percentiles):
             lower = 1 - np.searchsorted(percentiles, value, side="right") / len(percentiles)
             higher = np.searchsorted(percentiles, value, side="left") / len(percentiles)
-        found.append(Place(row, value, bins, counts, float(lower), float(higher)))
-    return found
+        standings.append(Place(row, value, bins, counts, float(lower), float(higher)))
+    return standings
 
 
 def _histograms(
@@ -324,22 +326,22 @@ class Preset:
 
 def presets(warehouse: Warehouse, baseline: Selection) -> list[Preset]:
     """The usual suspects, those that have values in this log."""
-    held = extents(warehouse)
-    found = []
+    bins = extents(warehouse)
+    available = []
     for label, name, side in (
         ("low entropy", ENTROPY, low_range),
         ("repetitive", f"repetition({TEXT})", high_range),
         ("low confidence", "outputs.confidence", low_range),
         ("obscene", f"detoxify.obscene({TEXT})", high_range),
     ):
-        limits = side(warehouse, baseline, name) if name in held else None
+        limits = side(warehouse, baseline, name) if name in bins else None
         if limits is not None:
             under = "under the baseline's 5th" if limits.low is None else "over the baseline's 95th"
             words = f"{warehouse.projections[name].label} {under} percentile"
-            found.append(Preset(label, words, range=limits))
-    if f"polarity({IMAGE})" in held:
+            available.append(Preset(label, words, range=limits))
+    if f"polarity({IMAGE})" in bins:
         words = "images with dark ink on a light ground"
-        found.append(Preset("dark on light", words, range=Range(f"polarity({IMAGE})", low=0.0)))
+        available.append(Preset("dark on light", words, range=Range(f"polarity({IMAGE})", low=0.0)))
     if "offensive" in flags(warehouse):
-        found.append(Preset("flagged offensive", "a user said so", flag="offensive"))
-    return found
+        available.append(Preset("flagged offensive", "a user said so", flag="offensive"))
+    return available

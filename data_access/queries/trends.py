@@ -111,12 +111,16 @@ def share_changes(
     counted = ", ".join(
         f"count(*) filter ({sql}) as c{i}" for i, (_, sql, _) in enumerate(conditions)
     )
-    asked = [param for _, _, params in conditions for param in params]
+    condition_params = [param for _, _, params in conditions for param in params]
     counts = []
     for side in (recent, before):
         selected, params = source(side.without("flag"))
         counts.append(
-            row_of(warehouse, f"select count(*) as n, {counted} from {selected}", [*asked, *params])
+            row_of(
+                warehouse,
+                f"select count(*) as n, {counted} from {selected}",
+                [*condition_params, *params],
+            )
         )
     changes = []
     for i, (name, _, _) in enumerate(conditions):
@@ -222,7 +226,7 @@ def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.D
     selected, params = source(selection)
     newest = warehouse.query(
         f"""
-        with said as (
+        with flag_events as (
             select record_key, max(timestamp) as flagged
             from feedback
             where flag is not null
@@ -230,7 +234,7 @@ def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.D
         )
         select record_key, flagged
         from {selected}
-        join said using (record_key)
+        join flag_events using (record_key)
         where "feedback.reports" > 0
         order by flagged desc, record_key
         limit ?

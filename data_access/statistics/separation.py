@@ -144,16 +144,16 @@ def separations(candidates: Sequence[Candidate], groups: Groups) -> list[Separat
     n, m, _ = groups.sizes
     if not n or not m:
         return []
-    found = []
+    best = []
     for number, candidate in enumerate(candidates):
         chosen, others = groups.counts(candidate)[[CHOSEN, OTHERS]]
-        yes, known = _asked(candidate, chosen)
-        other_yes, other_known = _asked(candidate, others)
+        yes, known = _answered(candidate, chosen)
+        other_yes, other_known = _answered(candidate, others)
         strengths = separation(yes, known / n, n, other_yes, other_known / m, m)
         if strengths.max(initial=0.0) > 0:
             question = _best(strengths, yes * other_known > other_yes * known, candidate)
-            found.append((number, question, float(strengths.max())))
-    by_chance = _by_chance([candidates[number] for number, *_ in found], groups)
+            best.append((number, question, float(strengths.max())))
+    by_chance = _by_chance([candidates[number] for number, *_ in best], groups)
     return sorted(
         (
             Separation(
@@ -164,7 +164,7 @@ def separations(candidates: Sequence[Candidate], groups: Groups) -> list[Separat
                 strength,
                 p=(1 + int((by_chance >= strength * (1 - TIED)).sum())) / (1 + PERMUTATIONS),
             )
-            for number, question, strength in found
+            for number, question, strength in best
         ),
         key=lambda row: -row.strength,
     )
@@ -223,7 +223,7 @@ def answers(candidate: Candidate, question: Question, counts: np.ndarray) -> Ans
     return Answers(int(yes), total - missing)
 
 
-def _asked(candidate: Candidate, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _answered(candidate: Candidate, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Records that answer yes to each question, and that have a value for it.
 
     counts: by code, shape (levels + 2, …); returns shapes (questions, …).
@@ -231,10 +231,10 @@ def _asked(candidate: Candidate, counts: np.ndarray) -> tuple[np.ndarray, np.nda
     yes, missing, known = counts[1:-1], counts[:1], counts[1:].sum(axis=0, keepdims=True)
     if candidate.ordered:
         yes = yes[::-1].cumsum(axis=0)[::-1][1:]
-    held = np.repeat(known, len(yes), axis=0)
+    repeated = np.repeat(known, len(yes), axis=0)
     if candidate.asks_missing:
-        return np.concatenate([yes, missing]), np.concatenate([held, known + missing])
-    return yes, held
+        return np.concatenate([yes, missing]), np.concatenate([repeated, known + missing])
+    return yes, repeated
 
 
 def _best(strengths: np.ndarray, more: np.ndarray, candidate: Candidate) -> Question:
@@ -244,15 +244,15 @@ def _best(strengths: np.ndarray, more: np.ndarray, candidate: Candidate) -> Ques
     that they do, of as good categories one of which they do.
     """
     best = first = last = int(strengths.argmax())
-    asked = candidate.levels - candidate.ordered
+    questions = candidate.levels - candidate.ordered
     if not candidate.ordered:
         tied = strengths >= strengths[best] * (1 - TIED)
         best = int((tied & more).argmax()) if (tied & more).any() else best
-        return Question(best if best < asked else -1)
-    if best >= asked:
+        return Question(best if best < questions else -1)
+    if best >= questions:
         return Question(-1)
     nearly = (strengths >= strengths[best] * NEARLY) & (more == more[best])
-    while last + 1 < asked and nearly[last + 1]:
+    while last + 1 < questions and nearly[last + 1]:
         last += 1
     while first > 0 and nearly[first - 1]:
         first -= 1
@@ -274,8 +274,8 @@ def _by_chance(candidates: Sequence[Candidate], groups: Groups) -> np.ndarray:
     best = np.zeros(PERMUTATIONS)
     for candidate in candidates:
         totals, chosen = _shuffled_counts(candidate, rows, labels)
-        yes, known = _asked(candidate, chosen)
-        other_yes, other_known = _asked(candidate, totals[:, None] - chosen)
+        yes, known = _answered(candidate, chosen)
+        other_yes, other_known = _answered(candidate, totals[:, None] - chosen)
         strengths = separation(yes, known / n, n, other_yes, other_known / m, m)
         np.maximum(best, strengths.max(axis=0), out=best)
     spread = math.sqrt((1 / sizes[0] + 1 / sizes[1]) / (1 / n + 1 / m))
@@ -293,10 +293,10 @@ def _shuffled_counts(
     codes = candidate.codes[rows] + 1
     totals = np.bincount(codes, minlength=candidate.levels + 2)
     frequent = int(totals.argmax())
-    held = np.flatnonzero(codes != frequent)
-    held = held[np.argsort(codes[held], kind="stable")]
+    rare = np.flatnonzero(codes != frequent)
+    rare = rare[np.argsort(codes[rare], kind="stable")]
     ends = np.where(np.arange(len(totals)) == frequent, 0, totals).cumsum()
-    places = (np.ones(len(held), np.float32), held, np.append(0, ends))
+    places = (np.ones(len(rare), np.float32), rare, np.append(0, ends))
     which = sparse.csr_array(places, shape=(len(totals), len(rows)))  # a row for each code
     chosen = (which @ labels).astype(np.float64)
     chosen[frequent] = labels[:, 0].sum() - chosen.sum(axis=0)
@@ -306,7 +306,8 @@ def _shuffled_counts(
 def together(yes: np.ndarray, other_yes: np.ndarray) -> float:
     """The correlation of two yes/no answers, shapes (n,), from −1 to 1; 0 of a constant."""
     share, other, both = (
-        np.count_nonzero(said) / max(len(said), 1) for said in (yes, other_yes, yes & other_yes)
+        np.count_nonzero(answer) / max(len(answer), 1)
+        for answer in (yes, other_yes, yes & other_yes)
     )
     spread = math.sqrt(share * (1 - share) * other * (1 - other))
     return (both - share * other) / spread if spread else 0.0

@@ -80,8 +80,8 @@ def gallery(causes: Sequence[Cause], against: str, of: str) -> None:
 
 def _card(cause: Cause, against: str, key: str) -> None:
     st.markdown(f"{_sentence(cause, against)}.")
-    if cause.numbers is not None and cause.asked is not None:
-        spec = charts.still_histogram_pair(cause.numbers, against, cause.asked)
+    if cause.numbers is not None and cause.range is not None:
+        spec = charts.still_histogram_pair(cause.numbers, against, cause.range)
         st.vega_lite_chart(spec, key=key, alt=cause.says)
     elif cause.categories is not None:
         st.altair_chart(charts.category_pair(cause.categories, against), key=key, alt=cause.says)

@@ -257,7 +257,7 @@ def category_pair(pair: CauseBars, baseline_label: str) -> Chart:
             "share": pair.counts / total,
             "baseline": pair.baseline_counts,
             "baseline_share": pair.baseline_counts / baseline_total,
-            "asked": pair.asked,
+            "marked": pair.marked,
         }
     )
     category, share = ("x", "y") if pair.ordered else ("y", "x")
@@ -285,7 +285,7 @@ def category_pair(pair: CauseBars, baseline_label: str) -> Chart:
     axes[share] = {**axes[share], "field": "share"}
     front = base.mark_bar(color=PRODUCTION, stroke=PRODUCTION, strokeWidth=1).encode(
         **axes,
-        **paler_unless("datum.asked"),
+        **paler_unless("datum.marked"),
         tooltip=tooltip,
     )
     return alt.layer(ground, front).properties(height=190, padding=TIGHT)
