@@ -147,13 +147,20 @@ def _json_or_none(body: bytes) -> Any:
         return None
 
 
+def _document(value: Any) -> Any:
+    """A JSON object's text as that object; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    document = _json_or_none(value.encode())
+    return document if isinstance(document, dict) else value
+
+
 def _flat(event: dict[str, Any]) -> dict[str, Any]:
     """Nested groups and dotted names are the same event; tags may also be a JSON object's text."""
     flat: dict[str, Any] = {}
     for name, value in event.items():
-        if name == "tags" and isinstance(value, str):
-            tags = _json_or_none(value.encode())
-            value = tags if isinstance(tags, dict) else value
+        if name == "tags":
+            value = _document(value)
         if name in GROUPS and isinstance(value, dict):
             flat.update({f"{name}.{inner}": part for inner, part in value.items()})
         elif not (name in GROUPS and value is None):
@@ -202,7 +209,7 @@ def _add_feedback(contents: Contents, line: int, event: dict[str, Any]) -> None:
 
 
 def _add_annotation(contents: Contents, line: int, event: dict[str, Any]) -> None:
-    annotation = Annotation(**event)
+    annotation = Annotation(**event | {"payload": _document(event.get("payload"))})
     json_text(annotation.payload).encode()
     contents.annotations.append((line, annotation))
 

@@ -142,7 +142,7 @@ def columns_of(model: type[BaseModel]) -> dict[str, pa.DataType]:
 PLACE = {"object_key": pa.string(), "origin": pa.string(), "line": pa.int64()}
 PREDICTION_SCHEMA = pa.schema(PLACE | columns_of(Prediction))
 FEEDBACK_SCHEMA = pa.schema(PLACE | columns_of(Feedback))
-ANNOTATION_SCHEMA = pa.schema({"object_key": pa.string()} | columns_of(Annotation))
+ANNOTATION_SCHEMA = pa.schema(PLACE | columns_of(Annotation))
 QUARANTINE_SCHEMA = pa.schema(
     {"object_key": pa.string(), "line": pa.int64(), "reason": pa.string(), "excerpt": pa.string()}
 )
@@ -197,10 +197,11 @@ def feedback_table(rows: list[tuple[str, int, Feedback]]) -> pa.Table:
     return pa.table([keys, keys, [line for _, line, _ in rows], *columns], FEEDBACK_SCHEMA)
 
 
-def annotation_table(rows: list[tuple[str, Annotation]]) -> pa.Table:
-    """(object key, annotation) rows as an Arrow table of ANNOTATION_SCHEMA."""
-    columns = _columns(Annotation, [annotation for _, annotation in rows])
-    return pa.table([[key for key, _ in rows], *columns], ANNOTATION_SCHEMA)
+def annotation_table(rows: list[tuple[str, int, Annotation]]) -> pa.Table:
+    """(object key, line, annotation) rows as an Arrow table of ANNOTATION_SCHEMA."""
+    keys = [key for key, _, _ in rows]
+    columns = _columns(Annotation, [annotation for _, _, annotation in rows])
+    return pa.table([keys, keys, [line for _, line, _ in rows], *columns], ANNOTATION_SCHEMA)
 
 
 def quarantine_table(rows: list[tuple[str, Quarantined]]) -> pa.Table:

@@ -12,7 +12,8 @@ name), as long as these have scores. `cubes` keeps what was counted of a large l
 change. Of each record `object_key`, `origin` and `line` say where it
 came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
 which report stands for that image. `annotations` has every event of what people keep beside the
-records.
+records; as in `feedback`, one that a compacted object holds too is there twice until its original
+is gone.
 """
 
 from pathlib import Path
@@ -33,7 +34,7 @@ from data_access.records import (
 )
 from data_access.sql import declared, listed, literal, quoted
 
-SCHEMA_VERSION = "7"
+SCHEMA_VERSION = "8"
 
 TABLES = {
     "meta": pa.schema({"name": pa.string(), "value": pa.string()}),

@@ -250,7 +250,7 @@ def test_annotations_leave_records_alone(log: Log, open_warehouse: OpenWarehouse
         b'{"annotation_key": "k", "timestamp": "2026-07-06", "kind": "selection", "name": "a", '
         b'"payload": "text"}',
         b'{"annotation_key": "k", "timestamp": "2026-07-06", "kind": "selection", "name": "a", '
-        b'"payload": {"x": NaN}}',
+        b'"payload": {"x": "\\ud800"}}',
     ],
 )
 def test_what_is_no_annotation_goes_to_quarantine(

@@ -35,7 +35,7 @@ def by_rows(objects: Objects) -> Events:
         quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
         COVERED_SCHEMA.empty_table(),
         SCORES_SCHEMA.empty_table(),
-        annotation_table([(key, row) for key, held in read for _, row in held.annotations]),
+        annotation_table([(key, *row) for key, held in read for row in held.annotations]),
         read_objects([]).measures,
     )
 

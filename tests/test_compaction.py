@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,8 +22,10 @@ from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import ProjectionTable, load_projections
-from data_access.records import is_compacted
+from data_access.queries.annotations import last_annotations
+from data_access.records import Annotation, is_compacted
 from data_access.warehouse import Warehouse
+from data_access.writer import object_key, to_json
 from tests.conftest import OpenWarehouse
 from tests.samples import (
     Event,
@@ -52,8 +54,32 @@ def fill(log: Log) -> None:
         write(log, f"feedback/{DAY}/{number}.json", feedback(f"{number}", comment=f"“{number}”"))
 
 
+def annotation(key: str, name: str, payload: dict[str, Any] | None, seconds: int = 0) -> Annotation:
+    moment = datetime(2026, 7, 6, 12, tzinfo=UTC) + timedelta(seconds=seconds)
+    return Annotation(annotation_key=key, timestamp=moment, kind="any", name=name, payload=payload)
+
+
+def fill_annotations(log: Log) -> None:
+    texts = {"text": "“'; --\0\n😀", "": "", "number": 10**30, "deep": {"a": [1, None, 0.1]}}
+    events = [
+        annotation("z", "kept", {"is": "old"}, seconds=0),
+        annotation("a", "kept", texts, seconds=2),
+        annotation("b", "gone", {"is": "here"}, seconds=1),
+        annotation("c", "gone", None, seconds=3),
+        annotation("d", "empty", {}),
+        annotation("e", "tied", {"is": "lesser"}),
+        annotation("f", "tied", {"is": "greater"}),
+    ]
+    for event in events:
+        log.put(object_key(event), to_json(event))
+    body = b"\n".join(to_json(annotation(f"m{n}", f"many {n}", {"n": n})) for n in range(3))
+    log.put(f"annotations/{DAY}/more.jsonl", body)
+    today = annotation("today", "today", {}, seconds=14 * 86_400)
+    log.put(object_key(today), to_json(today))
+
+
 def names(log: Log) -> list[str]:
-    return sorted(found.key for kind in ("predictions/", "feedback/") for found in log.list(kind))
+    return sorted(found.key for kind in compaction.KINDS for found in log.list(kind))
 
 
 def answers(warehouse: Warehouse) -> list[Any]:
@@ -68,6 +94,7 @@ def answers(warehouse: Warehouse) -> list[Any]:
         sorted(map(repr, warehouse.rows(f"select {listed} from records"))),
         feedback,
         warehouse.rows("select * from quarantine order by all"),
+        warehouse.rows("select distinct * exclude object_key from annotations order by all"),
     ]
 
 
@@ -101,6 +128,48 @@ def test_the_answers_stay_the_same_before_during_and_after(
     assert (again.objects, again.removed, again.scored_texts) == (0, 11, 0)
     assert answers(grown) == before
     assert fresh(log, open_warehouse) == before
+
+
+def test_annotations_of_closed_days_are_merged(log: Log, open_warehouse: OpenWarehouse) -> None:
+    fill_annotations(log)
+    grown = open_warehouse(log)
+    sync(log, grown)
+    kept = last_annotations(grown, "any").values.tolist()
+    assert {name for name, *_ in kept} == {
+        "kept", "empty", "tied", "many 0", "many 1", "many 2", "today",
+    }  # fmt: skip
+    before, originals = answers(grown), names(log)
+
+    assert compact(log, TODAY) == CompactionReport(written=1, merged=8, events=10)
+    assert len(names(log)) == len(originals) + 1
+    sync(log, grown)
+    assert answers(grown) == before
+    assert last_annotations(grown, "any").values.tolist() == kept
+    assert fresh(log, open_warehouse) == before
+
+    assert compact(log, TODAY, remove_originals=True) == CompactionReport(removed=8)
+    today, compacted = sorted(names(log), key=is_compacted)
+    assert today == "annotations/date=2026-07-20/today.json"
+    assert is_compacted(compacted)
+    sync(log, grown)
+    assert grown.rows("select count(*) from annotations") == [(11,)]
+    assert last_annotations(grown, "any").values.tolist() == kept
+    for warehouse in (grown, open_warehouse(log)):
+        sync(log, warehouse)
+        assert answers(warehouse) == before
+        assert last_annotations(warehouse, "any").values.tolist() == kept
+
+    late = annotation("late", "kept", {"is": "new"}, seconds=60)
+    log.put(object_key(late), to_json(late))
+    sync(log, grown)
+    assert '{"is": "new"}' in last_annotations(grown, "any")["payload"].tolist()
+
+
+def test_a_field_that_annotations_get_is_compacted_too() -> None:
+    """What a compacted object keeps derives from the model, so that a new field is not lost."""
+    stored = read_objects([("annotations/a.json", to_json(annotation("a", "a", {"x": 1})))])
+    columns = set(compaction._rows("annotations/", stored).column_names)
+    assert columns == {*Annotation.model_fields, "log.object_key", "log.line"}
 
 
 def test_what_a_compacted_object_covers_is_not_read(
@@ -277,9 +346,19 @@ def test_a_sync_sees_each_event_once_whenever_originals_give_way(
     assert answers(warehouse) == before
 
 
+noted = st.builds(
+    lambda key, name, payload, seconds: json.loads(
+        to_json(annotation(key, name, payload, seconds))
+    ),
+    st.sampled_from("abc"),
+    st.sampled_from(["one", "two"]),
+    st.sampled_from([None, {}, {"x": 1}, {"x": [1.5, {"y": None}]}]),
+    st.integers(0, 2),
+)
 objects = st.one_of(
     st.tuples(st.sampled_from(["predictions/a", "predictions/b"]), st.lists(served, max_size=3)),
     st.tuples(st.sampled_from(["feedback/a", "feedback/b"]), st.lists(said, max_size=3)),
+    st.tuples(st.sampled_from(["annotations/a", "annotations/b"]), st.lists(noted, max_size=3)),
 )
 changes = st.lists(
     st.one_of(objects, st.sampled_from(["compact", "compact and remove", "sync"])), max_size=8

@@ -37,7 +37,6 @@ from data_access.projections.values import (
 )
 from data_access.records import (
     ANNOTATION_SCHEMA,
-    ANNOTATIONS,
     COVERED_SCHEMA,
     FEEDBACK_SCHEMA,
     GROUPS,
@@ -189,7 +188,7 @@ class _Found:
         if contents.feedback:
             self.feedback.append(feedback_table([(key, *row) for row in contents.feedback]))
         if contents.annotations:
-            noted = [(key, row) for _, row in contents.annotations]
+            noted = [(key, *row) for row in contents.annotations]
             self.annotations.append(annotation_table(noted))
         self.quarantined += [(key, row) for row in contents.quarantined]
 
@@ -235,9 +234,6 @@ def read_objects(
         if key.startswith(PREFIX):
             _read_computed(key, packed, image_projections, found)
             continue
-        if key.startswith(ANNOTATIONS):
-            found.add(key, read_object(key, packed))
-            continue
         table = _Found()
         try:
             body = unpacked(packed)
@@ -248,10 +244,8 @@ def read_objects(
             continue
         if body.startswith(PARQUET):
             found.extend(table)
-        elif _is_lines(body):
-            lines["predictions" if key.startswith("predictions/") else "feedback"].append(
-                (key, body)
-            )
+        elif (kind := _kind(key)) in lines and _is_lines(body):
+            lines[kind].append((key, body))
         else:
             found.add(key, read_object(key, packed))
     for kind, bodies in lines.items():
@@ -264,6 +258,12 @@ def read_objects(
         for key, body in sequences.items():
             found.add(key, read_object(key, body))
     return found.events(image_projections)
+
+
+def _kind(key: str) -> str:
+    """What an object's events are: predictions, annotations, or feedback."""
+    kind = key.partition("/")[0]
+    return kind if kind in ("predictions", "annotations") else "feedback"
 
 
 def _read_computed(key: str, body: bytes, names: Sequence[str], found: _Found) -> None:
@@ -552,7 +552,7 @@ def _read_table(key: str, table: pa.Table, found: _Found) -> None:
     """Raises whatever Arrow and DuckDB do on what they cannot convert."""
     table.validate(full=True)  # texts may be no UTF-8
     columns = _flat_columns(table)
-    kind = "predictions" if key.startswith("predictions/") else "feedback"
+    kind = _kind(key)
     count = table.num_rows
     keys = pa.repeat(key, count)
     places = pa.table({"object_key": keys, "origin": keys, "line": np.arange(1, count + 1)})
@@ -562,7 +562,7 @@ def _read_table(key: str, table: pa.Table, found: _Found) -> None:
         places = places.set_column(1, "origin", columns.pop(ORIGIN).cast(pa.string()))
         places = places.set_column(2, "line", columns.pop(ORIGIN_LINE).cast(pa.int64()))
         table = table.drop_columns([ORIGIN, ORIGIN_LINE])
-    flat = _flat_parquet(kind, columns)
+    flat = None if kind == "annotations" else _flat_parquet(kind, columns)
     left = np.arange(count)
     if flat is not None:
         rows = pa.table({"ordinal": left} | {f"c{i}": c for i, c in enumerate(columns.values())})
@@ -574,6 +574,7 @@ def _read_table(key: str, table: pa.Table, found: _Found) -> None:
         rest.add(key, read_rows(kind, zip((left + 1).tolist(), rows, strict=True)))
         rest.predictions = [_moved(rows, places) for rows in rest.predictions]
         rest.feedback = [_moved(rows, places) for rows in rest.feedback]
+        rest.annotations = [_moved(rows, places) for rows in rest.annotations]
         found.extend(rest)
 
 

@@ -28,9 +28,9 @@ from data_access.framing import is_left_out
 from data_access.ingest.bulk import Events, read_objects
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
-from data_access.records import ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
+from data_access.records import ANNOTATIONS, ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
 
-KINDS = ("predictions/", "feedback/")
+KINDS = ("predictions/", "feedback/", ANNOTATIONS)
 SMALL = 8 * 1024 * 1024  # bytes; larger objects are left as they are
 MERGED_BYTES = 64 * 1024 * 1024  # of originals that become one object
 MERGED_OBJECTS = 20_000
@@ -197,7 +197,7 @@ def _merge(
         return {}
     report.written += 1
     report.merged += len(readable)
-    report.events += len(events.predictions) + len(events.feedback)
+    report.events += sum(map(len, (events.predictions, events.feedback, events.annotations)))
     return {key: sources}
 
 
@@ -232,7 +232,11 @@ def _fetched(
 
 def _rows(kind: str, events: Events) -> pa.Table:
     """The events of one kind as a compacted object keeps them."""
-    table = events.predictions if kind == "predictions/" else events.feedback
+    table = {
+        "predictions/": events.predictions,
+        "feedback/": events.feedback,
+        ANNOTATIONS: events.annotations,
+    }[kind]
     names = [n for n in table.column_names if n not in ("object_key", "origin", "line")]
     rows = table.sort_by(ORDER)
     columns = {name: rows[name] for name in names}
@@ -255,6 +259,7 @@ def _holds(compacted: Events, originals: Events) -> bool:
         for held, wanted in (
             (compacted.predictions, originals.predictions),
             (compacted.feedback, originals.feedback),
+            (compacted.annotations, originals.annotations),
         )
     )
 
