@@ -196,14 +196,14 @@ def test_a_wrong_module_of_projections_is_told(tmp_path: Path) -> None:
     empty.touch()
     broken.write_text("import nothing_of_that_name")
     for module, said in (
-        (str(empty), r"has no @projection in it\.$"),
+        (str(empty), r"registers no @projection\.$"),
         (str(broken), "cannot be imported: ModuleNotFoundError"),
         (str(tmp_path / "gone.py"), "cannot be imported: FileNotFoundError"),
         ("nothing_of_that_name", "cannot be imported"),
     ):
         with pytest.raises(SettingsError, match=said):
             load_projections([module])
-    with pytest.raises(SettingsError, match="cannot be made of tags"):
+    with pytest.raises(SettingsError, match="cannot read tags"):
         projection("tags", unit="", explanation="")
 
 

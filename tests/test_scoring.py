@@ -213,7 +213,7 @@ def test_the_command_says_what_it_did(
     assert main(["score"]) == 0
     assert capsys.readouterr().out == f"Nothing to score: every text has its scores by {name}.\n"
     assert main(["score", "--model", str(tmp_path / "nowhere")]) == 2
-    assert "There is no model at" in capsys.readouterr().err
+    assert "No model at" in capsys.readouterr().err
 
 
 def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) -> None:
@@ -279,7 +279,7 @@ def test_a_model_that_is_not_there_is_told_and_no_end(
     scoring = BackgroundScoring(folder_log, warehouse, str(tmp_path / "no.ckpt"), lambda: None)
     scoring.ask()
     wait_for(scoring)
-    assert scoring.problem is not None and "There is no model at" in scoring.problem
+    assert scoring.problem is not None and "No model at" in scoring.problem
 
 
 def test_the_pages_name_the_model_and_show_both_sides(
@@ -338,7 +338,7 @@ def test_a_model_whose_process_is_killed_is_told(checkpoint: str, model: Toxicit
             process.scores(["two"])
     with pytest.raises(ModelError, match="has changed since"):
         ModelProcess(checkpoint, "another")
-    with pytest.raises(ModelError, match="There is no model at"):
+    with pytest.raises(ModelError, match="No model at"):
         ModelProcess("nowhere", "another")
 
 

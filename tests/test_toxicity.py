@@ -146,7 +146,7 @@ def test_half_a_checkpoint_is_refused(checkpoint: Path, tmp_path: Path, share: f
     body = checkpoint.read_bytes()
     half = tmp_path / "half.ckpt"
     half.write_bytes(body[: int(len(body) * share)])
-    with pytest.raises(ModelError, match=r"half\.ckpt is no (whole )?checkpoint"):
+    with pytest.raises(ModelError, match=r"half\.ckpt is (incomplete|not a checkpoint)"):
         Toxicity.load(str(half))
 
 
@@ -168,7 +168,7 @@ def test_a_checkpoint_without_all_weights_is_refused(checkpoint: Path, tmp_path:
 
 
 def test_no_model_is_said_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"There is no model at .*nowhere.*MISREAD_TOXICITY"):
+    with pytest.raises(ModelError, match=r"No model at .*nowhere.*MISREAD_TOXICITY"):
         Toxicity.load(str(tmp_path / "nowhere"))
 
 

@@ -34,7 +34,7 @@ def compute_column(row: Projection, *columns: Sequence[Any]) -> Computed:
         return Computed(
             values, f"{row.name}: {error}", dict.fromkeys(range(len(values)), f"{error}")
         )
-    except Exception as error:  # a projection of one's own can raise anything
+    except Exception as error:  # a custom projection can raise anything
         failure = f"{row.name}: {_said(error)}"
     for number in range(len(values)):
         try:

@@ -14,7 +14,7 @@ from data_access.errors import SettingsError
 from data_access.projections import text
 from data_access.projections.table import INPUTS, PROJECTIONS, Compute, Projection, ProjectionTable
 
-_own: dict[str, Projection] = {}
+_registered: dict[str, Projection] = {}
 
 
 def projection(
@@ -27,18 +27,18 @@ def projection(
     scale: Literal["linear", "log"] = "linear",
     bounds: tuple[float | None, float | None] = (None, None),
 ) -> Callable[[Compute], Compute]:
-    """Make a function a projection of one's own, named `function(column)`.
+    """Register a function as a custom projection, named `function(column)`.
 
     The function gets a list (texts; or greyscale arrays of shape (height, width) for
     `inputs.image`) and returns as many numbers, NaN where there is no value. Name its module
     in MISREAD_PROJECTIONS.
     """
     if column not in INPUTS:
-        raise SettingsError(f"A projection cannot be made of {column}: use {', '.join(INPUTS)}.")
+        raise SettingsError(f"Projections cannot read {column}: use {', '.join(INPUTS)}.")
 
     def register(function: Compute) -> Compute:
         name = f"{function.__name__}({column})"
-        _own[name] = Projection(
+        _registered[name] = Projection(
             name=name,
             label=label or function.__name__.replace("_", " "),
             unit=unit,
@@ -74,16 +74,16 @@ def load_projections(
             if row.name.startswith("outside_alphabet(")
         }
     for module in modules:
-        before = set(_own)
-        found = _import(module)
-        mine = {
+        before = set(_registered)
+        imported = _import(module)
+        added = {
             name: row
-            for name, row in _own.items()
-            if name not in before or getattr(row.compute, "__module__", "") == found
+            for name, row in _registered.items()
+            if name not in before or getattr(row.compute, "__module__", "") == imported
         }
-        if not mine:
-            raise SettingsError(f"{module} (MISREAD_PROJECTIONS) has no @projection in it.")
-        rows |= mine
+        if not added:
+            raise SettingsError(f"{module} (MISREAD_PROJECTIONS) registers no @projection.")
+        rows |= added
     return ProjectionTable(tuple(rows.values()), scorer)
 
 

@@ -1,4 +1,4 @@
-"""The table of projections: every scalar that is known of a record, one row each.
+"""The table of projections: one row for each scalar of a record.
 
 The functions that compute them are in `text` and `image`.
 """
@@ -18,7 +18,7 @@ IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
 ENTROPY = f"entropy({TEXT})"
 TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
-MAX_FAILURE = 300  # characters of what a custom projection said when it failed
+MAX_FAILURE = 300  # characters of a custom projection's error message
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Projection:
     """A scalar computed from a record.
 
     name: the column, such as `entropy(outputs.output_text)`.
-    label: what pages call it, in lower case, such as `word entropy`.
+    label: its name on pages, in lower case, such as `word entropy`.
     unit: of its values, as an axis shows it.
     inputs: the columns it is computed from, each passed as one list to `compute`.
     explanation: one sentence that says what a value means.
-    compute: a pure batch function, as many numbers out as rows in (NaN: no value); None where
-        the value is logged, or is made elsewhere and found in the log.
-    version: changes whenever the values would; stored scores of another version are made anew.
+    compute: a pure batch function, one number per row (NaN: no value); None where
+        the value is logged, or computed elsewhere and stored in the log.
+    version: changes whenever the values would; values stored by another version are recomputed.
     scale: `log` where values span orders of magnitude.
     bounds: smallest and largest possible value, where there is one.
     """
@@ -110,7 +110,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         unit="grey level, 0 black to 255 white",
         inputs=(IMAGE,),
         explanation="The mean grey level of the image: high for dark ink on light paper, low for "
-        "light ink on a dark ground.",
+        "light ink on a dark background.",
         compute=_each(image.mean),
         bounds=(0.0, 255.0),
     ),
@@ -119,7 +119,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="confidence",
         unit="share",
         inputs=(TEXT,),
-        explanation="What the recognizer itself said of its output, as logged.",
+        explanation="The recognizer's own confidence in its output, as logged.",
         bounds=(0.0, 1.0),
     ),
     Projection(
@@ -128,7 +128,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         unit="errors per character of the truth",
         inputs=(TEXT, TRUTH),
         explanation="Insertions, deletions and substitutions from the ground truth to the output, "
-        "over the length of the truth; white space folded. Only where the truth is known.",
+        "divided by the length of the truth; runs of white space count as one. Only where the "
+        "truth is known.",
         compute=text.character_error_rate,
         bounds=(0.0, None),
     ),
@@ -137,8 +138,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="repetition",
         unit="share of characters",
         inputs=(TEXT,),
-        explanation="The share of the output that repeats what it has just said, or a longer run "
-        "from anywhere before: over 0.3 for loops of words or of characters.",
+        explanation="The share of the output that repeats the text just before it, or a longer run "
+        "from anywhere earlier: over 0.3 for loops of words or characters.",
         compute=text.repetition,
         bounds=(0.0, 1.0),
     ),
@@ -157,7 +158,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="length",
         unit="characters",
         inputs=(TEXT,),
-        explanation="How many characters the output has.",
+        explanation="The number of characters in the output.",
         compute=text.length,
         scale="log",
         bounds=(0.0, None),
@@ -167,7 +168,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="words",
         unit="words",
         inputs=(TEXT,),
-        explanation="How many words the output has, separated by white space.",
+        explanation="The number of words in the output, separated by white space.",
         compute=text.words,
         scale="log",
         bounds=(0.0, None),
@@ -177,8 +178,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="outside the alphabet (output)",
         unit="share of characters",
         inputs=(TEXT,),
-        explanation="The share of the output's characters that the recognizer's alphabet does "
-        "not have.",
+        explanation="The share of the output's characters outside the recognizer's alphabet.",
         compute=text.outside_alphabet,
         bounds=(0.0, 1.0),
     ),
@@ -188,17 +188,17 @@ PROJECTIONS: tuple[Projection, ...] = (
         unit="share of characters",
         inputs=(TRUTH,),
         explanation="The share of the ground truth's characters that the recognizer cannot "
-        "write, so that it must get them wrong.",
+        "write and so must get wrong.",
         compute=text.outside_alphabet,
         bounds=(0.0, 1.0),
     ),
     Projection(
         name=f"polarity({IMAGE})",
         label="polarity",
-        unit="ground minus ink, −1 to 1",
+        unit="background minus ink, −1 to 1",
         inputs=(IMAGE,),
-        explanation="Brightness of the ground minus that of the ink: above 0 is dark on light, "
-        "below 0 light on dark. No value for an image of one grey level.",
+        explanation="Brightness of the background minus that of the ink: above 0 is dark on "
+        "light, below 0 light on dark. No value for an image of one grey level.",
         compute=_each(image.polarity),
         bounds=(-1.0, 1.0),
     ),
@@ -265,7 +265,7 @@ PROJECTIONS: tuple[Projection, ...] = (
 class ProjectionTable:
     """The projections of one warehouse, by name, in the order pages show them.
 
-    scorer: whose scores of the log are shown where others made as many.
+    scorer: the toxicity model whose scores are shown on a tie with others.
     """
 
     rows: tuple[Projection, ...]

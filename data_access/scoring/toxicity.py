@@ -1,4 +1,4 @@
-"""Detoxify's six scores of texts, by a model that is loaded when it is first asked for.
+"""Detoxify's six scores of texts, by a model that is loaded on first use.
 
 The one home of detoxify and torch; what is scored, and where scores go, is left to `scoring`.
 """
@@ -34,7 +34,7 @@ READ_AT_FIRST_TOKEN = {  # architectures whose head sees no more of the last lay
     "XLMRobertaForSequenceClassification",
 }
 INSTALL = "Scoring texts needs detoxify: pip install -r requirements.txt."
-INSTEAD = "MISREAD_TOXICITY=bundled needs no weights but those that come with Misread."
+INSTEAD = "MISREAD_TOXICITY=bundled uses the model that comes with Misread."
 
 
 def model_name(setting: str) -> str:
@@ -51,7 +51,7 @@ def model_name(setting: str) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
     except OSError as error:
         raise ModelError(
-            f"There is no model at {path} (MISREAD_TOXICITY): name a checkpoint, bundled, or one "
+            f"No model at {path} (MISREAD_TOXICITY): name a checkpoint, bundled, or one "
             f"of {', '.join(PUBLISHED)}."
         ) from error
     stem = "bundled" if setting == "bundled" else path.stem
@@ -96,7 +96,7 @@ class Toxicity:
         except (KeyError, TypeError):
             whole = False
         if not whole:
-            raise ModelError(f"{checkpoint} is no checkpoint of Detoxify: parts of it are missing.")
+            raise ModelError(f"{checkpoint} is not a Detoxify checkpoint: parts of it are missing.")
         folder = checkpoint.parent if (checkpoint.parent / "config.json").exists() else None
         if folder is not None:
             architecture["model_type"] = str(folder)
@@ -112,11 +112,11 @@ class Toxicity:
                 huggingface_config_path=None if folder is None else str(folder),
             )
         except (OSError, ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
-            said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             place = architecture["model_type"]
             raise ModelError(
                 f"{checkpoint} cannot be loaded with the settings and tokenizer of {place}, which "
-                f"have to lie beside it or in the cache of Hugging Face (HF_HOME): {said}"
+                f"must be beside it or in Hugging Face's cache (HF_HOME): {reason}"
             ) from error
         _check(loaded, weights, checkpoint)
         return cls(name, loaded)
@@ -247,14 +247,14 @@ def _plain(torch: Any, checkpoint: Path) -> Any:
     try:
         return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ModelError(f"There is no model at {checkpoint}. {INSTEAD}") from error
+        raise ModelError(f"No model at {checkpoint}. {INSTEAD}") from error
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{checkpoint} is no checkpoint: it holds other things than weights, and was not run."
+            f"{checkpoint} is not a checkpoint: it contains more than weights and was not executed."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"{checkpoint} is no whole checkpoint; copy or download it again."
+            f"{checkpoint} is incomplete or damaged; copy or download it again."
         ) from error
 
 
@@ -263,12 +263,12 @@ def _check(loaded: Any, weights: dict[str, Any], checkpoint: Path) -> None:
     missing = [name for name in loaded.model.state_dict() if name not in weights]
     if missing:
         raise ModelError(
-            f"{checkpoint} is no whole checkpoint: {len(missing):,} weights are missing, "
-            f"such as {missing[0]}."
+            f"{checkpoint} is incomplete: {len(missing):,} weights are missing, "
+            f"such as {missing[0]}. Copy or download it again."
         )
     unknown = [label for label in TOXICITY if label not in loaded.class_names]
     if unknown:
-        raise ModelError(f"{checkpoint} has no score of {', '.join(unknown)}.")
+        raise ModelError(f"{checkpoint} has no score for {', '.join(unknown)}.")
 
 
 def serve(setting: str) -> None:
