@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from data_access.decoding import read_object
 from data_access.ingest import bulk
-from data_access.ingest.bulk import Events, read_objects
+from data_access.ingest import lines as lines_module
+from data_access.ingest import parquet as parquet_module
+from data_access.ingest.bulk import read_objects
+from data_access.ingest.events import Events
 from data_access.projections.values import SCORES_SCHEMA
 from data_access.records import (
     COVERED_SCHEMA,
@@ -301,8 +304,8 @@ def unit_of(unit: str) -> pa.DataType:
 
 def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the columns would be no faster, and no other test would tell."""
-    monkeypatch.setattr(bulk, "read_lines", None)
-    monkeypatch.setattr(bulk, "read_rows", None)
+    monkeypatch.setattr(lines_module, "read_lines", None)
+    monkeypatch.setattr(parquet_module, "read_rows", None)
     monkeypatch.setattr(bulk, "read_object", None)
     flat = [
         prediction("a", version="v1", inputs__image="images/a.png", outputs__confidence=0.5),
@@ -342,8 +345,8 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_many_shapes_and_long_objects_are_cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "SHAPES", 3)
-    monkeypatch.setattr(bulk, "SLICE", 500)
+    monkeypatch.setattr(lines_module, "SHAPES", 3)
+    monkeypatch.setattr(lines_module, "SLICE", 500)
     rows = [prediction(f"{n}") | {f"tag{n % 7}": n} for n in range(40)]
     body = b"\n" + lines(rows).replace(b"\n", b"\n\n\n") + b"\n"
     objects = [(f"predictions/{n}", body[n:]) for n in range(3)]

@@ -24,7 +24,7 @@ HOMES = {
         "data_access/warehouse_file.py",
         "data_access/warehouse_tables.py",
         "data_access/ingest/store.py",
-        "data_access/ingest/bulk.py",
+        "data_access/ingest/flat.py",
     ),
     "spacy": ("data_access/projections/text.py",),
     "gradio": ("capture_app.py",),

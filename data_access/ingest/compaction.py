@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from data_access.errors import ChangedObjectError, LogError
 from data_access.framing import is_left_out
-from data_access.ingest.bulk import Events, read_objects
+from data_access.ingest.bulk import read_objects
+from data_access.ingest.events import Events
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
 from data_access.records import ANNOTATIONS, ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
@@ -94,42 +95,43 @@ def _covering(
     log: Log, listed: Mapping[str, LogObject], pool: ThreadPoolExecutor, report: CompactionReport
 ) -> dict[str, list[Source]]:
     """The compacted objects that are there already, and what each of them covers."""
-    found = [one for one in listed.values() if is_compacted(one.key)]
+    compacted = [entry for entry in listed.values() if is_compacted(entry.key)]
     covering: dict[str, list[Source]] = {}
-    for one, sources in zip(found, pool.map(lambda one: _sources(log, one), found), strict=True):
+    read = pool.map(lambda entry: _sources(log, entry), compacted)
+    for entry, sources in zip(compacted, read, strict=True):
         if isinstance(sources, LogError):
             report.failures.append(str(sources))
         elif sources:
-            covering[one.key] = sources
+            covering[entry.key] = sources
     return covering
 
 
-def _sources(log: Log, found: LogObject) -> list[Source] | LogError:
+def _sources(log: Log, entry: LogObject) -> list[Source] | LogError:
     """Read from the end of the object alone, where Parquet keeps its schema."""
     count = FOOTER
     try:
         while True:
-            end = log.tail(found.key, found.size, count)
+            end = log.tail(entry.key, entry.size, count)
             length = int.from_bytes(end[-8:-4], "little") + 8
-            if length <= len(end) or len(end) == found.size:
+            if length <= len(end) or len(end) == entry.size:
                 break
             count = length
         schema = pq.read_schema(io.BytesIO(end))
     except LogError as error:
         return error
     except (pa.ArrowException, OSError, ValueError) as error:
-        return LogError(f"{log.uri}/{found.key} is no compacted object: {error}", retryable=False)
+        return LogError(f"{log.uri}/{entry.key} is no compacted object: {error}", retryable=False)
     return [(key, tag) for key, tag in json.loads((schema.metadata or {}).get(SOURCES, b"[]"))]
 
 
-def _day(found: LogObject) -> date:
-    named = re.search(r"(?:^|/)date=(\d{4}-\d\d-\d\d)/", found.key)
-    if named:
+def _day(entry: LogObject) -> date:
+    in_key = re.search(r"(?:^|/)date=(\d{4}-\d\d-\d\d)/", entry.key)
+    if in_key:
         try:
-            return date.fromisoformat(named[1])
+            return date.fromisoformat(in_key[1])
         except ValueError:
             pass
-    return found.last_modified.date()
+    return entry.last_modified.date()
 
 
 def _chunks(
@@ -137,24 +139,24 @@ def _chunks(
 ) -> Iterator[list[LogObject]]:
     """Objects of one folder that become one object: at least two, in the order of their keys."""
     folders: dict[str, list[LogObject]] = defaultdict(list)
-    for found in sorted(listed, key=lambda found: found.key):
+    for entry in sorted(listed, key=lambda entry: entry.key):
         if (
-            found.size < SMALL
-            and is_plain(found.key)
-            and not is_compacted(found.key)
-            and (found.key, found.e_tag) not in covered
-            and _day(found) < before
+            entry.size < SMALL
+            and is_plain(entry.key)
+            and not is_compacted(entry.key)
+            and (entry.key, entry.e_tag) not in covered
+            and _day(entry) < before
         ):
-            folders[found.key.rpartition("/")[0]].append(found)
+            folders[entry.key.rpartition("/")[0]].append(entry)
     for objects in folders.values():
         chunk: list[LogObject] = []
         size = 0
-        for found in objects:
-            if len(chunk) == MERGED_OBJECTS or size + found.size > MERGED_BYTES:
+        for entry in objects:
+            if len(chunk) == MERGED_OBJECTS or size + entry.size > MERGED_BYTES:
                 yield chunk
                 chunk, size = [], 0
-            chunk.append(found)
-            size += found.size
+            chunk.append(entry)
+            size += entry.size
         if len(chunk) > 1:
             yield chunk
 
@@ -174,18 +176,18 @@ def _merge(
     bodies = _fetched(log, chunk, pool, report)
     broken = set(read_objects(_plain(bodies)).quarantined["object_key"].to_pylist())
     report.unreadable += len(broken)
-    readable = [(found, body) for found, body in bodies if found.key not in broken]
+    readable = [(entry, body) for entry, body in bodies if entry.key not in broken]
     if len(readable) < 2:
         return {}
-    sources = [(found.key, found.e_tag) for found, _ in readable]
+    sources = [(entry.key, entry.e_tag) for entry, _ in readable]
     events = read_objects(_plain(readable))
     name = hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:32]
     folder = chunk[0].key.rpartition("/")[0]
     key = f"{folder}/compacted-{name}.parquet"
     parts = {key: _parquet(_rows(kind, events), sources)}
     if kind == "predictions/" and len(events.feedback):
-        said = _parquet(_rows("feedback/", events), [])
-        parts = {_feedback_part(key): said} | parts
+        feedback = _parquet(_rows("feedback/", events), [])
+        parts = {_feedback_part(key): feedback} | parts
     if not _holds(read_objects(list(parts.items())), events):
         report.failures.append(f"{folder} cannot be merged: what was written reads differently.")
         return {}
@@ -202,7 +204,7 @@ def _merge(
 
 
 def _plain(bodies: Sequence[tuple[LogObject, bytes]]) -> list[tuple[str, bytes]]:
-    return [(found.key, body) for found, body in bodies]
+    return [(entry.key, body) for entry, body in bodies]
 
 
 def _feedback_part(key: str) -> str:
@@ -214,19 +216,19 @@ def _fetched(
 ) -> list[tuple[LogObject, bytes]]:
     """Those of the objects that are still what was listed, with their bytes."""
 
-    def fetch(found: LogObject) -> tuple[bytes, str] | LogError:
+    def fetch(entry: LogObject) -> tuple[bytes, str] | LogError:
         try:
-            return log.get_tagged(found.key)
+            return log.get_tagged(entry.key)
         except LogError as error:
             return error
 
     bodies = []
-    for found, held in zip(objects, pool.map(fetch, objects), strict=True):
-        if isinstance(held, LogError):
-            if not isinstance(held, ChangedObjectError):
-                report.failures.append(str(held))
-        elif held[1] == found.e_tag:
-            bodies.append((found, held[0]))
+    for entry, fetched in zip(objects, pool.map(fetch, objects), strict=True):
+        if isinstance(fetched, LogError):
+            if not isinstance(fetched, ChangedObjectError):
+                report.failures.append(str(fetched))
+        elif fetched[1] == entry.e_tag:
+            bodies.append((entry, fetched[0]))
     return bodies
 
 
@@ -245,8 +247,8 @@ def _rows(kind: str, events: Events) -> pa.Table:
 
 def _parquet(rows: pa.Table, sources: Sequence[Source]) -> bytes:
     body = io.BytesIO()
-    noted = rows.replace_schema_metadata({SOURCES: json.dumps(sources).encode()})
-    pq.write_table(noted, body, compression="zstd")
+    table = rows.replace_schema_metadata({SOURCES: json.dumps(sources).encode()})
+    pq.write_table(table, body, compression="zstd")
     return body.getvalue()
 
 
@@ -255,8 +257,8 @@ def _holds(compacted: Events, originals: Events) -> bool:
     if len(compacted.quarantined) or len(originals.quarantined):
         return False
     return all(
-        _comparable(held, wanted).equals(_comparable(wanted, wanted))
-        for held, wanted in (
+        _comparable(merged, wanted).equals(_comparable(wanted, wanted))
+        for merged, wanted in (
             (compacted.predictions, originals.predictions),
             (compacted.feedback, originals.feedback),
             (compacted.annotations, originals.annotations),
@@ -290,7 +292,7 @@ def _remove(
         if not _holds(read_objects(parts), read_objects(_plain(bodies))):
             report.failures.append(f"{key} does not hold what it covers; nothing was removed.")
             return
-        list(pool.map(log.remove, [found.key for found, _ in bodies]))
+        list(pool.map(log.remove, [entry.key for entry, _ in bodies]))
         report.removed += len(bodies)
     except LogError as error:
         report.failures.append(str(error))

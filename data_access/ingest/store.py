@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from data_access.errors import LogError
-from data_access.ingest.bulk import Events, read_objects
+from data_access.ingest.bulk import read_objects
+from data_access.ingest.events import Events
 from data_access.ingest.report import SyncReport
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
