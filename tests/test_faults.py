@@ -30,7 +30,7 @@ from data_access.errors import LogError, MisreadError
 from data_access.importers.gantry import import_file
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
-from data_access.jobs import BackgroundSync
+from data_access.jobs import SyncJob
 from data_access.log import Log, create_bucket
 from data_access.projections import load_projections
 from data_access.selection import Selection
@@ -624,8 +624,8 @@ def test_a_full_disk_loses_nothing_that_was_read(
         ballast = fill_disk(disk, int(share * growth))
         warehouse = Warehouse.open(path, log.uri, load_projections())
         try:
-            background = BackgroundSync(log, warehouse, seconds=0)
-            background.start()
+            background = SyncJob(log, warehouse, seconds=0)
+            background.ask()
             until = time.monotonic() + 30
             while background.problem is None and time.monotonic() < until:
                 time.sleep(0.02)

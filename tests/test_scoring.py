@@ -16,13 +16,12 @@ from data_access import queries
 from data_access.cli import main
 from data_access.errors import ModelError
 from data_access.ingest.sync import sync
-from data_access.jobs import BackgroundSync
+from data_access.jobs import ScoringJob, SyncJob
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.projections.values import read_scores
 from data_access.scoring.texts import (
-    BackgroundScoring,
     ModelProcess,
     ScoringReport,
     chunks,
@@ -241,11 +240,11 @@ def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) ->
     assert set(found.values()) == {1}
 
 
-def wait_for(scoring: BackgroundScoring) -> None:
+def wait_for(scoring: ScoringJob) -> None:
     until = time.monotonic() + 120
-    while scoring.running and time.monotonic() < until:
+    while scoring.busy and time.monotonic() < until:
         time.sleep(0.05)
-    assert not scoring.running
+    assert not scoring.busy
 
 
 def test_the_dashboard_scores_in_a_process_of_its_own(
@@ -255,7 +254,7 @@ def test_the_dashboard_scores_in_a_process_of_its_own(
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
     finished: list[str] = []
-    scoring = BackgroundScoring(folder_log, warehouse, checkpoint, lambda: finished.append("once"))
+    scoring = ScoringJob(folder_log, warehouse, checkpoint, lambda: finished.append("once"))
     scoring.ask()
     scoring.ask()
     wait_for(scoring)
@@ -276,7 +275,7 @@ def test_a_model_that_is_not_there_is_told_and_no_end(
     write(folder_log, "predictions/1.jsonl", prediction("a", "one"))
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
-    scoring = BackgroundScoring(folder_log, warehouse, str(tmp_path / "no.ckpt"), lambda: None)
+    scoring = ScoringJob(folder_log, warehouse, str(tmp_path / "no.ckpt"), lambda: None)
     scoring.ask()
     wait_for(scoring)
     assert scoring.problem is not None and "No model at" in scoring.problem
@@ -348,9 +347,9 @@ def test_new_records_are_scored_when_they_come(
     """As a dashboard with MISREAD_SCORE_NEW does it: sync, score, sync."""
     write(folder_log, "predictions/1.json", prediction("a", "one"))
     warehouse = open_warehouse(folder_log)
-    scoring = BackgroundScoring(folder_log, warehouse, checkpoint, lambda: background.ask())
-    background = BackgroundSync(folder_log, warehouse, 0.0, scoring.ask)
-    background.start()
+    scoring = ScoringJob(folder_log, warehouse, checkpoint, lambda: background.ask())
+    background = SyncJob(folder_log, warehouse, 0.0, scoring.ask)
+    background.ask()
     try:
         for number, key in enumerate("ab"):
             if number:

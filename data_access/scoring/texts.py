@@ -9,7 +9,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_access import queries
-from data_access.errors import MisreadError, ModelError
+from data_access.errors import ModelError
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import TOXICITY, toxicity_name
 from data_access.projections.values import folder, scores_object
-from data_access.scoring.toxicity import model_name
 from data_access.warehouse import Warehouse
 
 ROWS_AT_ONCE = 2_000  # of one object; as many are lost where a run is killed
@@ -143,78 +141,6 @@ def _put_scores(
             )
             objects += log.put(f"{folder(toxicity_name(name, column), model)}{key}.parquet", body)
     return objects
-
-
-class BackgroundScoring:
-    """Scores what lacks scores from a thread of its own, when asked.
-
-    The model is in a process of its own, so that pages do not wait for it; the process ends with
-    the work. `stage`, `done` and `total` tell how far it is, `problem` why it stopped.
-    """
-
-    def __init__(
-        self, log: Log, warehouse: Warehouse, setting: str, finished: Callable[[], object]
-    ) -> None:
-        """setting: as in MISREAD_TOXICITY. finished: told when scores were added to the log."""
-        self.setting = setting
-        self.running = False
-        self.done = 0
-        self.total = 0
-        self.problem: str | None = None
-        self.report: ScoringReport | None = None
-        self._log = log
-        self._warehouse = warehouse
-        self._finished = finished
-        self._stopped = False
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def ask(self) -> None:
-        """Score now, unless that is being done."""
-        with self._starting:
-            if not self.running and not self._stopped:
-                self.running = True
-                self.done = self.total = 0
-                self._thread = threading.Thread(
-                    target=self._run, name="misread-scoring", daemon=True
-                )
-                self._thread.start()
-
-    def stop(self) -> None:
-        """End soon; what was written so far is kept."""
-        self._stopped = True
-        if self._thread is not None:
-            self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        try:
-            model = model_name(self.setting)
-            if queries.unscored_text_count(self._warehouse, model):
-                self.report = self._score(model)
-                if self.report.objects:
-                    self._finished()
-            self.problem = None
-        except MisreadError as error:
-            self.problem = str(error)
-        except _StoppedError:
-            pass
-        except Exception as error:  # the thread must tell whatever it runs into
-            self.problem = f"Scoring failed: {type(error).__name__}: {error}"
-        finally:
-            self.running = False
-
-    def _score(self, model: str) -> ScoringReport:
-        with ModelProcess(self.setting, model) as process:
-            return score(self._log, self._warehouse, model, process.scores, self._progress)
-
-    def _progress(self, stage: str, done: int, total: int) -> None:
-        if self._stopped:
-            raise _StoppedError
-        self.done, self.total = done, total
-
-
-class _StoppedError(Exception):
-    """Ends scoring from within, between two chunks."""
 
 
 class ModelProcess:

@@ -6,8 +6,7 @@ import streamlit as st
 
 import data_access
 from data_access.errors import MisreadError
-from data_access.jobs import BackgroundSync
-from data_access.scoring.texts import BackgroundScoring
+from data_access.jobs import ScoringJob, SyncJob
 
 FIRST_RUN = """
 There are two ways to get one:
@@ -21,13 +20,13 @@ The README tells what a log looks like and which permissions reading one needs.
 
 
 @st.cache_resource(show_spinner="Opening the log …")
-def _open() -> tuple[data_access.OpenLog, BackgroundSync, BackgroundScoring]:
+def _open() -> tuple[data_access.OpenLog, SyncJob, ScoringJob]:
     log = data_access.open()
     settings = log.settings
-    scorer = BackgroundScoring(log.log, log.warehouse, settings.toxicity, lambda: background.ask())
+    scorer = ScoringJob(log.log, log.warehouse, settings.toxicity, lambda: background.ask())
     after = scorer.ask if settings.score_new else lambda: None
-    background = BackgroundSync(log.log, log.warehouse, settings.sync_seconds, after)
-    background.start()
+    background = SyncJob(log.log, log.warehouse, settings.sync_seconds, after)
+    background.ask()
     atexit.register(background.stop)
     atexit.register(scorer.stop)
     return log, background, scorer
@@ -44,9 +43,9 @@ def opened() -> data_access.OpenLog:
         st.stop()
 
 
-def syncing() -> BackgroundSync:
+def syncing() -> SyncJob:
     return _open()[1]
 
 
-def scoring() -> BackgroundScoring:
+def scoring() -> ScoringJob:
     return _open()[2]

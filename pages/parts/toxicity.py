@@ -18,7 +18,7 @@ def panel(log: OpenLog) -> None:
     scoring = store.scoring()
     model = log.warehouse.projections.scorer
     st.markdown(shown(log.warehouse.score_sources()))
-    if scoring.running:
+    if scoring.busy:
         st.progress(
             scoring.done / max(scoring.total, 1),
             f"Scoring texts … {scoring.done:,} of {scoring.total:,}"
@@ -35,7 +35,7 @@ def panel(log: OpenLog) -> None:
             help=f"Outputs and truths that {model} has not scored, in the background. The scores "
             "go into the log.",
         )
-    if scoring.problem:
+    if scoring.problem and not scoring.busy:
         st.warning(words.escape_markdown(scoring.problem))
 
 
