@@ -246,7 +246,7 @@ def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
             lambda: queries.case(warehouse, key),
             lambda: by_pandas.case(frames, key),
             lambda ours, theirs: _equal(
-                (ours.record[ENTROPY], len(ours.feedback), ours.same_image),
+                (ours.record.projections[ENTROPY], len(ours.feedback), ours.same_image),
                 (theirs[0][ENTROPY], theirs[1], theirs[2]),
             ),
         ),
@@ -261,7 +261,7 @@ def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
             "Case",
             "places",
             lambda: queries.places(warehouse, TEST, found.record),
-            lambda: by_pandas.places(frames, TEST, found.record, bins),
+            lambda: by_pandas.places(frames, TEST, found.record.projections, bins),
             _same_places,
         ),
     ]

@@ -101,9 +101,9 @@ class OpenLog:
         case = queries.case(self.warehouse, record_key)
         if case is None:
             raise LogError(f"There is no record {record_key}.", retryable=False)
-        if case.record["inputs.image"] is None:
+        if case.record.image is None:
             raise LogError(f"The record {record_key} has no image.", retryable=False)
-        return open_image(self.log.image(case.record["inputs.image"]))
+        return open_image(self.log.image(case.record.image))
 
     def save_selection(self, name: str, selection: Selection | str, replace: bool = False) -> bool:
         """Keep a selection in the log under a name, for all who look at it.

@@ -5,6 +5,7 @@ import json
 import streamlit as st
 
 from data_access import queries
+from data_access.records import RECORD_COLUMNS
 from pages.parts import bar, cards, charts, choices, frame, pictures, state, toxicity, words
 
 log = frame.enter()
@@ -24,17 +25,16 @@ if case is None:
     )
     st.stop()
 record = case.record
-name = record["inputs.image"]
 
-cards.walk(log, selection, record["record_key"])
+cards.walk(log, selection, record.record_key)
 st.header(cards.headline(record))
-environment, version = record["environment"], record["version"] or "unknown"
 st.markdown(
-    f"{words.escape_markdown(environment)} · version {words.escape_markdown(version)} · "
-    f" {words.moment(record['timestamp'], state.viewer_zone())}"
+    f"{words.escape_markdown(record.environment)} · "
+    f"version {words.escape_markdown(record.version or 'unknown')} · "
+    f" {words.moment(record.timestamp, state.viewer_zone())}"
     + (f" · this image is in {case.same_image:,} records" if case.same_image > 1 else ""),
-    help=f"{record['timestamp']:%Y-%m-%d %H:%M:%S} UTC; record "
-    + words.escape_markdown(record["record_key"]),
+    help=f"{record.timestamp:%Y-%m-%d %H:%M:%S} UTC; record "
+    + words.escape_markdown(record.record_key),
 )
 
 left, right = st.columns([3, 2], gap="medium")
@@ -43,22 +43,22 @@ with left:
         inverted = st.toggle("Invert", help="Swap light and dark.")
         stretched = st.toggle("Stretch contrast", help="Stretch grey levels to the full range.")
         zoomed = st.toggle("Zoom", help="Show at 200%.")
-    picture = pictures.large(log, name, inverted=inverted, stretched=stretched)
+    picture = pictures.large(log, record.image, inverted=inverted, stretched=stretched)
     if picture.encoded is None:
         st.info(words.escape_markdown(picture.problem or ""))
     else:
-        alt = record["outputs.output_text"] or "no output"
+        alt = record.output_text or "no output"
         st.image(
             picture.encoded, width=pictures.width(picture) * 2 if zoomed else "content", alt=alt
         )
-    bar.page_link("replay", "Replay this case", selection, record=record["record_key"], of="case")
-    counts = pictures.levels(log, name) if name and picture.encoded else None
+    bar.page_link("replay", "Replay this case", selection, record=record.record_key, of="case")
+    counts = pictures.levels(log, record.image) if record.image and picture.encoded else None
     if counts is not None:
         with st.expander("Pixel histogram"):
             st.altair_chart(charts.grey_levels(counts), key="grey-levels")
 with right:
     st.caption("The recognizer read")
-    st.html(cards.output(record["outputs.output_text"], record["feedback.ground_truth_string"]))
+    st.html(cards.output(record.output_text, record.ground_truth_string))
     st.caption("What users said")
     cards.thread(case.feedback)
 
@@ -71,12 +71,17 @@ with st.grid(4, min_column_width=200):
 unscored = [
     row.label
     for row in warehouse.projections.rows
-    if record[row.name] is None and record[row.source] is not None and not row.compute
+    if record.projections[row.name] is None
+    and record.value(row.source) is not None
+    and not row.compute
 ]
 if unscored:
     st.caption(f"Not scored yet: {', '.join(unscored)}.")
 
 with st.expander("Tags"):
-    st.json(json.loads(record["tags"]))
+    st.json(record.tags)
 with st.expander("Raw record"):
-    st.json(json.loads(json.dumps(record, default=str)), expanded=1)
+    raw = {
+        column: record.value(column) for column in [*RECORD_COLUMNS.values(), *record.projections]
+    }
+    st.json(json.loads(json.dumps(raw, default=str)), expanded=1)

@@ -18,18 +18,20 @@ selection = state.selection()
 warehouse = log.warehouse
 projections = warehouse.projections
 
-held = queries.coverage(warehouse, selection)
-st.header(words.count(held.predictions, "case").capitalize())
-if not held.predictions:
+counts = queries.coverage(warehouse, selection)
+st.header(words.count(counts.predictions, "case").capitalize())
+if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 st.markdown(
-    f"{held.flagged:,} flagged, {held.images:,} distinct images"
-    + (f", {held.without_image:,} without an image" if held.without_image else "")
-    + (f", {held.unreadable_images:,} with an unreadable one" if held.unreadable_images else "")
+    f"{counts.flagged:,} flagged, {counts.images:,} distinct images"
+    + (f", {counts.without_image:,} without an image" if counts.without_image else "")
+    + (f", {counts.unreadable_images:,} with an unreadable one" if counts.unreadable_images else "")
     + "."
 )
 these = (
-    f"Replay these {words.count(held.predictions)}" if held.predictions > 1 else "Replay this one"
+    f"Replay these {words.count(counts.predictions)}"
+    if counts.predictions > 1
+    else "Replay this one"
 )
 bar.page_link("replay", these, selection, of="selection")
 
@@ -52,21 +54,22 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     view = choices.choice("view", "Show as", ["gallery", "table"])
 
-number = choices.page_number(math.ceil(held.predictions / SIZE))
+number = choices.page_number(math.ceil(counts.predictions / SIZE))
 page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
 st.caption(
-    f"{page.first + 1:,} to {page.first + len(page.rows):,} of {page.total:,}"
+    f"{page.first + 1:,} to {page.first + len(page.records):,} of {page.total:,}"
     + (" · each image counted once" if selection.each_image_once else "")
 )
 if view == "gallery":
     names = [name for name in (sort, ENTROPY) if name in projections]
-    cards.gallery(log, page.rows, [projections[name] for name in dict.fromkeys(names)])
+    shown = [projections[name] for name in dict.fromkeys(names)]
+    cards.gallery(log, page.records, shown, page.rows["same_image"].tolist())
 else:
     cards.table(page.rows, projections)
 toxicity.caption(log.warehouse.score_sources())
 
 with st.expander("Export"):
-    if held.predictions <= MOST_DOWNLOADED:
+    if counts.predictions <= MOST_DOWNLOADED:
         st.download_button(
             "Download as CSV",
             lambda: safe_csv(log.records(selection)),

@@ -41,9 +41,11 @@ with st.container(horizontal=True, vertical_alignment="center"):
     bar.page_link("cases", "Show all", selection)
 sort, descending = choices.case_order(log)
 page = queries.cases_page(warehouse, selection, sort, descending, 0, SHOWN)
-if page.rows.empty:
+if not page.records:
     st.info("No record is in all of these bars.")
     st.stop()
-st.caption(f"The first {len(page.rows):,} of {page.total:,}, sorted as on Cases.")
-cards.gallery(log, page.rows, [axis.projection for axis in axes])
+st.caption(f"The first {len(page.records):,} of {page.total:,}, sorted as on Cases.")
+cards.gallery(
+    log, page.records, [axis.projection for axis in axes], page.rows["same_image"].tolist()
+)
 toxicity.caption(warehouse.score_sources())

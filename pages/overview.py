@@ -16,8 +16,8 @@ baseline = state.baseline(log)
 warehouse = log.warehouse
 
 st.header("Is it getting worse?")
-held = queries.coverage(warehouse, selection)
-if not held.predictions:
+counts = queries.coverage(warehouse, selection)
+if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
 recent = queries.recent_window(warehouse, selection)
@@ -25,7 +25,7 @@ before = queries.window_before(warehouse, recent)
 assert recent.until is not None
 window = f"the {words.count(recent.days, 'day')} to {until_text(recent.until)}"
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
-cards.shares(changes, window, baseline.label, held.unscored)
+cards.shares(changes, window, baseline.label, counts.unscored)
 
 st.subheader("Flags over time")
 with st.container(horizontal=True):
@@ -60,7 +60,9 @@ newest = queries.newest_flags(warehouse, selection, NEWEST)
 if newest.empty:
     st.caption("No flags match these filters.")
 else:
-    cards.gallery(log, newest, [warehouse.projections[ENTROPY]], "flagged")
+    records = queries.as_records(warehouse, newest)
+    flagged = newest["flagged"].tolist()
+    cards.gallery(log, records, [warehouse.projections[ENTROPY]], moments=flagged)
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
     count = queries.coverage(warehouse, any_flag).predictions
     bar.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)

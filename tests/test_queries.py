@@ -119,7 +119,7 @@ def test_what_no_model_has_scored_has_no_value_anywhere(
     assert queries.low_range(warehouse, TEST, OBSCENE) is None
     assert queries.daily_means(warehouse, PROD, [OBSCENE])[OBSCENE].isna().all()
     case = queries.case(warehouse, "a")
-    assert case is not None and case.record[OBSCENE] is None
+    assert case is not None and case.record.projections[OBSCENE] is None
 
 
 def test_choices_are_the_most_frequent_first(warehouse: Warehouse) -> None:
@@ -316,6 +316,7 @@ def test_pages_hold_every_case_once_in_order(
     for number in range(-(-SERVED // 50)):
         page = queries.cases_page(warehouse, PROD, sort, descending, number, size=50)
         assert (page.total, page.first) == (SERVED, number * 50)
+        assert [record.record_key for record in page.records] == list(page.rows["record_key"])
         shown += list(page.rows["record_key"])
     assert shown == ordered(prod, sort, descending)
 
@@ -361,7 +362,7 @@ def test_a_case_has_all_that_is_known_of_it(
     expected = said[said["record_key"] == key].sort_values("timestamp")
     assert list(case.feedback["feedback_key"]) == list(expected["feedback_key"])
     assert list(case.feedback["user"]) == list(expected["user"])
-    assert case.record["feedback.reports"] == len(expected) == 3
+    assert case.record.reports == len(expected) == 3
     assert queries.case(warehouse, "nobody") is None
 
 
@@ -400,7 +401,7 @@ def test_places_are_shares_of_the_baseline(
     for place in queries.places(warehouse, TEST, case.record):
         values, _ = side(sample_frame, "test", place.projection.name)
         assert place.baseline_counts.sum() == len(values)
-        assert place.value == case.record[place.projection.name]
+        assert place.value == case.record.projections[place.projection.name]
         if place.value is None or not len(values):
             assert math.isnan(place.lower)
             assert math.isnan(place.higher)

@@ -1,4 +1,3 @@
-import json
 import struct
 import time
 import zlib
@@ -25,6 +24,7 @@ from data_access.progress import Progress
 from data_access.projections import Projection, ProjectionTable, load_projections
 from data_access.projections.table import IMAGE, TEXT
 from data_access.projections.values import folder, scores_object
+from data_access.records import Record
 from data_access.selection import Range, Selection
 from data_access.warehouse import Warehouse
 from data_access.warehouse_tables import PREDICTION_COLUMNS, record_rows
@@ -44,10 +44,10 @@ from tests.samples import (
 )
 
 
-def record(warehouse: Warehouse, record_key: str) -> dict[str, Any]:
-    found = queries.case(warehouse, record_key)
-    assert found is not None
-    return found.record
+def record(warehouse: Warehouse, record_key: str) -> Record:
+    case = queries.case(warehouse, record_key)
+    assert case is not None
+    return case.record
 
 
 def failures(warehouse: Warehouse) -> dict[str, str]:
@@ -81,10 +81,10 @@ def test_a_log_is_read_counted_and_scored(log: Log, open_warehouse: OpenWarehous
     status = queries.status(warehouse)
     assert (status.predictions, status.flagged, status.unscored) == (4, 1, 0)
     assert (status.quarantined, status.waiting) == (2, 1)
-    assert record(warehouse, "a")["greyscale_image_mean(inputs.image)"] < 127
-    assert record(warehouse, "b")["greyscale_image_mean(inputs.image)"] > 127
-    assert record(warehouse, "d")["character_error_rate(outputs.output_text)"] == 0.2
-    assert record(warehouse, "c")[f"length({TEXT})"] is None
+    assert record(warehouse, "a").value("greyscale_image_mean(inputs.image)") < 127
+    assert record(warehouse, "b").value("greyscale_image_mean(inputs.image)") > 127
+    assert record(warehouse, "d").value("character_error_rate(outputs.output_text)") == 0.2
+    assert record(warehouse, "c").value(f"length({TEXT})") is None
 
 
 def test_syncing_twice_is_syncing_once(log: Log, open_warehouse: OpenWarehouse) -> None:
@@ -117,7 +117,7 @@ def test_feedback_waits_for_its_prediction(log: Log, open_warehouse: OpenWarehou
     write(log, "predictions/date=2026-07-06/1.json", prediction("late"))
     sync(log, warehouse)
     assert (queries.status(warehouse).predictions, queries.status(warehouse).waiting) == (1, 0)
-    assert record(warehouse, "late")["feedback.flags"] == ["offensive"]
+    assert record(warehouse, "late").flags == ["offensive"]
 
 
 def test_the_last_word_on_a_record_counts_and_all_are_kept(
@@ -138,10 +138,10 @@ def test_the_last_word_on_a_record_counts_and_all_are_kept(
     )
     warehouse = open_warehouse(log)
     sync(log, warehouse)
-    held = record(warehouse, "a")
-    assert (held["feedback.flag"], held["feedback.flags"]) == ("other", ["incorrect", "other"])
-    assert (held["feedback.reports"], held["feedback.user"]) == (3, "zoe")
-    assert (held["feedback.ground_truth_string"], held["feedback.comment"]) == ("A", "why?")
+    shown = record(warehouse, "a")
+    assert (shown.flag, shown.flags) == ("other", ["incorrect", "other"])
+    assert (shown.reports, shown.user) == (3, "zoe")
+    assert (shown.ground_truth_string, shown.comment) == ("A", "why?")
     case = queries.case(warehouse, "a")
     assert case is not None
     assert list(case.feedback["timestamp"].dt.day) == [7, 8, 9, 10]
@@ -155,7 +155,7 @@ def test_the_same_feedback_logged_twice_counts_once(
     write(log, "feedback/2.json", feedback("a"))
     warehouse = open_warehouse(log)
     sync(log, warehouse)
-    assert record(warehouse, "a")["feedback.reports"] == 1
+    assert record(warehouse, "a").reports == 1
 
 
 def test_a_changed_object_replaces_its_rows(log: Log, open_warehouse: OpenWarehouse) -> None:
@@ -166,8 +166,8 @@ def test_a_changed_object_replaces_its_rows(log: Log, open_warehouse: OpenWareho
     report = sync(log, warehouse)
     assert (report.objects, report.predictions, report.scored_texts) == (1, 2, 2)
     assert queries.case(warehouse, "a") is None
-    assert record(warehouse, "b")["outputs.output_text"] == "another"
-    assert record(warehouse, "b")[f"length({TEXT})"] == 7
+    assert record(warehouse, "b").output_text == "another"
+    assert record(warehouse, "b").value(f"length({TEXT})") == 7
     assert queries.status(warehouse).predictions == 2
 
 
@@ -180,7 +180,7 @@ def test_a_removed_object_is_forgotten(log: Log, open_warehouse: OpenWarehouse) 
     assert sync(log, warehouse).removed == 2
     status = queries.status(warehouse)
     assert (status.predictions, status.flagged, status.quarantined, status.waiting) == (3, 0, 0, 2)
-    assert record(warehouse, "a")["feedback.flags"] == []
+    assert record(warehouse, "a").flags == []
 
 
 def test_an_object_of_nothing_but_rubbish_is_seen_at_once(
@@ -218,13 +218,13 @@ def test_a_key_in_two_objects_is_one_record_whatever_came_first(
     one, two = open_warehouse(log, name="1.duckdb"), open_warehouse(log, name="2.duckdb")
     write(log, "predictions/b.json", prediction("a", "from b"))
     sync(log, one)
-    assert record(one, "a")["outputs.output_text"] == "from b"
+    assert record(one, "a").output_text == "from b"
     write(log, "predictions/a.jsonl", prediction("a", "from a"), prediction("a", "again"))
     sync(log, one)
     sync(log, two)
     assert all_records(one) == all_records(two)
-    assert record(one, "a")["outputs.output_text"] == "from a"
-    assert record(one, "a")[f"length({TEXT})"] == 6
+    assert record(one, "a").output_text == "from a"
+    assert record(one, "a").value(f"length({TEXT})") == 6
 
 
 @pytest.mark.parametrize("stage", ["Reading objects", "Scoring texts", "Measuring images"])
@@ -276,8 +276,8 @@ def test_a_projection_that_raises_leaves_no_value_and_a_sentence(
     warehouse = open_warehouse(folder_log, table_of(own(refuse, column=column)))
     report = sync(folder_log, warehouse)
     assert list(report.failures) == [f"own({column}): RuntimeError: no model today"]
-    assert record(warehouse, "a")[f"own({column})"] is None
-    assert record(warehouse, "a")["contrast(inputs.image)"] is not None
+    assert record(warehouse, "a").value(f"own({column})") is None
+    assert record(warehouse, "a").value("contrast(inputs.image)") is not None
     assert queries.unscored_by_projection(warehouse)[f"own({column})"] == 3
     assert sync(folder_log, warehouse) == SyncReport()
 
@@ -299,7 +299,7 @@ def test_whatever_a_projection_returns_the_sync_goes_on(
     fill(folder_log)
     warehouse = open_warehouse(folder_log, table_of(own(compute)))
     sync(folder_log, warehouse)
-    assert record(warehouse, "a")[f"own({TEXT})"] == value
+    assert record(warehouse, "a").value(f"own({TEXT})") == value
 
 
 @pytest.mark.parametrize("column", [TEXT, IMAGE])
@@ -312,8 +312,8 @@ def test_a_new_version_of_a_projection_scores_all_anew(
     for table, value in ((with_ones, 1.0), (with_twos, 2.0)):
         warehouse = open_warehouse(folder_log, table)
         sync(folder_log, warehouse)
-        assert record(warehouse, "a")[f"own({column})"] == value
-        assert record(warehouse, "a")[f"length({TEXT})"] == 8
+        assert record(warehouse, "a").value(f"own({column})") == value
+        assert record(warehouse, "a").value(f"length({TEXT})") == 8
         warehouse.close()
 
 
@@ -326,7 +326,7 @@ def test_a_projection_that_is_taken_away_leaves_the_others(
     warehouse.close()
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
-    assert f"own({TEXT})" not in record(warehouse, "a")
+    assert f"own({TEXT})" not in record(warehouse, "a").projections
     assert queries.status(warehouse).unscored == 0
 
 
@@ -346,8 +346,8 @@ def test_a_module_adds_a_projection_that_can_be_selected_by(
     fill(folder_log)
     warehouse = open_warehouse(folder_log, load_projections([str(module)]))
     sync(folder_log, warehouse)
-    held = record(warehouse, "a")
-    assert (held[f"count_o({TEXT})"], held[f"darkest({IMAGE})"]) == (3.0, 20.0)
+    shown = record(warehouse, "a")
+    assert (shown.value(f"count_o({TEXT})"), shown.value(f"darkest({IMAGE})")) == (3.0, 20.0)
     looping = Selection(ranges=(Range(f"count_o({TEXT})", low=3),))
     assert queries.coverage(warehouse, looping).predictions == 1
 
@@ -467,7 +467,7 @@ def test_an_image_may_be_named_by_its_full_address(log: Log, open_warehouse: Ope
     warehouse = open_warehouse(log)
     sync(log, warehouse)
     assert failures(warehouse) == {}
-    assert record(warehouse, "a")["image_hash"] == record(warehouse, "b")["image_hash"]
+    assert record(warehouse, "a").image_hash == record(warehouse, "b").image_hash
 
 
 def test_an_image_elsewhere_is_fetched_where_the_settings_allow_it(
@@ -662,9 +662,9 @@ def test_events_are_kept_as_written(folder_log: Log, open_warehouse: OpenWarehou
     write(folder_log, "predictions/1.json", prediction(hostile, hostile, tags=tags))
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
-    held = record(warehouse, hostile)
-    assert held["outputs.output_text"] == hostile
-    assert json.loads(held["tags"]) == tags
+    shown = record(warehouse, hostile)
+    assert shown.output_text == hostile
+    assert shown.tags == tags
     exported = queries.record_batches(warehouse, Selection()).read_all().to_pylist()[0]
     assert {name: exported[f"tags.{name}"] for name in tags} == tags | {"list": "[1]"}
 

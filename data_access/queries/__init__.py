@@ -4,7 +4,7 @@ Each returns a small aggregate or one page of rows, and says how much it covers.
 """
 
 from data_access.queries.annotations import SavedSelection, last_annotations, saved_selections
-from data_access.queries.answers import plain_rows
+from data_access.queries.answers import as_records, plain_rows
 from data_access.queries.baselines import (
     BEFORE,
     UNFLAGGED,
@@ -126,6 +126,7 @@ __all__ = [
     "Scored",
     "ShareChange",
     "Status",
+    "as_records",
     "axes",
     "baseline",
     "baseline_names",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_access.records import Record
 from data_access.warehouse import Warehouse
 
 
@@ -51,3 +52,9 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): as_plain(value) for name, value in zip(frame.columns, row, strict=True)}
         for row in frame.itertuples(index=False, name=None)
     ]
+
+
+def as_records(warehouse: Warehouse, frame: pd.DataFrame) -> tuple[Record, ...]:
+    """The rows of a frame that has the columns of `records`, in its order."""
+    names = [row.name for row in warehouse.projections.rows]
+    return tuple(Record.from_row(row, names) for row in plain_rows(frame))

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from data_access.queries.answers import as_plain, records_of, row_of
+from data_access.queries.answers import as_plain, as_records, records_of, row_of
 from data_access.queries.distributions import extents
+from data_access.records import Record
 from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
@@ -17,10 +18,14 @@ EXPORTED_TAGS = 200  # that have a column of their own
 
 @dataclass(frozen=True)
 class CasesPage:
-    """One page of a selection. `rows` has the columns of `records` and `same_image`, the number
-    of selected records that show the same image; `first` counts from 0."""
+    """One page of a selection.
+
+    rows: a frame of the columns of `records` and `same_image`, the number of selected records that
+    show the same image. records: the same rows. first: the place of the first row, from 0.
+    """
 
     rows: pd.DataFrame
+    records: tuple[Record, ...]
     total: int
     first: int
 
@@ -46,13 +51,13 @@ def cases_page(
     order = _order(warehouse, sort, descending)
     total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
     page = max(0, min(page, (total - 1) // size))
-    found = warehouse.query(
+    keys = warehouse.query(
         f"select record_key from {selected} order by {order} limit ? offset ?",
         [*params, size, page * size],
     )
-    rows = found.merge(records_of(warehouse, list(found["record_key"])), on="record_key")
+    rows = keys.merge(records_of(warehouse, list(keys["record_key"])), on="record_key")
     rows = rows.assign(same_image=_same_image(warehouse, selection, rows))
-    return CasesPage(rows, total, page * size)
+    return CasesPage(rows, as_records(warehouse, rows), total, page * size)
 
 
 def _same_image(warehouse: Warehouse, selection: Selection, rows: pd.DataFrame) -> list[int]:
@@ -76,22 +81,23 @@ def _order(warehouse: Warehouse, sort: str, descending: bool) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """One record: its columns by name, all of its feedback (oldest first), and the number of
-    records of the whole log that show the same image."""
+    """One record, all of its feedback (oldest first), and the number of records of the whole log
+    that show the same image."""
 
-    record: dict[str, Any]
+    record: Record
     feedback: pd.DataFrame
     same_image: int
 
 
 def case(warehouse: Warehouse, record_key: str) -> Case | None:
     """One record with all that is known of it; None where there is no such record."""
-    found = warehouse.query(
+    frame = warehouse.query(
         "select * exclude (object_key, origin, line, fold_order) from records where record_key = ?",
         [record_key],
     )
-    if found.empty:
+    if frame.empty:
         return None
+    (record,) = as_records(warehouse, frame)
     feedback = warehouse.query(
         """
         select timestamp, flag, "user", ground_truth_string, comment, feedback_key
@@ -107,9 +113,8 @@ def case(warehouse: Warehouse, record_key: str) -> Case | None:
     same = row_of(
         warehouse,
         "select count(*) as n from records where image_hash = ?::ubigint",
-        [int(found["image_hash"].iloc[0])],
+        [record.image_hash],
     )
-    record = {name: as_plain(found[name].iloc[0]) for name in found.columns}
     return Case(record, feedback, max(1, int(same["n"])))
 
 
@@ -152,13 +157,13 @@ def neighbours(
         )
     forward = _order(warehouse, sort, descending)
     backward = f"{column} {'asc' if descending else 'desc'} nulls first, record_key desc"
-    found = [
+    previous, following = (
         warehouse.query(
             f"select record_key from {selected} where {sql} order by {order} limit 1",
             [*params, *values],
         )["record_key"]
         for (sql, values), order in ((before, backward), (after, forward))
-    ]
+    )
     counts = row_of(
         warehouse,
         f"select count(*) as total, count(*) filter ({before[0]}) as place from {selected}",
@@ -167,8 +172,8 @@ def neighbours(
     return Neighbours(
         place=int(counts["place"]),
         total=int(counts["total"]),
-        previous=None if found[0].empty else str(found[0].iloc[0]),
-        following=None if found[1].empty else str(found[1].iloc[0]),
+        previous=None if previous.empty else str(previous.iloc[0]),
+        following=None if following.empty else str(following.iloc[0]),
     )
 
 
@@ -202,7 +207,7 @@ def _tag_types(warehouse: Warehouse) -> tuple[list[tuple[str, str]], bool]:
 
     Whole numbers stay whole: an identifier of 17 digits is not a DOUBLE.
     """
-    found = warehouse.query(
+    tags = warehouse.query(
         """
         select
             key,
@@ -218,5 +223,5 @@ def _tag_types(warehouse: Warehouse) -> tuple[list[tuple[str, str]], bool]:
         """,
         [EXPORTED_TAGS + 1],
     )
-    kept = found.head(EXPORTED_TAGS)
-    return sorted(zip(kept["key"], kept["kind"], strict=True)), len(found) > EXPORTED_TAGS
+    kept = tags.head(EXPORTED_TAGS)
+    return sorted(zip(kept["key"], kept["kind"], strict=True)), len(tags) > EXPORTED_TAGS

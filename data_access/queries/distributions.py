@@ -14,6 +14,7 @@ import pyarrow as pa
 from data_access.projections.table import ENTROPY, IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.counts import flags
+from data_access.records import Record
 from data_access.selection import ANY_FLAG, Range, Selection, source
 from data_access.sql import quoted
 from data_access.statistics import samples, significance
@@ -263,7 +264,7 @@ class Place:
     higher: float
 
 
-def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) -> list[Place]:
+def places(warehouse: Warehouse, baseline: Selection, record: Record) -> list[Place]:
     """Where each projection of a record stands in the baseline, in table order; those of the truth
     only where it is known.
     """
@@ -272,8 +273,8 @@ def places(warehouse: Warehouse, baseline: Selection, record: dict[str, Any]) ->
         ("histograms", baseline), lambda: _histograms(warehouse, baseline)
     )
     for row, bins, counts, percentiles in histograms:
-        value = record[row.name]
-        if row.source == TRUTH and record[TRUTH] is None:
+        value = record.projections[row.name]
+        if row.source == TRUTH and record.ground_truth_string is None:
             continue
         lower = higher = math.nan
         if value is not None and len(percentiles):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +10,7 @@ import streamlit as st
 from data_access import OpenLog, queries
 from data_access.projections import Projection, ProjectionTable
 from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChange
+from data_access.records import Record
 from data_access.selection import Range, Selection, range_sentence
 from data_access.statistics.text_differences import differences
 from pages.parts import bar, brushes, charts, choices, pictures, state, words
@@ -68,11 +68,13 @@ def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, uns
 
 
 def _share(change: ShareChange, label: str, explanation: str) -> None:
-    said = words.points(change.change, change.low, change.high)
+    points = words.points(change.change, change.low, change.high)
     fact(
         label,
         words.share(change.share),
-        said if change.significant or not change.before_predictions else f"{said}, not significant",
+        points
+        if change.significant or not change.before_predictions
+        else f"{points}, not significant",
         f"{explanation} {change.count:,} of {change.predictions:,}; {change.before_count:,} of "
         f"{change.before_predictions:,} in the window before. In parentheses: 95% CI.",
     )
@@ -102,40 +104,47 @@ def trend_notes(trend: pd.DataFrame, *, as_rate: bool) -> None:
     st.caption(" ".join(filter(None, notes)))
 
 
-def move(found: Move, recent: Selection) -> None:
+def move(moved: Move, recent: Selection) -> None:
     """A projection that changed: a sentence, its days, and the way to its distribution."""
-    row, drift = found.pair.projection, found.pair.drift
+    row, drift = moved.pair.projection, moved.pair.drift
     says, line, link = st.columns([5, 3, 1], vertical_alignment="center")
     says.markdown(
-        f"**{row.label}** is {found.pair.verdict}: median {words.value(drift.median)}, "
+        f"**{row.label}** is {moved.pair.verdict}: median {words.value(drift.median)}, "
         f"before {words.value(drift.baseline_median)} {row.unit}",
         help=f"{row.explanation} Effect (Cliff's delta) "
         f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
     )
-    line.altair_chart(charts.sparkline(found.days, recent.since, row.label), key=f"move-{row.name}")
+    line.altair_chart(charts.sparkline(moved.days, recent.since, row.label), key=f"move-{row.name}")
     with link:
         bar.page_link("distributions", "See", recent, queries.BEFORE)
 
 
-def record(
-    row: dict[str, Any], picture: pictures.Picture, shown: Sequence[Projection], when: str
+def card(
+    record: Record,
+    picture: pictures.Picture,
+    shown: Sequence[Projection],
+    when: str,
+    same_image: int,
 ) -> None:
-    """A record as a card: image, text, truth where known, flags, a few projections, its link."""
-    with st.container(border=True, key=f"card-{row['record_key']}"):
+    """A record: image, text, truth where known, flags, a few projections, its link.
+
+    when: HTML. same_image: the number of records that show this image.
+    """
+    with st.container(border=True, key=f"card-{record.record_key}"):
         if picture.encoded is None:
             st.caption(words.escape_markdown(picture.problem or ""))
         else:
-            st.image(picture.encoded, alt=row["outputs.output_text"] or "no output")
-        st.html(output(row["outputs.output_text"], row["feedback.ground_truth_string"]))
+            st.image(picture.encoded, alt=record.output_text or "no output")
+        st.html(output(record.output_text, record.ground_truth_string))
         measured = " · ".join(
-            words.hinted(f"{p.label} {words.value(row[p.name])}", p.explanation) for p in shown
+            words.hinted(f"{p.label} {words.value(record.projections[p.name])}", p.explanation)
+            for p in shown
         )
-        repeated = f" · {row['same_image']:,} reports" if row.get("same_image", 1) > 1 else ""
+        repeated = f" · {same_image:,} reports" if same_image > 1 else ""
         st.html(
-            f'<div class="misread-meta">{flags(row["feedback.flags"])}{when}{repeated}'
-            f"<br>{measured}</div>"
+            f'<div class="misread-meta">{flags(record.flags)}{when}{repeated}<br>{measured}</div>'
         )
-        bar.page_link("case", "Open", state.selection(), record=row["record_key"])
+        bar.page_link("case", "Open", state.selection(), record=record.record_key)
 
 
 def output(text: str | None, truth: str | None) -> str:
@@ -145,23 +154,23 @@ def output(text: str | None, truth: str | None) -> str:
     if truth is None:
         shown = words.escaped(text) or "<em>empty</em>"
         return f'<div class="misread-text">{shown}</div>'
-    said, meant = marked(text, truth)
+    wrong, right = marked(text, truth)
     if text == truth:
-        return f'<div class="misread-text">{said}<div class="misread-truth">✓ correct</div></div>'
-    return f'<div class="misread-text">{said}<div class="misread-truth">truth: {meant}</div></div>'
+        return f'<div class="misread-text">{wrong}<div class="misread-truth">✓ correct</div></div>'
+    return f'<div class="misread-text">{wrong}<div class="misread-truth">truth: {right}</div></div>'
 
 
 def marked(text: str, other: str) -> tuple[str, str]:
     """Two texts as HTML: what only the first has struck out, what only the other has underlined."""
-    said, meant = "", ""
+    first, second = "", ""
     for piece in differences(text, other):
-        wrong, right = words.escaped(piece.output), words.escaped(piece.truth)
+        removed, added = words.escaped(piece.output), words.escaped(piece.truth)
         if piece.kind == "equal":
-            said, meant = said + wrong, meant + right
+            first, second = first + removed, second + added
         else:
-            said += f"<del>{wrong}</del>" if wrong else ""
-            meant += f"<ins>{right}</ins>" if right else ""
-    return said, meant
+            first += f"<del>{removed}</del>" if removed else ""
+            second += f"<ins>{added}</ins>" if added else ""
+    return first, second
 
 
 def flags(names: Sequence[str]) -> str:
@@ -174,41 +183,54 @@ def flags(names: Sequence[str]) -> str:
 
 
 def gallery(
-    log: OpenLog, rows: pd.DataFrame, shown: Sequence[Projection], moment_column: str = "timestamp"
+    log: OpenLog,
+    records: Sequence[Record],
+    shown: Sequence[Projection],
+    same_image: Sequence[int] | None = None,
+    moments: Sequence[datetime] | None = None,
 ) -> None:
-    """Records as cards in as many columns as fit."""
+    """Records as cards in as many columns as fit.
+
+    same_image: the number of records that show the image of each; 1 unless given. moments: the
+    time on each card, UTC; that of the record unless given.
+    """
     zone = state.viewer_zone()
-    cases = queries.plain_rows(rows)
-    images = pictures.small(log, [row["inputs.image"] for row in cases])
+    images = pictures.small(log, [record.image for record in records])
+    same_image = same_image or [1] * len(records)
+    moments = moments or [record.timestamp for record in records]
     with st.grid(3, min_column_width=225):
-        for row, picture in zip(cases, images, strict=True):
-            moment: datetime = row[moment_column]
-            record(row, picture, shown, words.moment_html(moment, zone))
+        for record, picture, count, moment in zip(
+            records, images, same_image, moments, strict=True
+        ):
+            card(record, picture, shown, words.moment_html(moment, zone), count)
 
 
-def place(found: Place, baseline_label: str) -> None:
+def place(position: Place, baseline_label: str) -> None:
     """One projection of a record, and where it stands in the baseline."""
-    row = found.projection
+    row = position.projection
     st.markdown(
-        f"{row.label} **{words.value(found.value)}**", help=f"{row.explanation} Unit: {row.unit}."
+        f"{row.label} **{words.value(position.value)}**",
+        help=f"{row.explanation} Unit: {row.unit}.",
     )
-    if found.value is None:
+    if position.value is None:
         st.caption("not scored yet" if row.compute is None else "no value")
         return
-    st.vega_lite_chart(charts.place(found), key=f"place-{row.name}")
-    st.caption(standing(found, baseline_label))
+    st.vega_lite_chart(charts.place(position), key=f"place-{row.name}")
+    st.caption(standing(position, baseline_label))
 
 
-def standing(found: Place, baseline_label: str) -> str:
+def standing(position: Place, baseline_label: str) -> str:
     """`lower than 98% of test`."""
     label = words.escape_markdown(baseline_label)
-    if math.isnan(found.lower):
+    if math.isnan(position.lower):
         return f"no values in {label} to compare with"
-    same = 1 - found.lower - found.higher
+    same = 1 - position.lower - position.higher
     if same > 0.5:
         return f"the same as {words.percentile(same)} of {label}"
     side, portion = (
-        ("lower", found.lower) if found.lower >= found.higher else ("higher", found.higher)
+        ("lower", position.lower)
+        if position.lower >= position.higher
+        else ("higher", position.higher)
     )
     return f"{side} than {words.percentile(portion)} of {label}"
 
@@ -224,20 +246,20 @@ def empty(sentence: str, chosen: Selection) -> None:
 def histogram(
     log: OpenLog,
     pair: HistogramPair,
-    held: Range | None,
+    bounds: Range | None,
     baseline: Baseline,
 ) -> None:
     """One projection as a small chart that can be brushed, with its verdict in words."""
     row = pair.projection
-    if held is not None:  # a chart shows all of its own bars, whatever is brushed in it
+    if bounds is not None:  # a chart shows all of its own bars, whatever is brushed in it
         others = baseline.compared.without(row.name)
         pair = queries.histogram_pair(log.warehouse, others, baseline.selection, row.name) or pair
-    verdict = pair.verdict if held is None else f"filtered: {range_sentence('', held).strip()}"
+    verdict = pair.verdict if bounds is None else f"filtered: {range_sentence('', bounds).strip()}"
     with st.container(border=True):
         st.markdown(f"**{row.label}** · {verdict}", help=row.explanation)
         key = brushes.brush(pair)
         st.vega_lite_chart(
-            charts.histogram_pair(pair, baseline.label, held),
+            charts.histogram_pair(pair, baseline.label, bounds),
             key=key,
             on_select=lambda: brushes.brushed(key, pair),
             selection_mode="brush",
@@ -247,7 +269,7 @@ def histogram(
         size = words.effect(pair.drift.effect, pair.drift.effect_low, pair.drift.effect_high)
         st.caption(
             f"{pair.n:,} against {pair.baseline_n:,}{missing} · "
-            + ("without this filter" if held is not None else f"effect {size}")
+            + ("without this filter" if bounds is not None else f"effect {size}")
         )
 
 
@@ -277,13 +299,12 @@ def table(rows: pd.DataFrame, projections: ProjectionTable) -> None:
     )
 
 
-def headline(record: dict[str, Any]) -> str:
+def headline(record: Record) -> str:
     """The case in a few words."""
-    flags = record["feedback.flags"]
-    more = f" and {len(flags) - 3} more" if len(flags) > 3 else ""
+    more = f" and {len(record.flags) - 3} more" if len(record.flags) > 3 else ""
     return (
-        f"Flagged {', '.join(map(words.escape_markdown, flags[:3]))}{more}"
-        if flags
+        f"Flagged {', '.join(map(words.escape_markdown, record.flags[:3]))}{more}"
+        if record.flags
         else "Not flagged"
     )
 
@@ -294,17 +315,17 @@ def thread(feedback: pd.DataFrame) -> None:
         st.html('<div class="misread-meta">No feedback.</div>')
     zone = state.viewer_zone()
     for event in queries.plain_rows(feedback):
-        said = []
+        pieces = []
         if event["flag"] is not None:
-            said.append(flags([event["flag"]]))
+            pieces.append(flags([event["flag"]]))
         if event["ground_truth_string"] is not None:
             truth = words.escaped(event["ground_truth_string"])
-            said.append(f'<span class="misread-text">correction: {truth}</span>')
+            pieces.append(f'<span class="misread-text">correction: {truth}</span>')
         if event["comment"] is not None:
-            said.append(f"“{words.escaped(event['comment'])}”")
+            pieces.append(f"“{words.escaped(event['comment'])}”")
         who = words.escaped(event["user"] or "logged with the prediction")
         when = words.moment_html(event["timestamp"], zone)
-        st.html(f'<div>{" ".join(said)}<div class="misread-meta">{who}, {when}</div></div>')
+        st.html(f'<div>{" ".join(pieces)}<div class="misread-meta">{who}, {when}</div></div>')
 
 
 def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:

@@ -109,8 +109,8 @@ def record_key(log: OpenLog) -> str | None:
     wanted = state.asked("record")[-1:]
     if not wanted:
         sort, descending = case_order(log)
-        first = queries.cases_page(log.warehouse, state.selection(), sort, descending, 0, 1).rows
-        wanted = list(first["record_key"])
+        first = queries.cases_page(log.warehouse, state.selection(), sort, descending, 0, 1)
+        wanted = [record.record_key for record in first.records]
     if not wanted:
         return None
     state.settle("record", wanted, [])

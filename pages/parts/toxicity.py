@@ -1,12 +1,12 @@
 """Is it offensive, and who wrote it: Detoxify's scores of a case, and how many there are yet."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.records import Record
 from pages.parts import store, words
 
 OFFENSIVE = 0.5  # from here on a score is called high
@@ -52,16 +52,17 @@ def _models(sources: Mapping[str, str]) -> list[str]:
 
 def shown(sources: Mapping[str, str]) -> str:
     """Which model made the toxicity scores that the pages show."""
-    found = _models(sources)
-    if not found:
+    models = _models(sources)
+    if not models:
         return "Toxicity is not scored yet."
-    return f"Toxicity as scored by **{words.escape_markdown(' and '.join(found))}**."
+    return f"Toxicity as scored by **{words.escape_markdown(' and '.join(models))}**."
 
 
-def side_by_side(record: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+def side_by_side(record: Record, sources: Mapping[str, str]) -> None:
     """The six scores of the output beside those of the truth; nothing where there are none."""
     output, truth = (
-        [record[toxicity_name(score, column)] for score in TOXICITY] for column in (TEXT, TRUTH)
+        [record.projections[toxicity_name(score, column)] for score in TOXICITY]
+        for column in (TEXT, TRUTH)
     )
     if {*output, *truth} == {None}:
         return
@@ -96,11 +97,11 @@ def verdict(output: list[float | None], truth: list[float | None]) -> str:
     ]
     if not names:
         return f"No score is {OFFENSIVE} or higher."
-    said = ", ".join(names)
+    scores = ", ".join(names)
     if None in truth:
-        return f"High: {said}. The truth is not scored, so the source is unknown."
+        return f"High: {scores}. The truth is not scored, so the source is unknown."
     if any(high) and any(meant):
-        return f"High: {said}. **The user wrote it**: the truth is offensive too."
+        return f"High: {scores}. **The user wrote it**: the truth is offensive too."
     if any(high):
-        return f"High: {said}. **The model wrote it**: the truth is not offensive."
-    return f"High: {said}, in the truth alone: **the user wrote it**, and the model missed it."
+        return f"High: {scores}. **The model wrote it**: the truth is not offensive."
+    return f"High: {scores}, in the truth alone: **the user wrote it**, and the model missed it."
