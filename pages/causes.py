@@ -10,9 +10,9 @@ selection = state.selection()
 baseline = state.baseline(log)
 warehouse = log.warehouse
 
-held = queries.coverage(warehouse, selection)
+counts = queries.coverage(warehouse, selection)
 st.header("What separates these cases?")
-if not held.predictions:
+if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
 labels = {
@@ -23,12 +23,12 @@ against = choices.choice("against", "From", list(labels), labels.__getitem__)
 rest = against == "rest"
 other = "the rest" if rest else words.escape_markdown(baseline.label)
 with st.spinner("Comparing records…"):
-    found = queries.rank_causes(
+    ranking = queries.rank_causes(
         warehouse,
         selection if rest else baseline.compared,
         None if rest else baseline.selection,
     )
-if not found.others:
+if not ranking.others:
     cards.empty(
         "The selection includes every record of this time, version and environment: there are no "
         "others to compare with. Filter by what is unusual about the cases, or compare with the "
@@ -38,25 +38,26 @@ if not found.others:
         selection,
     )
 
-causes.answer(found, other)
+causes.answer(ranking, other)
 bar.page_link("replay", "Replay these cases", selection, of="selection")
 st.caption(
-    f"Blue: the {found.selected:,} cases. Grey: {other}, {words.count(found.others, 'record')}. "
+    f"Blue: the {ranking.selected:,} cases. "
+    f"Grey: {other}, {words.count(ranking.others, 'record')}. "
     "Each card shows the yes/no question that separates them best. Separation is not proof of "
-    "a cause." + causes.sample(found)
+    "a cause." + causes.sample(ranking)
 )
-if found.causes:
+if ranking.causes:
     st.subheader("Inputs and context")
-    causes.gallery(found.causes, other, "cause")
+    causes.gallery(ranking.causes, other, "cause")
     st.subheader("After removing the top cause")
-    causes.then(found, other)
-if found.symptoms:
+    causes.then(ranking, other)
+if ranking.symptoms:
     st.subheader("Outputs and feedback")
     st.caption("Symptoms of the same cases, rather than causes.")
-    causes.gallery(found.symptoms, other, "symptom")
-if found.general:
+    causes.gallery(ranking.symptoms, other, "symptom")
+if ranking.general:
     with st.expander("Equally common outside the selection"):
-        causes.general(found.general, other)
+        causes.general(ranking.general, other)
 with st.expander("All candidates"):
-    causes.table(found.looked_at)
-    causes.left_out(found.left_out)
+    causes.table(ranking.looked_at)
+    causes.left_out(ranking.left_out)

@@ -27,11 +27,11 @@ freshness.panel(log, warehouse.version)
 
 st.subheader("By day")
 split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
-held = queries.held_by_day(warehouse, split)
-if held.empty:
+by_day = queries.held_by_day(warehouse, split)
+if by_day.empty:
     st.info("Nothing has been read from this log yet.")
 else:
-    inventory.by_day(held)
+    inventory.by_day(by_day)
     with st.expander("Objects by day"):
         inventory.objects(queries.objects_by_day(warehouse))
 

@@ -54,8 +54,8 @@ order += [name for name in table["projection"] if name not in order]
 with st.grid(3, min_column_width=280):
     for name in order:
         if name in shares:
-            held = next((r for r in selection.ranges if r.name == name), None)
-            cards.histogram(log, shares[name], held, baseline)
+            bounds = next((r for r in selection.ranges if r.name == name), None)
+            cards.histogram(log, shares[name], bounds, baseline)
 
 unscored = [
     f"{warehouse.projections[name].label}: not scored yet ({words.count(count, 'record')})"

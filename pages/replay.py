@@ -18,9 +18,9 @@ baseline = state.baseline(log)
 one_case = choices.is_of_one_case()
 key = choices.record_key(log) if one_case else None
 
-held = queries.replayable(log.warehouse, selection, key)
+counts = queries.replayable(log.warehouse, selection, key)
 st.header("What fixes this case?" if one_case else "What fixes these cases?")
-if not held.cases:
+if not counts.cases:
     cards.empty(
         "The image of this case cannot be read again."
         if one_case
@@ -32,51 +32,51 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     readers = replays.readers(log)
     reader = choices.menu("reader", "Read again by", list(readers), readers.__getitem__)
     take = "100"
-    if held.images > 100:
+    if counts.images > 100:
         take = choices.choice("take", "How many of them", list(TAKES), TAKES.__getitem__)
     if one_case:
         bar.page_link("case", "Back to the case", selection, record=key or "")
         bar.page_link("replay", "Replay the selection", selection, of="selection")
 
 question = Question(selection, reader, int(take), key)
-found = replays.look(log, question, baseline)
-replays.unread(found)
-if found.trials.empty:
+results = replays.look(log, question, baseline)
+replays.unread(results)
+if results.trials.empty:
     st.markdown(
         "Change one thing about the images, have the recognizer read them again, and see whether "
         "the outputs come right: that tells a cause from a coincidence. Nothing of "
-        + ("this case" if one_case else f"these {words.count(held.cases, 'case')}")
+        + ("this case" if one_case else f"these {words.count(counts.cases, 'case')}")
         + " was replayed yet."
     )
-    replays.panel(log, found)
-    with st.expander("What will be tried", expanded=not found.planned.unknown):
+    replays.panel(log, results)
+    with st.expander("Interventions", expanded=not results.planned.unknown):
         replays.explanations()
     st.stop()
 
 if one_case:
-    st.markdown(replays.verdict_of_one(found, baseline))
-    replays.panel(log, found)
-    replays.meaning(log, found, baseline, one_case=True)
-    replays.one_by_one(log, replays.of_one_case(found))
+    st.markdown(replays.verdict_of_one(results, baseline))
+    replays.panel(log, results)
+    replays.meaning(log, results, baseline, one_case=True)
+    replays.one_by_one(log, replays.of_one_case(results))
     st.stop()
 
-st.markdown(replays.verdict(found, baseline))
-replays.panel(log, found)
-replays.chart(found.outcomes)
-replays.meaning(log, found, baseline)
-if held.images > found.planned.images:
+st.markdown(replays.verdict(results, baseline))
+replays.panel(log, results)
+replays.chart(results.outcomes)
+replays.meaning(log, results, baseline)
+if counts.images > results.planned.images:
     st.caption(
-        f"{found.planned.images:,} of {held.images:,} distinct images, drawn by their content: "
+        f"{results.planned.images:,} of {counts.images:,} distinct images, drawn by their content: "
         "the same ones for everybody."
     )
 with st.expander("All numbers"):
-    replays.table(found.outcomes)
+    replays.table(results.outcomes)
 
 st.subheader("Side by side")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    tried = choices.menu("tried", "Altered by", replays.tried(found), replays.label)
+    tried = choices.menu("tried", "Altered by", replays.tried(results), replays.label)
     kind = choices.choice("kind", "Cases", list(replays.KINDS), replays.KINDS.__getitem__)
-rows = replays.chosen(found, tried, kind)
+rows = replays.chosen(results, tried, kind)
 if rows.empty:
     st.info("No such case.")
 else:
@@ -89,15 +89,15 @@ else:
     )
     replays.side_by_side(log, rows.iloc[first : first + replays.CARDS])
 
-with st.expander("Take these results elsewhere"):
+with st.expander("Export"):
     st.download_button(
         "Download as CSV",
-        lambda: safe_csv(found.trials),
+        lambda: safe_csv(results.trials),
         "replay.csv",
         "text/csv",
         icon=":material/download:",
     )
-    st.caption("The same from a terminal in which `MISREAD_LOG` names this log:")
+    st.caption("From a terminal, with `MISREAD_LOG` set to this log:")
     st.code(
         f'python -m replay "{query_string(selection)}" --reader {reader} --images {take}',
         language="bash",

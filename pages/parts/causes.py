@@ -21,23 +21,23 @@ MEASURES = {
 }
 
 
-def answer(found: Causes, against: str) -> None:
+def answer(ranking: Causes, against: str) -> None:
     """What separates the two sides, or that nothing does, as a sentence."""
-    if found.causes:
-        few = "" if found.selected >= ENOUGH else " With this few cases, treat it as a hint."
-        st.markdown(f"{_sentence(found.causes[0], against)}.{few}")
-    elif found.general:
+    if ranking.causes:
+        few = "" if ranking.selected >= ENOUGH else " With this few cases, treat it as a hint."
+        st.markdown(f"{_sentence(ranking.causes[0], against)}.{few}")
+    elif ranking.general:
         st.markdown(
             f"**No input is specific to these cases.** What separates them from "
             f"{against} is equally common outside the selection."
         )
-    elif not found.candidates:
+    elif not ranking.candidates:
         st.markdown("**No input differs** between these records.")
     else:
         st.markdown(
             f"**No input separates them from {against}.** The best of "
-            f"{words.count(found.candidates, 'candidate')} does no better than on shuffled "
-            f"records, or the difference is negligible (p {found.p:.2g})."
+            f"{words.count(ranking.candidates, 'candidate')} does no better than on shuffled "
+            f"records, or the difference is negligible (p {ranking.p:.2g})."
         )
 
 
@@ -62,11 +62,11 @@ def _percent(share: float) -> str:
     return "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
-def sample(found: Causes) -> str:
+def sample(ranking: Causes) -> str:
     """What part of many records was looked at, if not all."""
-    if found.parts == (1, 1):
+    if ranking.parts == (1, 1):
         return ""
-    cases, others = (f"one in {part}" if part > 1 else "all" for part in found.parts)
+    cases, others = (f"one in {part}" if part > 1 else "all" for part in ranking.parts)
     return f" Sampled: {cases} of the cases, {others} of the others."
 
 
@@ -96,8 +96,8 @@ def _card(cause: Cause, against: str, key: str) -> None:
     if cause.rest is not None and cause.rest.known:
         notes.append(f"Outside the selection: {_of(cause.rest)}.")
     if cause.goes_with:
-        said = "; ".join(map(words.escape_markdown, cause.goes_with))
-        notes.append(f"Mostly the same records as: {said}.")
+        alike = "; ".join(map(words.escape_markdown, cause.goes_with))
+        notes.append(f"Mostly the same records as: {alike}.")
     if cause.selected_by is not None:
         notes.append(f"Correlated with {cause.selected_by}, which you filtered by.")
     if notes:
@@ -109,18 +109,18 @@ def _card(cause: Cause, against: str, key: str) -> None:
     bar.page_link("cases", label, cause.narrowed)
 
 
-def then(found: Causes, against: str) -> None:
+def then(ranking: Causes, against: str) -> None:
     """What still separates the cases that the first cause does not explain."""
-    first = words.escape_markdown(found.causes[0].says)
-    sizes = f"{found.left:,} are left and {found.left_others:,} of {against}"
+    first = words.escape_markdown(ranking.causes[0].says)
+    sizes = f"{ranking.left:,} are left and {ranking.left_others:,} of {against}"
     left = f"Excluding records that {first}, {sizes}"
-    if found.then is None:
+    if ranking.then is None:
         st.caption(f"{left}: not enough data.")
-    elif not found.then:
+    elif not ranking.then:
         st.caption(f"{left}, and nothing else separates them.")
     else:
         st.caption(f"{left}. What still separates these:")
-        gallery(found.then, against, "then")
+        gallery(ranking.then, against, "then")
 
 
 def general(causes: Sequence[Cause], against: str) -> None:
@@ -130,11 +130,11 @@ def general(causes: Sequence[Cause], against: str) -> None:
         st.markdown(f"- {_sentence(cause, against)}{rest}.")
 
 
-def table(found: pd.DataFrame) -> None:
+def table(candidates: pd.DataFrame) -> None:
     """Everything that was looked at, whether it separates or not."""
     number = st.column_config.NumberColumn
     st.dataframe(
-        found,
+        candidates,
         hide_index=True,
         column_config={
             "what": "candidate",
@@ -156,12 +156,16 @@ def table(found: pd.DataFrame) -> None:
         },
     )
     st.download_button(
-        "Download as CSV", safe_csv(found), "causes.csv", "text/csv", icon=":material/download:"
+        "Download as CSV",
+        safe_csv(candidates),
+        "causes.csv",
+        "text/csv",
+        icon=":material/download:",
     )
 
 
-def left_out(found: Sequence[tuple[str, str]]) -> None:
+def left_out(candidates: Sequence[tuple[str, str]]) -> None:
     """What was not looked at, by reason."""
-    for reason, named in groupby(sorted(found, key=itemgetter(1)), itemgetter(1)):
+    for reason, named in groupby(sorted(candidates, key=itemgetter(1)), itemgetter(1)):
         labels = ", ".join(words.escape_markdown(label) for label, _ in named)
         st.caption(f"Left out ({reason}): {labels}.")

@@ -181,7 +181,7 @@ def held_by_day(
     return chart
 
 
-def histogram_pair(pair: HistogramPair, baseline_label: str, held: Range | None) -> Spec:
+def histogram_pair(pair: HistogramPair, baseline_label: str, bounds: Range | None) -> Spec:
     """The selection's histogram over its baseline's, each as a share of its own records.
 
     Bars inside the range that is in force are full, the others pale. A drag over the chart is
@@ -189,7 +189,7 @@ def histogram_pair(pair: HistogramPair, baseline_label: str, held: Range | None)
     """
     bars = _bars(pair.bins, pair.counts, pair.baseline_counts)
     for number, bar in enumerate(bars):
-        bar["inside"] = held is None or _within(pair.bins, held, number)
+        bar["inside"] = bounds is None or _within(pair.bins, bounds, number)
     row = pair.projection
     return _with_data(_histogram_pair_spec(row.label, row.unit, pair.bins, baseline_label), bars)
 
@@ -238,9 +238,9 @@ def paler_unless(inside: str) -> dict[str, Any]:
     }
 
 
-def still_histogram_pair(pair: HistogramPair, baseline_label: str, asked: Range) -> Spec:
-    """The same without a brush; the bars that are asked about are full."""
-    spec = histogram_pair(pair, baseline_label, asked)
+def still_histogram_pair(pair: HistogramPair, baseline_label: str, bounds: Range) -> Spec:
+    """The same without a brush; the bars within `bounds` are full."""
+    spec = histogram_pair(pair, baseline_label, bounds)
     return {name: part for name, part in spec.items() if name != "params"}
 
 
@@ -291,14 +291,14 @@ def category_pair(pair: CauseBars, baseline_label: str) -> Chart:
     return alt.layer(ground, front).properties(height=190, padding=TIGHT)
 
 
-def place(found: Place) -> Spec:
+def place(position: Place) -> Spec:
     """The baseline's histogram with a mark where one record stands."""
-    edges = found.bins.edges
-    at = float(np.clip(0.0 if found.value is None else found.value, edges[0], edges[-1]))
-    bars = _bars(found.bins, found.baseline_counts, found.baseline_counts)
+    edges = position.bins.edges
+    at = float(np.clip(0.0 if position.value is None else position.value, edges[0], edges[-1]))
+    bars = _bars(position.bins, position.baseline_counts, position.baseline_counts)
     for bar in bars:
         bar["at"] = at
-    return _with_data(_place_spec(found.bins), bars)
+    return _with_data(_place_spec(position.bins), bars)
 
 
 @functools.lru_cache(maxsize=256)
@@ -439,12 +439,12 @@ def bar_label(bins: Bins, number: int) -> str:
     return f"{low:.6g} or more" if number == bins.bars - 1 else f"{low:.6g} to {high:.6g}"
 
 
-def _within(bins: Bins, held: Range, number: int) -> bool:
+def _within(bins: Bins, bounds: Range, number: int) -> bool:
     middle = (bins.edges[number] + bins.edges[number + 1]) / 2
     return (
-        not held.missing
-        and (held.low is None or middle >= held.low)
-        and (held.high is None or middle < held.high)
+        not bounds.missing
+        and (bounds.low is None or middle >= bounds.low)
+        and (bounds.high is None or middle < bounds.high)
     )
 
 

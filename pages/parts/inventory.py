@@ -12,9 +12,9 @@ DAYS = 366  # of one chart
 KINDS = {"predictions": "records", "projections": "scores"}
 
 
-def by_day(held: pd.DataFrame) -> None:
+def by_day(events: pd.DataFrame) -> None:
     """Records and feedback of each day by source: columns day, kind, source and events."""
-    dated = held.dropna(subset=["day"])
+    dated = events.dropna(subset=["day"])
     if dated.empty:
         st.info("No object key contains a date.")
         return
@@ -33,7 +33,7 @@ def by_day(held: pd.DataFrame) -> None:
                 key=f"held-{noun}",
                 alt=f"{noun} by day and source",
             )
-    undated = int(held["events"].sum() - dated["events"].sum())
+    undated = int(events["events"].sum() - dated["events"].sum())
     left_out = int(dated["events"].sum() - shown["events"].sum())
     notes = [
         "Each event counts once, on the day (UTC) in the key of the object it was first logged in."
@@ -57,11 +57,11 @@ def legend(colours: dict[str, str]) -> str:
     )
 
 
-def objects(found: pd.DataFrame) -> None:
+def objects(frame: pd.DataFrame) -> None:
     """The objects of each day as a table."""
     number = st.column_config.NumberColumn
     st.dataframe(
-        found.assign(kind=found["kind"].replace(KINDS)),
+        frame.assign(kind=frame["kind"].replace(KINDS)),
         hide_index=True,
         column_config={
             "day": st.column_config.DateColumn("day (UTC)", format="YYYY-MM-DD"),
@@ -79,11 +79,11 @@ def objects(found: pd.DataFrame) -> None:
     )
 
 
-def reasons(found: pd.DataFrame) -> None:
+def reasons(frame: pd.DataFrame) -> None:
     """Why lines are no records, the commonest reasons first."""
-    more = int(found["reasons"].iloc[0]) - len(found)
+    more = int(frame["reasons"].iloc[0]) - len(frame)
     st.dataframe(
-        found,
+        frame,
         hide_index=True,
         column_order=["lines", "reason", "objects", "example"],
         column_config={
@@ -116,7 +116,7 @@ def quarantine(rows: pd.DataFrame, total: int) -> None:
     )
 
 
-def scores(found: Sequence[Scored], served: int, sources: Mapping[str, str]) -> None:
+def scores(rows: Sequence[Scored], served: int, sources: Mapping[str, str]) -> None:
     """Every projection: its version, how much of the log it covers, and why not all of it.
 
     sources: by name, who computed the scores that were found in the log.
@@ -135,7 +135,7 @@ def scores(found: Sequence[Scored], served: int, sources: Mapping[str, str]) -> 
                 "name": row.projection.name,
                 "means": row.projection.explanation,
             }
-            for row in found
+            for row in rows
         ],
         hide_index=True,
         height="content",
@@ -162,14 +162,14 @@ def why(row: Scored) -> str:
     """Why records have no value: `432 without a truth, 3 failed`."""
     inputs = " or ".join(INPUTS[name] for name in row.projection.inputs)
     logged = row.projection.name.startswith("outputs.")
-    said = (
+    reasons_by_count = (
         (row.without_input, f"without {inputs}"),
         (row.unreadable, "with an image that cannot be read"),
         (row.failed, "failed"),
         (row.waiting, "not logged" if logged else "not scored yet"),
         (row.undefined, "undefined"),
     )
-    return ", ".join(f"{number:,} {reason}" for number, reason in said if number)
+    return ", ".join(f"{number:,} {reason}" for number, reason in reasons_by_count if number)
 
 
 INPUTS = {
@@ -179,12 +179,12 @@ INPUTS = {
 }
 
 
-def failures(found: pd.DataFrame, most: int = 20) -> None:
+def failures(frame: pd.DataFrame, most: int = 20) -> None:
     """What projections failed with, as sentences."""
-    for name, sentence, records in found.head(most).itertuples(index=False):
+    for name, sentence, records in frame.head(most).itertuples(index=False):
         st.markdown(
             f"- **{words.escape_markdown(name)}** has no value for "
             f"{words.count(records, 'record')}: {words.escape_markdown(sentence)}"
         )
-    if len(found) > most:
-        st.caption(f"And {len(found) - most:,} more.")
+    if len(frame) > most:
+        st.caption(f"And {len(frame) - most:,} more.")
