@@ -12,9 +12,9 @@ DAYS = 366  # of one chart
 KINDS = {"predictions": "records", "projections": "scores"}
 
 
-def by_day(events: pd.DataFrame) -> None:
+def by_day(frame: pd.DataFrame) -> None:
     """Records and feedback of each day by source: columns day, kind, source and events."""
-    dated = events.dropna(subset=["day"])
+    dated = frame.dropna(subset=["day"])
     if dated.empty:
         st.info("No object key contains a date.")
         return
@@ -33,7 +33,7 @@ def by_day(events: pd.DataFrame) -> None:
                 key=f"held-{noun}",
                 alt=f"{noun} by day and source",
             )
-    undated = int(events["events"].sum() - dated["events"].sum())
+    undated = int(frame["events"].sum() - dated["events"].sum())
     left_out = int(dated["events"].sum() - shown["events"].sum())
     notes = [
         "Each event counts once, on the day (UTC) in the key of the object it was first logged in."
