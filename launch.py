@@ -25,9 +25,9 @@ from data_access import api
 from data_access.embedded import embedded_server, is_available
 from data_access.errors import LogError, MisreadError
 from data_access.log import Log, create_bucket
+from data_access.log.stores import bypass_proxies_on_loopback
 from data_access.progress import SyncBars, tolerate_any_encoding
 from data_access.settings import LaunchSettings
-from data_access.stores import bypass_proxies_on_loopback
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "sample" / "log"

@@ -2,7 +2,7 @@
 
 Texts (by the bundled model) and images of a log in a real S3 server on loopback are scored by this
 process, and then by Ray with a worker for each processor; what both wrote is compared.
-What comes before the first record is measured apart: starting Ray, its workers, and the model. From
+What comes before the first record is scored apart: starting Ray, its workers, and the model. From
 that and from the rates follows how many records it takes for N processors to be faster.
 """
 
@@ -31,8 +31,8 @@ from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE
 from data_access.ingest.sync import sync
 from data_access.log import Log, create_bucket
 from data_access.projections import load_projections
-from data_access.scoring.images import measure_images
-from data_access.scoring.ray import measure_on_ray, score_on_ray
+from data_access.scoring.images import score_images
+from data_access.scoring.ray import score_images_on_ray, score_on_ray
 from data_access.scoring.texts import ROWS_AT_ONCE, score
 from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.warehouse import Warehouse
@@ -43,7 +43,7 @@ MODEL = "bundled"
 PROCESSORS = (2, 4, 8, 16, 64)
 
 Engine = Callable[[Log, Warehouse, int], object]
-"""Scores or measures, with so many records in a piece, into the log."""
+"""Scores or values, with so many records in a piece, into the log."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def score_there(log: Log, warehouse: Warehouse, rows: int) -> object:
 
 
 def measure_here(log: Log, warehouse: Warehouse, images: int) -> object:
-    return measure_images(log, warehouse, images_at_once=images)
+    return score_images(log, warehouse, images_at_once=images)
 
 
 def measure_there(log: Log, warehouse: Warehouse, images: int) -> object:
-    return measure_on_ray(log, warehouse, images_at_once=images)
+    return score_images_on_ray(log, warehouse, images_at_once=images)
 
 
 def fill_texts(log: Log, count: int) -> None:
@@ -178,7 +178,7 @@ def run(
     if not path.exists():
         work.fill(log, size)
     warehouse = Warehouse.open(path, log.uri, load_projections())
-    sync(log, warehouse, measuring=False)
+    sync(log, warehouse, images=False)
     _, seconds = timed(lambda: engine(log, warehouse, at_once))
     warehouse.close()
     written = {found.key: log.get(found.key) for found in log.list("projections/")}
@@ -234,7 +234,7 @@ def alike(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> str:
 def pays_from(one: Runs, many: Runs, size: int, share: float) -> str:
     """From how many records on Ray is done first, by the rates of the largest runs.
 
-    share: of the processors that one would have, those that were measured: each works as fast.
+    share: of the processors that one would have, those that were scored: each works as fast.
     """
     each = 1 / one.rate(size) - share / many.rate(size)
     if not each > 0:

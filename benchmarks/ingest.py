@@ -164,7 +164,7 @@ def _comparisons(chosen: argparse.Namespace) -> list[Comparison]:
         ),
         *[
             Comparison(
-                name, f"images of {width} × {height}, {kind}, measured", "measure", "decode",
+                name, f"images of {width} × {height}, {kind}, scored", "score", "decode",
                 chosen.images, _Pictures((width, height), kind), 0.8, prepare="read",
             )
             for name, (width, height), kind in (
@@ -282,7 +282,7 @@ def _sync(log: Log, path: Path) -> Task:
     return run
 
 
-def _measure(log: Log, path: Path) -> Task:
+def _score_image(log: Log, path: Path) -> Task:
     """The images' part of a sync."""
     warehouse = _opened(log, path)
 
@@ -341,7 +341,7 @@ def _all(work: Callable[[str], Any], keys: Sequence[str]) -> None:
 TASKS: dict[str, Callable[[Log, Path], Task]] = {
     "read": _read,
     "sync": _sync,
-    "measure": _measure,
+    "score": _score_image,
     "get": _get,
     "list": _list,
     "decode": _decode,

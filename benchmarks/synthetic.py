@@ -15,7 +15,6 @@ from time import perf_counter
 
 import duckdb
 
-from data_access import warehouse_tables
 from data_access.api import OpenLog
 from data_access.ingest.report import SyncReport
 from data_access.ingest.store import insert_predictions
@@ -25,6 +24,7 @@ from data_access.projections.table import IMAGE, TEXT, TRUTH
 from data_access.settings import Settings
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
+from data_access.warehouse import tables as warehouse_tables
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".misread" / "bench"

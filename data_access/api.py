@@ -16,7 +16,7 @@ from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
-from data_access.scoring.images import MeasuringReport, measure_images
+from data_access.scoring.images import ImageScoringReport, score_images
 from data_access.scoring.texts import ScoringReport, score
 from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.selection import Selection, parse_selection
@@ -64,22 +64,22 @@ class OpenLog:
         self.sync(progress)
         return report
 
-    def measure(
+    def score_images(
         self, progress: Progress = silent, ray: bool = False, address: str | None = None
-    ) -> MeasuringReport:
-        """Measure the images that no object of the log has measures of, for all readers.
+    ) -> ImageScoringReport:
+        """Score the images that no object of the log has values of, for all readers.
 
-        Those that were measured here before are not opened again. The measures go into the log
+        Those that were scored here before are not opened again. The values go into the log
         and are read from it. Arguments and errors are those of `score`.
         """
-        sync(self.log, self.warehouse, progress, measuring=False)
+        sync(self.log, self.warehouse, progress, images=False)
         if ray:
-            from data_access.scoring.ray import measure_on_ray
+            from data_access.scoring.ray import score_images_on_ray
 
             modules = self.settings.projections
-            report = measure_on_ray(self.log, self.warehouse, modules, address, progress)
+            report = score_images_on_ray(self.log, self.warehouse, modules, address, progress)
         else:
-            report = measure_images(self.log, self.warehouse, progress)
+            report = score_images(self.log, self.warehouse, progress)
         self.sync(progress)
         return report
 

@@ -22,10 +22,10 @@ from typing import Any, Self
 
 from PIL import Image
 
-from data_access.decoding import read_object
 from data_access.errors import LogError
 from data_access.log import Log
 from data_access.records import ANNOTATIONS, Annotation, Feedback, Prediction
+from data_access.records.decoding import read_object
 
 EVENT = ".event"
 UNFINISHED = ".unfinished"

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_access.decoding import open_parquet
 from data_access.errors import LogError
 from data_access.log import Log
 from data_access.records import MAX_OBJECT_BYTES
+from data_access.records.decoding import open_parquet
 from readings.answers import Reading
 
 PREFIX = "replays/"

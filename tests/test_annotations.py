@@ -15,12 +15,12 @@ from data_access import queries
 from data_access.annotations import MAX_NAME, annotate, checked_name
 from data_access.annotations import remove_selection as remove
 from data_access.annotations import save_selection as save
-from data_access.decoding import read_object
 from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.projections import load_projections
 from data_access.records import Annotation
+from data_access.records.decoding import read_object
 from data_access.schema import schemas
 from data_access.selection import Range, Selection, query_string
 from data_access.warehouse import Warehouse

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_access.decoding import read_object
 from data_access.ingest import bulk
 from data_access.ingest import lines as lines_module
 from data_access.ingest import parquet as parquet_module
 from data_access.ingest.bulk import read_objects
 from data_access.ingest.events import Events
-from data_access.projections.values import SCORES_SCHEMA
+from data_access.projections.values import VALUES_SCHEMA
 from data_access.records import (
     COVERED_SCHEMA,
     annotation_table,
@@ -25,6 +24,7 @@ from data_access.records import (
     prediction_table,
     quarantine_table,
 )
+from data_access.records.decoding import read_object
 from tests.samples import NOON, Event, feedback, lines, prediction
 
 Objects = list[tuple[str, bytes]]
@@ -37,9 +37,9 @@ def by_rows(objects: Objects) -> Events:
         feedback_table([(key, *row) for key, held in read for row in held.feedback]),
         quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
         COVERED_SCHEMA.empty_table(),
-        SCORES_SCHEMA.empty_table(),
+        VALUES_SCHEMA.empty_table(),
         annotation_table([(key, *row) for key, held in read for row in held.annotations]),
-        read_objects([]).measures,
+        read_objects([]).image_values,
     )
 
 

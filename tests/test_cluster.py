@@ -1,4 +1,4 @@
-"""Scoring and measuring with Ray: a real cluster of two workers on loopback, the real S3 server."""
+"""Scoring and images with Ray: a real cluster of two workers on loopback, the real S3 server."""
 
 import os
 import signal
@@ -15,9 +15,9 @@ from data_access.errors import ModelError
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.projections.values import measures_version
-from data_access.scoring.images import MeasuringReport, measure_images
-from data_access.scoring.ray import _Measurer, measure_on_ray, score_on_ray
+from data_access.projections.values import image_values_version
+from data_access.scoring.images import ImageScoringReport, score_images
+from data_access.scoring.ray import _ImageScorer, score_images_on_ray, score_on_ray
 from data_access.scoring.texts import ScoringReport, score
 from data_access.scoring.toxicity import Toxicity, model_name
 from tests.checkpoints import write_checkpoint
@@ -93,26 +93,26 @@ def test_both_engines_write_the_same_measures(
     log = Log.open(log_uri)
     fill_with_images(log, 50)
     warehouse = open_warehouse(log)
-    assert sync(log, warehouse, measuring=False).scored_images == 0
+    assert sync(log, warehouse, images=False).scored_images == 0
     told: list[tuple[int, int]] = []
-    report = measure_on_ray(
+    report = score_images_on_ray(
         log, warehouse, progress=lambda _, done, n: told.append((done, n)), images_at_once=12
     )
     by_ray = objects(log)
-    assert report == MeasuringReport(measured=49, left=1, objects=5) and len(by_ray) == 5
+    assert report == ImageScoringReport(scored=49, left=1, objects=5) and len(by_ray) == 5
     assert told[0] == (0, 50) and told[-1] == (50, 50)
     for key in by_ray:
         remove_object(log, key)
-    assert measure_images(log, warehouse, images_at_once=12) == report
+    assert score_images(log, warehouse, images_at_once=12) == report
     assert objects(log) == by_ray
-    assert sync(log, warehouse) == SyncReport(objects=5, found_images=49, scored_images=1)
-    assert measure_on_ray(log, warehouse) == MeasuringReport()
+    assert sync(log, warehouse) == SyncReport(objects=5, logged_images=49, scored_images=1)
+    assert score_images_on_ray(log, warehouse) == ImageScoringReport()
     alone = open_warehouse(log, name="alone.duckdb")
     for key in by_ray:
         remove_object(log, key)
     sync(log, alone)
-    measured = "select * exclude (found_in, tried) from image_scores order by image"
-    assert alone.rows(measured) == warehouse.rows(measured)
+    scored = "select * exclude (found_in, tried) from image_values order by image"
+    assert alone.rows(scored) == warehouse.rows(scored)
 
 
 def test_own_projections_are_measured_on_a_cluster_that_has_them(
@@ -134,18 +134,18 @@ def test_own_projections_are_measured_on_a_cluster_that_has_them(
         monkeypatch.setenv(name, value)
     opened = data_access.open()
     try:
-        assert opened.measure(ray=True).measured == 4
+        assert opened.score_images(ray=True).scored == 4
         by_ray = objects(folder_log)
         found = opened.warehouse.rows('select "darkest(inputs.image)" from records order by all')
         assert found == [(10.0,), (11.0,), (12.0,), (None,), (None,)]
         for key in by_ray:
             remove_object(folder_log, key)
-        sync(folder_log, opened.warehouse, measuring=False)
-        assert measure_images(folder_log, opened.warehouse).measured == 4
+        sync(folder_log, opened.warehouse, images=False)
+        assert score_images(folder_log, opened.warehouse).scored == 4
         assert objects(folder_log) == by_ray
-        wanted = measures_version(opened.warehouse.projections)
+        wanted = image_values_version(opened.warehouse.projections)
         with pytest.raises(ModelError, match="has other projections of images"):
-            _Measurer(folder_log.uri, (), (), wanted)
+            _ImageScorer(folder_log.uri, (), (), wanted)
     finally:
         opened.close()
 
@@ -207,7 +207,7 @@ def test_a_worker_that_is_killed_costs_time_only(
     assert killed
     assert report.rows == 6_001
     sync(log, warehouse)
-    counted = "select count(*), count(distinct (record_key, projection)) from scores"
+    counted = "select count(*), count(distinct (record_key, projection)) from logged_values"
     assert warehouse.rows(counted) == [(36_006, 36_006)]
 
 
@@ -218,15 +218,15 @@ def test_a_killed_worker_measures_no_image_twice(
     log = Log.open(log_uri)
     fill_with_images(log, 1_200)
     warehouse = open_warehouse(log)
-    sync(log, warehouse, measuring=False)
+    sync(log, warehouse, images=False)
     killed: list[int] = []
     killer = killing_a_worker(log, killed)
-    report = measure_on_ray(log, warehouse, images_at_once=12)
+    report = score_images_on_ray(log, warehouse, images_at_once=12)
     killer.join()
     assert killed
-    assert (report.measured, report.left) == (1_199, 1)
-    assert sync(log, warehouse).found_images == 1_199
-    counted = "select count(*), count(distinct image) from image_measures"
+    assert (report.scored, report.left) == (1_199, 1)
+    assert sync(log, warehouse).logged_images == 1_199
+    counted = "select count(*), count(distinct image) from logged_image_values"
     assert warehouse.rows(counted) == [(1_199, 1_199)]
     assert len(log.list("projections/")) == 100
 

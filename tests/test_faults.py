@@ -776,6 +776,6 @@ def test_a_clock_that_was_ahead_does_not_put_off_an_image_for_years(
     warehouse = open_warehouse(log)
     sync(log, warehouse)
     with warehouse.transaction() as cursor:
-        cursor.execute("update image_scores set tried = '2099-01-01'")
+        cursor.execute("update image_values set tried = '2099-01-01'")
     log.put("images/late.png", picture())
     assert sync(log, warehouse).scored_images == 1

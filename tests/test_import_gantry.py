@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_access.cli import main
-from data_access.decoding import read_object
 from data_access.errors import MisreadError
 from data_access.importers import ImportReport
 from data_access.importers.gantry import import_file
@@ -21,6 +20,7 @@ from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections.values import safe_name
 from data_access.records import Feedback, Prediction
+from data_access.records.decoding import read_object
 from tests.conftest import OpenWarehouse
 
 ENTROPY = "entropy(outputs.output_text)"

@@ -23,7 +23,6 @@ from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image
 
 from data_access.cli import main
-from data_access.decoding import Contents, read_object
 from data_access.embedded import _free_port
 from data_access.errors import LogError, MisreadError
 from data_access.importers import ImportReport
@@ -33,6 +32,7 @@ from data_access.importers.gradio_sheets import Columns
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.records import Prediction
+from data_access.records.decoding import Contents, read_object
 from tests.conftest import OpenWarehouse
 from tests.gradio_app import APPS, OUTPUTS
 from tests.samples import ROOT, picture

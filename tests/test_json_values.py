@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_access.decoding import read_object
-from data_access.json_values import json_value
 from data_access.records import Prediction
+from data_access.records.decoding import read_object
+from data_access.records.json_values import json_value
 from data_access.writer import to_json
 from tests.samples import NOON
 

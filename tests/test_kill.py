@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from data_access.decoding import read_object
 from data_access.embedded import EmbeddedServer
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.records import Feedback, Prediction
+from data_access.records.decoding import read_object
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer
 from tests.killing import Running, run_command, shown_by

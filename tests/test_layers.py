@@ -16,13 +16,11 @@ PACKAGES = ("pages", "data_access", "recognizer", "sample", "toxicity_model", "r
 MODULES = ("streamlit_app", "launch", "serving", "capture_app")
 # who may import an outside library that has one home; paths are prefixes
 HOMES = {
-    "boto3": ("data_access/log.py", "data_access/stores.py"),
-    "botocore": ("data_access/log.py", "data_access/stores.py"),
-    "obstore": ("data_access/log.py", "data_access/stores.py", "data_access/store_errors.py"),
+    "boto3": ("data_access/log/",),
+    "botocore": ("data_access/log/",),
+    "obstore": ("data_access/log/",),
     "duckdb": (
-        "data_access/warehouse.py",
-        "data_access/warehouse_file.py",
-        "data_access/warehouse_tables.py",
+        "data_access/warehouse/",
         "data_access/ingest/store.py",
         "data_access/ingest/flat.py",
     ),
@@ -63,7 +61,7 @@ ARROWS = {
 BARRED = {
     "data_access/statistics/": ("data_access.(?!statistics)",),
     "data_access/queries/": ("data_access.(ingest|scoring|api|cli|jobs|annotations|writer)",),
-    "data_access/ingest/": ("data_access.(scoring|api|cli|jobs|annotations|selection)",),
+    "data_access/ingest/": ("data_access.(queries|scoring|api|cli|jobs|annotations|selection)",),
     "data_access/projections/": ("data_access.(queries|scoring|ingest|warehouse|selection)",),
     "data_access/scoring/": ("data_access.(api|cli|jobs|annotations)",),
     "data_access/importers/": (
@@ -72,8 +70,8 @@ BARRED = {
     "data_access/writer.py": (
         "data_access.(warehouse|queries|ingest|scoring|selection|api|cli|jobs|annotations)",
     ),
-    "data_access/log.py": ("data_access.(?!errors|settings|store)",),
-    "data_access/records.py": ("data_access.(?!errors|times|json_values|sql)",),
+    "data_access/log/": ("data_access.(?!errors|settings|log)",),
+    "data_access/records/": ("data_access.(?!errors|records|sql)",),
     "data_access/errors.py": ("data_access",),
 }
 

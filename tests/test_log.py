@@ -77,7 +77,7 @@ def test_an_object_that_is_not_there_is_told_so(log: Log) -> None:
 def test_an_image_of_too_many_bytes_is_not_fetched(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_access.log.MAX_IMAGE_BYTES", 10)  # 64 MB would be slow to make
+    monkeypatch.setattr("data_access.log.log.MAX_IMAGE_BYTES", 10)  # 64 MB would be slow to make
     log.put("images/1.png", picture())
     said = refusal(lambda: log.image("images/1.png"))
     assert str(said).endswith("bytes, too many to open")

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_access import framing, queries
-from data_access.decoding import Contents, read_object
+from data_access import queries
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.records import (
@@ -20,8 +19,10 @@ from data_access.records import (
     FEEDBACK_SCHEMA,
     PREDICTION_SCHEMA,
     Record,
+    framing,
     prediction_table,
 )
+from data_access.records.decoding import Contents, read_object
 from tests.conftest import OpenWarehouse
 from tests.samples import NOON, Event, feedback, lines, picture, prediction, write
 

@@ -20,7 +20,7 @@ from data_access.jobs import ScoringJob, SyncJob
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
-from data_access.projections.values import read_scores
+from data_access.projections.values import read_values
 from data_access.scoring.texts import (
     ModelProcess,
     ScoringReport,
@@ -54,7 +54,7 @@ def model(checkpoint: str) -> Toxicity:
 
 def rows_in(log: Log) -> Counter[tuple[str, str, str, str]]:
     """How often each score is in the log, by projection, source, record and input."""
-    tables = [read_scores(held.key, log.get(held.key)) for held in log.list("projections/")]
+    tables = [read_values(held.key, log.get(held.key)) for held in log.list("projections/")]
     columns = ["projection", "source", "record_key", "input"]
     return Counter(tuple(row.values()) for t in tables for row in t.select(columns).to_pylist())
 

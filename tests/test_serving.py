@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import serving
-from data_access.decoding import read_object
 from data_access.errors import LogError
 from data_access.images import UnreadableImageError
 from data_access.log import Log
+from data_access.records.decoding import read_object
 from data_access.settings import spool_folder
 from data_access.writer import Writer
 from recognizer.reader import Recognizer

@@ -23,11 +23,11 @@ from data_access.log import LISTING, Log, LogObject
 from data_access.progress import Progress
 from data_access.projections import Projection, ProjectionTable, load_projections
 from data_access.projections.table import IMAGE, TEXT
-from data_access.projections.values import folder, scores_object
+from data_access.projections.values import folder, values_object
 from data_access.records import Record
 from data_access.selection import Range, Selection
 from data_access.warehouse import Warehouse
-from data_access.warehouse_tables import PREDICTION_COLUMNS, record_rows
+from data_access.warehouse.tables import PREDICTION_COLUMNS, record_rows
 from tests.conftest import OpenWarehouse
 from tests.samples import (
     all_records,
@@ -227,7 +227,7 @@ def test_a_key_in_two_objects_is_one_record_whatever_came_first(
     assert record(one, "a").value(f"length({TEXT})") == 6
 
 
-@pytest.mark.parametrize("stage", ["Reading objects", "Scoring texts", "Measuring images"])
+@pytest.mark.parametrize("stage", ["Reading objects", "Scoring texts", "Scoring images"])
 def test_a_killed_sync_is_completed_by_the_next(
     log: Log, open_warehouse: OpenWarehouse, stage: str
 ) -> None:
@@ -256,7 +256,7 @@ def test_progress_tells_every_stage_to_its_end(
         "Listing the log": (0, 0),
         "Reading objects": (5, 5),
         "Scoring texts": (4, 4),
-        "Measuring images": (2, 2),
+        "Scoring images": (2, 2),
     }
 
 
@@ -674,7 +674,7 @@ OBSCENE = f"detoxify.obscene({TEXT})"
 
 def write_scores(log: Log, source: str, name: str, values: dict[str, float]) -> str:
     key = f"{folder(OBSCENE, source)}{name}.parquet"
-    replace_object(log, key, scores_object(values))
+    replace_object(log, key, values_object(values))
     return key
 
 
@@ -709,9 +709,9 @@ def test_scores_found_in_the_log_are_those_of_one_source(
 @pytest.mark.parametrize(
     ("key", "body"),
     [
-        ("projections/f(a).parquet", scores_object({"a": 1.0})),
-        ("projections/f(a)@b/c/d.parquet", scores_object({"a": 1.0})),
-        ("projections/f!zz(a)@b/c.parquet", scores_object({"a": 1.0})),
+        ("projections/f(a).parquet", values_object({"a": 1.0})),
+        ("projections/f(a)@b/c/d.parquet", values_object({"a": 1.0})),
+        ("projections/f!zz(a)@b/c.parquet", values_object({"a": 1.0})),
         (f"{folder(OBSCENE, 'x')}1.parquet", b"PAR1"),
         (f"{folder(OBSCENE, 'x')}1.parquet", b'{"record_key": "a", "value": 1}'),
     ],

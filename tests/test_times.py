@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_access.times import parse_time
+from data_access.records.times import parse_time
 
 SECOND = datetime(2026, 9, 5, 21, 25, 43, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 9, 5, tzinfo=UTC)

@@ -139,8 +139,8 @@ create table meta (name varchar, value varchar);
 create table objects (key varchar, e_tag varchar, size bigint, events bigint);
 create table feedback (object_key varchar, record_key varchar, said varchar);
 create table records (object_key varchar, record_key varchar, "outputs.output_text" varchar);
-create table text_scores (record_key varchar, "an old projection" double);
-create table image_scores (image varchar, sha256 varchar, failure varchar);
+create table text_values (record_key varchar, "an old projection" double);
+create table image_values (image varchar, sha256 varchar, failure varchar);
 insert into meta values ('log', ?), ('schema', '6');
 """
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_access.api import OpenLog, open_writer
-from data_access.decoding import read_object
 from data_access.embedded import EmbeddedServer, embedded_server
 from data_access.errors import LogError
 from data_access.ingest.sync import sync
 from data_access.log import Log, create_bucket
 from data_access.records import Feedback, Prediction
+from data_access.records.decoding import read_object
 from data_access.schema import FOLDER, schemas, text
 from data_access.settings import spool_folder
 from data_access.writer import (

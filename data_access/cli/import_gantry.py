@@ -9,7 +9,7 @@ from data_access import api
 from data_access.cli._shared import IMPORT_EPILOG, csv_options, log_option, report_import
 from data_access.importers import gantry
 from data_access.progress import SyncBars
-from data_access.times import parse_time
+from data_access.records.times import parse_time
 
 
 def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:

@@ -6,7 +6,7 @@ import click
 
 from data_access.cli._shared import counted, log_option, opened
 from data_access.progress import SyncBars
-from data_access.scoring.images import MeasuringReport
+from data_access.scoring.images import ImageScoringReport
 from data_access.scoring.texts import ScoringReport
 
 EPILOG = """
@@ -52,7 +52,7 @@ def command(
             log.settings = replace(log.settings, toxicity=model)
         if what in ("images", "all"):
             with SyncBars() as bars:
-                images = log.measure(bars.show, ray=ray, address=address)
+                images = log.score_images(bars.show, ray=ray, address=address)
             print(_images_sentence(images))
         if what in ("texts", "all"):
             with SyncBars() as bars:
@@ -71,12 +71,10 @@ def _texts_sentence(report: ScoringReport) -> str:
     )
 
 
-def _images_sentence(report: MeasuringReport) -> str:
+def _images_sentence(report: ImageScoringReport) -> str:
     if not report.images:
-        return "Nothing to measure: the log has measures of every image that can be had."
-    sentence = (
-        f"{counted(report.measured, 'image')} measured, in {counted(report.objects, 'object')}"
-    )
+        return "Nothing to score: the log has values of every image that can be had."
+    sentence = f"{counted(report.scored, 'image')} scored, in {counted(report.objects, 'object')}"
     sentence += f" ({report.known:,} of them before)." if report.known else "."
     if report.left:
         sentence += f" {counted(report.left, 'image')} could not be, and will be tried again."

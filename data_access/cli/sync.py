@@ -19,8 +19,8 @@ def command(place: str | None) -> int:
     with opened(place) as log, SyncBars() as bars:
         report = log.sync(bars.show)
     known_images = (
-        f" {counted(report.found_images, 'image')} were measured before, in the log."
-        if report.found_images
+        f" {counted(report.logged_images, 'image')} were scored before, in the log."
+        if report.logged_images
         else ""
     )
     print(

@@ -31,9 +31,9 @@ from data_access.importers import (
 from data_access.importers.tables import Row, Table
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections.values import folder, safe_name, scores_object
+from data_access.projections.values import folder, safe_name, values_object
 from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
-from data_access.times import parse_time
+from data_access.records.times import parse_time
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number
@@ -173,7 +173,7 @@ def _check(file: str, rows: Iterator[Row]) -> int:
 def _put_scores(log: Log, name: str, values: dict[str, float]) -> bool:
     """Kept under a name made from their content, so that importing again adds nothing."""
     content = digest(json.dumps(list(values.items())))
-    return log.put(f"{folder(name, 'gantry')}{content}.parquet", scores_object(values))
+    return log.put(f"{folder(name, 'gantry')}{content}.parquet", values_object(values))
 
 
 def _collect(

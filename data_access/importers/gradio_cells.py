@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from data_access.importers import RefusedError
-from data_access.times import parse_time
+from data_access.records.times import parse_time
 
 GUARDED_STARTS = ("=", "+", "-", "@", "\t", "\n")
 GUARDED_PARTS = (",=", ",+", ",-", ",@", ",\t", ",\n")

@@ -7,13 +7,13 @@ broken, is left to `decoding`: the two must never differ, only in how long they 
 
 from collections.abc import Sequence
 
-from data_access.decoding import open_parquet, read_object
-from data_access.framing import PARQUET, is_sequence, unpacked
 from data_access.ingest.events import Events, EventTables
 from data_access.ingest.lines import is_lines, read_slice, slices
 from data_access.ingest.parquet import read_table
-from data_access.projections.values import MEASURES, PREFIX, read_measures, read_scores
+from data_access.projections.values import IMAGE_VALUES, PREFIX, read_image_values, read_values
 from data_access.records import Quarantined
+from data_access.records.decoding import open_parquet, read_object
+from data_access.records.framing import PARQUET, is_sequence, unpacked
 
 
 def read_objects(
@@ -21,7 +21,7 @@ def read_objects(
 ) -> Events:
     """Events of objects given as (key, body): the same as `decoding.read_object` of each.
 
-    image_projections: the names that measures of images are of. Never raises: what cannot be read
+    image_projections: the names that values of images are of. Never raises: what cannot be read
     is in `quarantined`.
     """
     tables = EventTables()
@@ -63,12 +63,12 @@ def _kind(key: str) -> str:
 
 
 def _read_computed(key: str, body: bytes, names: Sequence[str], tables: EventTables) -> None:
-    """Scores, or measures of images by the projections of these names."""
+    """Scores, or values of images by the projections of these names."""
     try:
-        if key.startswith(MEASURES):
-            tables.measures.append(read_measures(key, body, names))
+        if key.startswith(IMAGE_VALUES):
+            tables.image_values.append(read_image_values(key, body, names))
         else:
-            tables.scores.append(read_scores(key, body))
+            tables.text_values.append(read_values(key, body))
     except Exception as error:  # decoders raise many kinds on hostile bytes
         reason = f"the object cannot be read: {str(error)[:300]}"
         tables.quarantined.append((key, Quarantined(0, reason, repr(body[:50]))))

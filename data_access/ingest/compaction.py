@@ -24,12 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_access.errors import ChangedObjectError, LogError
-from data_access.framing import is_left_out
 from data_access.ingest.bulk import read_objects
 from data_access.ingest.events import Events
 from data_access.log import Log, LogObject, is_plain
 from data_access.progress import Progress, silent
 from data_access.records import ANNOTATIONS, ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
+from data_access.records.framing import is_left_out
 
 KINDS = ("predictions/", "feedback/", ANNOTATIONS)
 SMALL = 8 * 1024 * 1024  # bytes; larger objects are left as they are

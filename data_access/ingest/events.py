@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.decoding import Contents
-from data_access.projections.values import SCORES_SCHEMA, found_schema
+from data_access.projections.values import VALUES_SCHEMA, logged_image_values_schema
 from data_access.records import (
     ANNOTATION_SCHEMA,
     COVERED_SCHEMA,
@@ -19,6 +18,7 @@ from data_access.records import (
     prediction_table,
     quarantine_table,
 )
+from data_access.records.decoding import Contents
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Events:
     """Contents of objects of the log: tables of PREDICTION_SCHEMA, FEEDBACK_SCHEMA and so on.
 
     covered: the other objects (`source`, `e_tag`) whose events a compacted one, `object_key`, has.
-    measures: of images, by `values.found_schema`.
+    image_values: of images, by `values.logged_image_values_schema`.
     """
 
     predictions: pa.Table
     feedback: pa.Table
     quarantined: pa.Table
     covered: pa.Table
-    scores: pa.Table
+    text_values: pa.Table
     annotations: pa.Table
-    measures: pa.Table
+    image_values: pa.Table
 
 
 @dataclass
@@ -46,9 +46,9 @@ class EventTables:
     feedback: list[pa.Table] = field(default_factory=list)
     quarantined: list[tuple[str, Quarantined]] = field(default_factory=list)
     covered: list[tuple[str, str, str]] = field(default_factory=list)
-    scores: list[pa.Table] = field(default_factory=list)
+    text_values: list[pa.Table] = field(default_factory=list)
     annotations: list[pa.Table] = field(default_factory=list)
-    measures: list[pa.Table] = field(default_factory=list)
+    image_values: list[pa.Table] = field(default_factory=list)
 
     def add(self, key: str, contents: Contents) -> None:
         """What `decoding` made of rows that were left to it."""
@@ -84,7 +84,9 @@ class EventTables:
                 [dict(zip(COVERED_SCHEMA.names, row, strict=True)) for row in self.covered],
                 COVERED_SCHEMA,
             ),
-            pa.concat_tables([SCORES_SCHEMA.empty_table(), *self.scores]),
+            pa.concat_tables([VALUES_SCHEMA.empty_table(), *self.text_values]),
             pa.concat_tables([ANNOTATION_SCHEMA.empty_table(), *self.annotations]),
-            pa.concat_tables([found_schema(image_projections).empty_table(), *self.measures]),
+            pa.concat_tables(
+                [logged_image_values_schema(image_projections).empty_table(), *self.image_values]
+            ),
         )

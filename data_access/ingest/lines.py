@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.decoding import read_lines
 from data_access.ingest.events import EventTables
 from data_access.ingest.flat import (
     FLAT,
@@ -22,6 +21,7 @@ from data_access.ingest.flat import (
     take_events,
     value_sql,
 )
+from data_access.records.decoding import read_lines
 from data_access.sql import json_pointer, literal, quoted
 
 SLICE = 64 * 1024 * 1024  # bytes of JSON lines taken apart at a time

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.decoding import parquet_rows, read_rows
 from data_access.ingest.events import EventTables
 from data_access.ingest.flat import (
     FLAT,
@@ -18,6 +17,7 @@ from data_access.ingest.flat import (
     value_sql,
 )
 from data_access.records import GROUPS, ORIGIN, ORIGIN_LINE, SOURCES, is_compacted
+from data_access.records.decoding import parquet_rows, read_rows
 from data_access.sql import json_pointer, literal, quoted
 
 

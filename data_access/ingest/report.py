@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 class SyncReport:
     """What one sync did. `failures`: sentences and how often; what they name is tried again.
 
-    found_images: those that got the measures that the log has of them.
+    logged_images: those that got the values that the log has of them.
     """
 
     objects: int = 0
@@ -17,7 +17,7 @@ class SyncReport:
     quarantined: int = 0
     scored_texts: int = 0
     scored_images: int = 0
-    found_images: int = 0
+    logged_images: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
     def fail(self, *sentences: str) -> None:

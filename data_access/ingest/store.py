@@ -22,15 +22,15 @@ from data_access.projections.table import TEXT, TRUTH, ProjectionTable
 from data_access.records import MAX_OBJECT_BYTES, Quarantined, quarantine_table
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
-from data_access.warehouse_tables import feedback_of, record_rows
+from data_access.warehouse.tables import feedback_of, record_rows
 
 TEXTS_AT_ONCE = 5_000
 TEXT_STAGE = "Scoring texts"
 ADDED_SECONDS = 2.0  # how long one who has added an object waits for a sync to end
 
 FROM_OBJECTS = (
-    "records", "feedback", "annotations", "quarantine", "shadowed", "covered", "scores",
-    "image_measures",
+    "records", "feedback", "annotations", "quarantine", "shadowed", "covered", "logged_values",
+    "logged_image_values",
 )  # fmt: skip
 
 REHOME = """
@@ -52,7 +52,7 @@ semi join gone using (object_key)
 anti join (from feedback anti join gone using (object_key)) using (origin, line)
 union all
 select record_key
-from scores
+from logged_values
 semi join gone using (object_key)
 """
 
@@ -95,7 +95,7 @@ insert into shadowed
 select distinct if(stays, arriving_from, object_key), record_key
 from known;
 delete from records where record_key in (select record_key from known where not stays);
-delete from text_scores
+delete from text_values
 where record_key in (select record_key from known where not stays and differs);
 delete from arriving where record_key in (select record_key from known where stays);
 """
@@ -170,19 +170,19 @@ def store_objects(
     predictions = pa.concat_tables([held.events.predictions for held in read])
     feedback = pa.concat_tables([held.events.feedback for held in read])
     quarantined = pa.concat_tables([held.events.quarantined for held in read])
-    scores = pa.concat_tables([held.events.scores for held in read])
+    text_values = pa.concat_tables([held.events.text_values for held in read])
     annotations = pa.concat_tables([held.events.annotations for held in read])
-    measures = pa.concat_tables([held.events.measures for held in read])
+    image_values = pa.concat_tables([held.events.image_values for held in read])
     with warehouse.transaction() as cursor:
         forget(cursor, [found.key for found in objects])
-        insert(cursor, "scores", scores)
-        _touch(cursor, scores)
+        insert(cursor, "logged_values", text_values)
+        _touch(cursor, text_values)
         insert(cursor, "feedback", feedback)
         insert(cursor, "quarantine", quarantined)
         insert(cursor, "covered", pa.concat_tables([held.events.covered for held in read]))
         insert(cursor, "annotations", annotations)
-        insert(cursor, "image_measures", measures)
-        held_rows = [predictions, feedback, scores, annotations, measures]
+        insert(cursor, "logged_image_values", image_values)
+        held_rows = [predictions, feedback, text_values, annotations, image_values]
         insert(cursor, "objects", _object_table(objects, held_rows))
         _touch(cursor, feedback)
         _rescore(cursor, feedback)
@@ -236,7 +236,7 @@ def _score_arrived(
     unscored = cursor.sql(
         f"{feedback_of(source)} select record_key, {quoted(TEXT)}, {quoted(TRUTH)} "
         f"from {source} left join feedback_of using (record_key) "
-        "anti join text_scores using (record_key)"
+        "anti join text_values using (record_key)"
     ).to_arrow_table()
     for start in range(0, len(unscored), TEXTS_AT_ONCE):
         store_texts(cursor, projections, unscored.slice(start, TEXTS_AT_ONCE), report)
@@ -262,7 +262,7 @@ def store_texts(
         failed += [
             (keys[row], projection.name, sentence) for row, sentence in computed.failed.items()
         ]
-    insert(cursor, "text_scores", pa.table(values))
+    insert(cursor, "text_values", pa.table(values))
     keep_failures(cursor, "text", keys, failed)
     report.scored_texts += len(keys)
 
@@ -296,15 +296,15 @@ def forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     )
     cursor.execute(UNSAID)
     cursor.execute(
-        "delete from text_scores where record_key in "
+        "delete from text_values where record_key in "
         "(select record_key from lost union select record_key from touched)"
     )
     cursor.execute(
-        "create or replace temp table unmeasured as "
-        "select image from image_scores where found_in in (from gone)"
+        "create or replace temp table rescored as "
+        "select image from image_values where found_in in (from gone)"
     )
-    cursor.execute(f"insert into touched {OF_IMAGES.format(images='unmeasured')}")
-    cursor.execute("delete from image_scores where found_in in (from gone)")
+    cursor.execute(f"insert into touched {OF_IMAGES.format(images='rescored')}")
+    cursor.execute("delete from image_values where found_in in (from gone)")
     cursor.execute(
         "delete from objects where key in (from gone) or key in "
         "(select object_key from shadowed semi join lost using (record_key))"
@@ -324,7 +324,7 @@ def _rescore(cursor: duckdb.DuckDBPyConnection, feedback: pa.Table) -> None:
     """Have the texts scored anew whose truth is new."""
     cursor.register("incoming", feedback)
     cursor.execute(
-        "delete from text_scores where record_key in "
+        "delete from text_values where record_key in "
         "(select record_key from incoming where ground_truth_string is not null)"
     )
     cursor.unregister("incoming")

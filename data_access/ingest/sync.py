@@ -14,23 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_access.errors import ChangedObjectError, LogError
-from data_access.framing import LEFT_OUT, is_left_out
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.compute import (
     FETCHERS,
     compute_images,
     compute_texts,
-    take_measures,
+    take_logged_image_values,
 )
 from data_access.ingest.report import SyncReport
 from data_access.ingest.store import ReadObjects, forget, parse_objects, refusal, store_objects
 from data_access.log import Log, LogObject
 from data_access.progress import Progress, silent
-from data_access.projections.values import is_of_another, measures_version
+from data_access.projections.values import image_values_version, is_of_another
 from data_access.records import (
     ANNOTATIONS,
     is_compacted,
 )
+from data_access.records.framing import LEFT_OUT, is_left_out
 from data_access.warehouse import Warehouse
 
 PREFIXES = ("predictions/", "feedback/", "projections/", ANNOTATIONS)
@@ -43,22 +43,22 @@ REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 
 
 def sync(
-    log: Log, warehouse: Warehouse, progress: Progress = silent, measuring: bool = True
+    log: Log, warehouse: Warehouse, progress: Progress = silent, images: bool = True
 ) -> SyncReport:
     """Read new and changed objects, forget removed ones, compute missing scores.
 
-    progress(stage, done, total) is called as work goes on. measuring: whether images are measured
-    that nobody has measured yet. Raises LogError where the log cannot be listed; the warehouse
+    progress(stage, done, total) is called as work goes on. images: whether images are scored
+    that nobody has scored yet. Raises LogError where the log cannot be listed; the warehouse
     then stays as it was.
     """
     report = SyncReport()
     with warehouse.writing:
         _load(log, warehouse, progress, report)
-        take_measures(warehouse, report)
+        take_logged_image_values(warehouse, report)
         warehouse.refresh(changed=report.changed)
         compute_texts(warehouse, progress, report)
         warehouse.refresh()
-        if measuring:
+        if images:
             compute_images(log, warehouse, progress, report)
             warehouse.refresh()
         with warehouse.transaction() as cursor:
@@ -152,7 +152,7 @@ def _read(
 
     One batch is fetched while the one before is parsed and the one before that is stored.
     """
-    wanted = measures_version(warehouse.projections)
+    wanted = image_values_version(warehouse.projections)
     names = [row.name for row in warehouse.projections.computed_from_image()]
     fetched = one_ahead(
         [*pool.map(partial(_fetch, log, wanted), batch)] for batch in _object_batches(objects)
@@ -197,7 +197,7 @@ def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
 
 
 def _fetch(log: Log, wanted: str, found: LogObject) -> tuple[LogObject, bytes | LogError]:
-    """An object's bytes; none of one that is not to be read, as measures not of that version."""
+    """An object's bytes; none of one that is not to be read, as values not of that version."""
     if not found.size or refusal(found):  # without bytes: the folders that S3's console makes
         return found, b""
     if is_of_another(found.key, wanted):

@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_access.decoding import open_parquet
 from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.projections.table import IMAGE, MAX_FAILURE, ProjectionTable
 from data_access.records import MAX_IMAGE_NAME
+from data_access.records.decoding import open_parquet
 
 PREFIX = "projections/"
-SCORES_SCHEMA = pa.schema(
+VALUES_SCHEMA = pa.schema(
     [
         ("object_key", pa.string()),
         ("projection", pa.string()),
@@ -58,7 +58,7 @@ def _escaped(sign: str) -> str:
     return "".join(f"!{byte:02X}" for byte in sign.encode(errors="surrogatepass"))
 
 
-def scores_object(values: Mapping[str, float], inputs: Sequence[str] | None = None) -> bytes:
+def values_object(values: Mapping[str, float], inputs: Sequence[str] | None = None) -> bytes:
     """Scores by record key as an object of the log: Parquet with the columns record_key, value.
 
     inputs: of each record, for a column input.
@@ -75,8 +75,8 @@ def scores_object(values: Mapping[str, float], inputs: Sequence[str] | None = No
     return body.getvalue()
 
 
-def read_scores(key: str, body: bytes) -> pa.Table:
-    """A table of SCORES_SCHEMA without the rows that have no finite value.
+def read_values(key: str, body: bytes) -> pa.Table:
+    """A table of VALUES_SCHEMA without the rows that have no finite value.
 
     Raises ValueError, or what pyarrow raises, for an object that holds no scores.
     """
@@ -96,7 +96,7 @@ def read_scores(key: str, body: bytes) -> pa.Table:
     names = {"object_key": key, "projection": _projection(named[1]), "source": named[2]}
     columns = {name: pa.repeat(value, len(there)) for name, value in names.items()}
     return pa.table(columns | {name: there[name] for name in there.column_names}).cast(
-        SCORES_SCHEMA
+        VALUES_SCHEMA
     )
 
 
@@ -104,26 +104,26 @@ def _projection(name: str) -> str:
     return unquote(name.replace("!", "%"), errors="replace")
 
 
-MEASURES = f"{PREFIX}{IMAGE}@"
+IMAGE_VALUES = f"{PREFIX}{IMAGE}@"
 RETRYABLE_FAILURES = (MISSING_IMAGE, DAMAGED_IMAGE)
 """What is said of an image that is looked for again after a while."""
 
 HASH = "^[0-9a-f]{64}$"
 
 
-def measures_version(projections: ProjectionTable) -> str:
+def image_values_version(projections: ProjectionTable) -> str:
     """Of the projections of images, whatever their order: 16 hexadecimal digits."""
     named = sorted((row.name, row.version) for row in projections.computed_from_image())
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
 
 
 def is_of_another(key: str, wanted: str) -> bool:
-    """Whether an object holds measures, and of another version than the wanted one."""
-    return key.startswith(MEASURES) and not key.startswith(folder(IMAGE, wanted))
+    """Whether an object holds values, and of another version than the wanted one."""
+    return key.startswith(IMAGE_VALUES) and not key.startswith(folder(IMAGE, wanted))
 
 
-def measures_schema(names: Sequence[str]) -> pa.Schema:
-    """Of measures by the projections of these names: inputs.image, its bytes' SHA-256, and values.
+def image_values_schema(names: Sequence[str]) -> pa.Schema:
+    """Of values by the projections of these names: inputs.image, its bytes' SHA-256, and values.
 
     failure: why the image has no pixels, and therefore no values.
     """
@@ -131,32 +131,32 @@ def measures_schema(names: Sequence[str]) -> pa.Schema:
     return pa.schema([*texts, *((name, pa.float64()) for name in names)])
 
 
-def found_schema(names: Sequence[str]) -> pa.Schema:
-    """The same, and before it the object that has the measures."""
-    return pa.schema([("object_key", pa.string()), *measures_schema(names)])
+def logged_image_values_schema(names: Sequence[str]) -> pa.Schema:
+    """The same, and before it the object that has the values."""
+    return pa.schema([("object_key", pa.string()), *image_values_schema(names)])
 
 
-def put_measures(log: Log, wanted: str, measures: pa.Table) -> bool:
-    """Add an object named by the images it measures, so that two who measure write the same one.
+def put_image_values(log: Log, wanted: str, values: pa.Table) -> bool:
+    """Add an object named by its images, so that two who score them write the same one.
 
     Returns whether it was new. Raises LogError where the log takes nothing.
     """
-    pairs = zip(measures["image"].to_pylist(), measures["sha256"].to_pylist(), strict=True)
+    pairs = zip(values["image"].to_pylist(), values["sha256"].to_pylist(), strict=True)
     key = hashlib.sha256(json.dumps([*pairs]).encode()).hexdigest()[:26]
     body = io.BytesIO()
-    pq.write_table(measures, body)
+    pq.write_table(values, body)
     return log.put(f"{folder(IMAGE, wanted)}{key}.parquet", body.getvalue())
 
 
-def read_measures(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
-    """A table of `found_schema`, NULL for what is no finite number.
+def read_image_values(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
+    """A table of `logged_image_values_schema`, NULL for what is no finite number.
 
     Raises ValueError, or what pyarrow raises, for an object that holds anything else.
     """
     if not body.startswith(b"PAR1"):
-        raise ValueError("measures are kept as Parquet, and this is none")
+        raise ValueError("values are kept as Parquet, and this is none")
     file = open_parquet(body)
-    wanted = measures_schema(names)
+    wanted = image_values_schema(names)
     if sorted(file.schema_arrow.names) != sorted(wanted.names):
         raise ValueError("its columns are not those of its version")
     held = file.read().select(wanted.names)
@@ -165,16 +165,16 @@ def read_measures(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
     held.validate(full=True)  # texts may be no UTF-8
     sound = _sound(held)
     if not pc.all(sound, min_count=0).as_py():
-        raise ValueError(f"row {pc.index(sound, False).as_py() + 1} measures no image")
+        raise ValueError(f"row {pc.index(sound, False).as_py() + 1} names no image and its bytes")
     if pc.count_distinct(held["image"]).as_py() < len(held):
-        raise ValueError("it measures an image twice")
+        raise ValueError("it names an image twice")
     columns = {"object_key": pa.repeat(key, len(held))}
     columns |= {name: held[name] for name in wanted.names[:3]}
     opened = pc.is_null(held["failure"])
     for name in names:
         there = pc.and_(opened, pc.is_finite(held[name]))
         columns[name] = pc.if_else(there, held[name], None)
-    return pa.table(columns, found_schema(names))
+    return pa.table(columns, logged_image_values_schema(names))
 
 
 def _sound(held: pa.Table) -> pa.ChunkedArray:

@@ -70,7 +70,7 @@ from data_access.queries.inventory import (
 )
 from data_access.queries.replays import Replayable, replay_cases, replay_images, replayable
 from data_access.queries.scoring import (
-    images_measured_here,
+    images_scored_here,
     known_scores,
     unscored_text_count,
     unscored_texts,
@@ -148,7 +148,7 @@ __all__ = [
     "high_range",
     "histogram_pair",
     "histogram_pairs",
-    "images_measured_here",
+    "images_scored_here",
     "known_scores",
     "last_annotations",
     "log_tags",

@@ -26,7 +26,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much a selection holds. `unscored`: an image or text that has not been measured yet."""
+    """How much a selection holds. `unscored`: an image or text that has not been scored yet."""
 
     predictions: int
     flagged: int
@@ -99,7 +99,7 @@ def coverage(warehouse: Warehouse, selection: Selection) -> Coverage:
 
 
 def _unscored(warehouse: Warehouse) -> str:
-    """A record whose text or image waits to be measured, as SQL."""
+    """A record whose text or image waits to be scored, as SQL."""
     waits = []
     text = warehouse.projections.computed_from_text()
     image = warehouse.projections.computed_from_image()

@@ -257,8 +257,8 @@ def _waiting(warehouse: Warehouse) -> dict[tuple[str, ...], int]:
             counts = row_of(
                 warehouse,
                 f"""
-                with text_scored as (select record_key from text_scores),
-                image_scored as (select image from image_scores)
+                with text_scored as (select record_key from text_values),
+                image_scored as (select image from image_values)
                 select {columns}
                 from records
                 where {quoted(rows[0].name)} is null
@@ -285,7 +285,7 @@ def failures(warehouse: Warehouse) -> pd.DataFrame:
             from failures
             join records on record_key = scored
             where kind = 'text'
-            and scored in (select record_key from text_scores)
+            and scored in (select record_key from text_values)
             union all
             select projection, sentence
             from failures

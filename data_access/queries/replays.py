@@ -42,7 +42,7 @@ def replayable(
             count(failure) as unreadable,
             count({quoted(IMAGE)}) filter (sha256 is null and failure is null) as unopened
         from {selected}
-        left join image_scores on image = {quoted(IMAGE)}
+        left join image_values on image = {quoted(IMAGE)}
         """,
         params,
     )
@@ -63,7 +63,7 @@ def replay_images(
         with held as (
             select sha256, version, min(image) as image
             from {selected}
-            join image_scores on image = {quoted(IMAGE)}
+            join image_values on image = {quoted(IMAGE)}
             where sha256 is not null and failure is null
             group by sha256, version
         )
@@ -100,7 +100,7 @@ def replay_cases(
             {quoted(ENTROPY)} as entropy,
             {quoted(TRUTH)} as truth
         from {selected}
-        join image_scores on image = {quoted(IMAGE)}
+        join image_values on image = {quoted(IMAGE)}
         where sha256 in (select unnest(?)) and failure is null
         order by timestamp desc, record_key
         """,

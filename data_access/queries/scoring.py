@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from data_access.log import DAMAGED_IMAGE
 from data_access.projections.table import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
-from data_access.projections.values import measures_schema
+from data_access.projections.values import image_values_schema
 from data_access.sql import literal, quoted
 from data_access.warehouse import Warehouse
 
@@ -38,7 +38,7 @@ def unscored_texts(warehouse: Warehouse, source: str) -> pa.Table:
         names as ({names}),
         held as (
             select input_column, record_key, input, score
-            from scores
+            from logged_values
             join names using (projection)
             where source = ?
         )
@@ -87,7 +87,7 @@ def known_scores(
     found: dict[str, dict[str, float]] = {}
     names = {toxicity_name(score, column): score for score in TOXICITY for column in COLUMNS}
     for key, projection, value in warehouse.rows(
-        "select input, projection, min(value) from scores "
+        "select input, projection, min(value) from logged_values "
         "where source = ? and input in (select unnest(?)) group by all",
         [source, list(inputs)],
     ):
@@ -96,18 +96,18 @@ def known_scores(
     return found
 
 
-def images_measured_here(warehouse: Warehouse) -> pa.Table:
-    """What syncs have measured and the log does not hold, with the columns of `measures_schema`.
+def images_scored_here(warehouse: Warehouse) -> pa.Table:
+    """What syncs have scored and the log does not hold, with the columns of `image_values_schema`.
 
-    Without images that could not be had, or not be measured whole: others may fare better.
+    Without images that could not be had, or not be scored whole: others may fare better.
     """
-    names = measures_schema([row.name for row in warehouse.projections.computed_from_image()])
+    names = image_values_schema([row.name for row in warehouse.projections.computed_from_image()])
     found = warehouse.table(
         f"""
         select {", ".join(map(quoted, names.names))}
-        from image_scores
+        from image_values
         semi join records on {quoted(IMAGE)} = image
-        anti join image_measures using (image)
+        anti join logged_image_values using (image)
         anti join (select scored from failures where kind = 'image') on scored = image
         where sha256 is not null
         and failure is distinct from ?

@@ -1,7 +1,7 @@
-"""Scoring and measuring on a Ray cluster: the same functions on the same pieces as on one machine.
+"""Scoring and images on a Ray cluster: the same functions on the same pieces as on one machine.
 
 The one home of ray, which is optional. What is to be done, and what an object is named, is left to
-`scoring` and `measuring`: both engines write the same objects.
+`scoring` and `images`: both engines write the same objects.
 """
 
 import os
@@ -18,8 +18,8 @@ from data_access.ingest.compute import STAGE as MEASURING
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
-from data_access.projections.values import measures_version
-from data_access.scoring.images import MeasuringReport, measure_piece, put_known
+from data_access.projections.values import image_values_version
+from data_access.scoring.images import ImageScoringReport, put_known, score_image_batch
 from data_access.scoring.texts import (
     ROWS_AT_ONCE,
     STAGE,
@@ -62,15 +62,15 @@ def score_on_ray(
     return report
 
 
-def measure_on_ray(
+def score_images_on_ray(
     log: Log,
     warehouse: Warehouse,
     modules: Sequence[str] = (),
     address: str | None = None,
     progress: Progress = silent,
     images_at_once: int = IMAGES_AT_ONCE,
-) -> MeasuringReport:
-    """As `measuring.measure_images`, by one worker for each processor of a cluster.
+) -> ImageScoringReport:
+    """As `images.score_images`, by one worker for each processor of a cluster.
 
     modules: those of the warehouse's own projections, which the nodes need too. Otherwise as
     `score_on_ray`.
@@ -79,15 +79,15 @@ def measure_on_ray(
     images = unscored_images(warehouse)
     before = report.images
 
-    def measured(row: Mapping[str, int]) -> None:
-        report.add(MeasuringReport(**row))
+    def scored(row: Mapping[str, int]) -> None:
+        report.add(ImageScoringReport(**row))
         progress(MEASURING, report.images - before, len(images))
 
     progress(MEASURING, 0, len(images))
-    wanted = measures_version(warehouse.projections)
+    wanted = image_values_version(warehouse.projections)
     blocks = [pa.table({"image": piece}) for piece in pieces(images, images_at_once)]
     arguments = (log.uri, log.image_roots, tuple(modules), wanted)
-    _work(blocks, _Measurer, arguments, address, measured)
+    _work(blocks, _ImageScorer, arguments, address, scored)
     return report
 
 
@@ -171,7 +171,7 @@ class _Scorer:
         return pa.table({"texts": [done.texts], "rows": [done.rows], "objects": [done.objects]})
 
 
-class _Measurer:
+class _ImageScorer:
     """A process of the cluster, with the log and the projections open."""
 
     def __init__(
@@ -180,10 +180,10 @@ class _Measurer:
         self._log = Log.open(uri, image_roots)
         self._projections = load_projections(modules)
         self._pool = ThreadPoolExecutor(FETCHERS)
-        if measures_version(self._projections) != wanted:
+        if image_values_version(self._projections) != wanted:
             raise ModelError("A node of the cluster has other projections of images.")
 
     def __call__(self, piece: pa.Table) -> pa.Table:
         images = piece["image"].to_pylist()
-        done = measure_piece(self._log, images, self._projections, self._pool)
+        done = score_image_batch(self._log, images, self._projections, self._pool)
         return pa.table({name: [count] for name, count in vars(done).items()})

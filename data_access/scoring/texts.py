@@ -23,7 +23,7 @@ from data_access.errors import ModelError
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import TOXICITY, toxicity_name
-from data_access.projections.values import folder, scores_object
+from data_access.projections.values import folder, values_object
 from data_access.warehouse import Warehouse
 
 ROWS_AT_ONCE = 2_000  # of one object; as many are lost where a run is killed
@@ -135,7 +135,7 @@ def _put_scores(
                 continue
             told = "\n".join(f"{row['record_key']} {row['input']}" for row in lacking)
             key = hashlib.sha256(told.encode()).hexdigest()[:26]
-            body = scores_object(
+            body = values_object(
                 {row["record_key"]: values[row["input"]][number] for row in lacking},
                 [row["input"] for row in lacking],
             )

@@ -120,8 +120,8 @@ def did(report: SyncReport) -> str:
     if report.scored_texts or report.scored_images:
         texts = words.count(report.scored_texts, "text")
         said.append(f"scored {texts} and {words.count(report.scored_images, 'image')}")
-    if report.found_images:
-        said.append(f"found the measures of {words.count(report.found_images, 'image')}")
+    if report.logged_images:
+        said.append(f"found the values of {words.count(report.logged_images, 'image')}")
     return f"The last sync {', '.join(said)}."
 
 

@@ -1,7 +1,7 @@
 """The warehouse: a DuckDB file that caches what was read from the log and computed from it.
 
 It is opened, queried and written in transactions here. Its tables are declared in
-`warehouse_tables`; what goes into them is decided in `ingest.store`.
+`tables`; what goes into them is decided in `ingest.store`.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from data_access import warehouse_tables as tables
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
-from data_access.warehouse_file import cannot_be_opened, connect
+from data_access.warehouse import tables
+from data_access.warehouse.file import cannot_be_opened, connect
 
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
 CACHED_ANSWERS = 512

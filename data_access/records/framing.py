@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from data_access.records import MAX_OBJECT_BYTES
+from data_access.records.models import MAX_OBJECT_BYTES
 
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from data_access.framing import (
+from data_access.records.framing import (
     PARQUET,
     Broken,
     binary_format,
@@ -24,8 +24,8 @@ from data_access.framing import (
     json_sequence,
     unpacked,
 )
-from data_access.json_values import json_value
-from data_access.records import (
+from data_access.records.json_values import json_value
+from data_access.records.models import (
     GROUPS,
     MAX_OBJECT_BYTES,
     MAX_ROWS,

@@ -1,14 +1,14 @@
 """The warehouse's tables: what they are, how they are made, and how a record is put together.
 
 `records` is one row per record: of the predictions with its key the one that was logged first (by
-the key of its object and its line there), what `feedback` says of it, and its scores from
-`text_scores` and `image_scores`. Rows are rewritten for the keys in `touched`. `shadowed` names
+the key of its object and its line there), what `feedback` says of it, and its values from
+`text_values` and `image_values`. Rows are rewritten for the keys in `touched`. `shadowed` names
 the objects whose prediction gave way to another one: they are read again should that one go.
-`covered` names the objects whose events a compacted object holds too. `image_measures` has what
-objects of the log hold of images; an image that was not measured here has its scores from there,
+`covered` names the objects whose events a compacted object holds too. `logged_image_values` has
+what objects of the log hold of images; an image that was not scored here has its values from there,
 and `found_in` says from which object. `failures` says which
 projections could not be computed of a record's text (`scored` is its key) or of an image (its
-name), as long as these have scores. `cubes` keeps what was counted of a large log, until the next
+name), as long as these have values. `cubes` keeps what was counted of a large log, until the next
 change. Of each record `object_key`, `origin` and `line` say where it
 came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
 which report stands for that image. `annotations` has every event of what people keep beside the
@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
-from data_access.projections.values import MEASURES, SCORES_SCHEMA
+from data_access.projections.values import IMAGE_VALUES, VALUES_SCHEMA
 from data_access.records import (
     ANNOTATION_SCHEMA,
     COVERED_SCHEMA,
@@ -34,7 +34,7 @@ from data_access.records import (
 )
 from data_access.sql import declared, listed, literal, quoted
 
-SCHEMA_VERSION = "8"
+SCHEMA_VERSION = "9"
 
 TABLES = {
     "meta": pa.schema({"name": pa.string(), "value": pa.string()}),
@@ -46,7 +46,7 @@ TABLES = {
     "feedback": FEEDBACK_SCHEMA,
     "annotations": ANNOTATION_SCHEMA,
     "quarantine": QUARANTINE_SCHEMA,
-    "scores": SCORES_SCHEMA,
+    "logged_values": VALUES_SCHEMA,
     "touched": pa.schema({"record_key": pa.string()}),
     "cubes": pa.schema({"question": pa.string(), "cell": pa.int64(), "records": pa.int64()}),
     "failures": pa.schema(
@@ -87,41 +87,41 @@ select
     feedback_of.* exclude (record_key, flags, reports),
     coalesce(flags, []) as "feedback.flags",
     coalesce(reports, 0) as "feedback.reports",
-    image_scores.failure as image_failure,
+    image_values.failure as image_failure,
     hash(coalesce(sha256, "inputs.image", record_key)) as image_hash,
     (len(coalesce(flags, [])) = 0)::int::hugeint * {unflagged}
         + epoch_us(timestamp)::hugeint * {moment}
         + hash(record_key)::hugeint as fold_order{projections}
 from (select {columns} from {predictions}) as prediction
 left join feedback_of using (record_key)
-left join text_scores using (record_key)
-left join image_scores on image_scores.image = prediction."inputs.image"
-{logged_scores}
+left join text_values using (record_key)
+left join image_values on image_values.image = prediction."inputs.image"
+{logged_text_values}
 """
 NEWEST = ",\n        ".join(
     f"arg_max({quoted(name)}, {{'at': timestamp, 'key': feedback_key}}) "
     f"as {quoted(f'feedback.{name}')}"
     for name in FEEDBACK_FIELDS
 )
-LOGGED_SCORES = """
+LOGGED_VALUES = """
 left join (
     select
         record_key{columns}
     from (
         select
-            scores.*,
+            logged_values.*,
             input is null or input = case
                 when ends_with(projection, '(feedback.ground_truth_string)')
                 then md5("feedback.ground_truth_string")
                 else md5("outputs.output_text")
             end as current
-        from scores
+        from logged_values
         join {predictions} as scored using (record_key)
         left join feedback_of using (record_key)
     )
     where current
     group by record_key
-) as logged_scores using (record_key)
+) as logged_text_values using (record_key)
 """
 
 
@@ -151,11 +151,11 @@ def prepare(
         held = {}
     wanted = _versions(projections)
     if not held:
-        _create_scores(cursor, projections, "text")
-        _create_scores(cursor, projections, "image")
+        _create_values(cursor, projections, "text")
+        _create_values(cursor, projections, "image")
     for kind in ("text", "image"):
         if held and held.get(f"{kind} projections") != wanted[f"{kind} projections"]:
-            _create_scores(cursor, projections, kind)
+            _create_values(cursor, projections, kind)
     if not held or any(held.get(name) != value for name, value in wanted.items()):
         cursor.execute(f"create or replace temp table rewritten ({declared(PREDICTION_SCHEMA)})")
         if held:
@@ -207,7 +207,7 @@ def score_sources(
 ) -> dict[str, str]:
     """For each projection whose values are in the log, the source with the most of them."""
     rows = cursor.execute(
-        "select projection, source from scores group by projection, source "
+        "select projection, source from logged_values group by projection, source "
         "order by projection, count(*), source = ?, source desc",
         [projections.scorer or ""],
     ).fetchall()
@@ -224,11 +224,11 @@ def record_rows(
         if row.name == "outputs.confidence":
             continue
         if row.compute is not None:
-            scores = "image_scores" if row.of_image else "text_scores"
+            scores = "image_values" if row.of_image else "text_values"
             columns += f",\n    {scores}.{quoted(row.name)}"
         elif row.name in sources:
             name, source = literal(row.name), literal(sources[row.name])
-            columns += f",\n    logged_scores.{quoted(row.name)}"
+            columns += f",\n    logged_text_values.{quoted(row.name)}"
             logged += (
                 f",\n        min_by(value, object_key) filter "
                 f"(projection = {name} and source = {source}) as {quoted(row.name)}"
@@ -236,12 +236,12 @@ def record_rows(
         else:
             columns += f",\n    null::double as {quoted(row.name)}"
     if logged:
-        join = LOGGED_SCORES.format(predictions=predictions, columns=logged)
+        join = LOGGED_VALUES.format(predictions=predictions, columns=logged)
     return feedback_of(predictions) + RECORDS.format(
         predictions=predictions,
         columns=PREDICTION_COLUMNS,
         projections=columns,
-        logged_scores=join,
+        logged_text_values=join,
         unflagged=2**120,
         moment=2**64,
     )
@@ -272,10 +272,10 @@ def _versions(projections: ProjectionTable) -> dict[str, str]:
     }
 
 
-def _create_scores(
+def _create_values(
     cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable, kind: str
 ) -> None:
-    """An empty table of scores; filled by the next sync, from measures read anew."""
+    """An empty table of values; filled by the next sync, from what the log holds read anew."""
     if kind == "text":
         keys, rows = "record_key varchar", projections.computed_from_text()
     else:
@@ -283,8 +283,10 @@ def _create_scores(
         rows = projections.computed_from_image()
     columns = keys + "".join(f", {quoted(row.name)} double" for row in rows)
     if kind == "image":
-        cursor.execute(f"create or replace table image_measures (object_key varchar, {columns})")
-        cursor.execute("update objects set e_tag = null where starts_with(key, ?)", [MEASURES])
+        cursor.execute(
+            f"create or replace table logged_image_values (object_key varchar, {columns})"
+        )
+        cursor.execute("update objects set e_tag = null where starts_with(key, ?)", [IMAGE_VALUES])
         columns += ", found_in varchar, tried timestamp"
-    cursor.execute(f"create or replace table {kind}_scores ({columns})")
+    cursor.execute(f"create or replace table {kind}_values ({columns})")
     cursor.execute("delete from failures where kind = ?", [kind])

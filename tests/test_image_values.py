@@ -1,4 +1,4 @@
-"""Measures of images in the log: read instead of opening the images, and never trusted blindly."""
+"""Values of images in the log: read instead of opening the images, and never trusted blindly."""
 
 import io
 import math
@@ -29,15 +29,15 @@ from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
 from data_access.projections import Projection, ProjectionTable, load_projections
 from data_access.projections.table import IMAGE
 from data_access.projections.values import (
-    MEASURES,
+    IMAGE_VALUES,
     folder,
+    image_values_schema,
+    image_values_version,
     is_of_another,
-    measures_schema,
-    measures_version,
-    put_measures,
-    read_measures,
+    put_image_values,
+    read_image_values,
 )
-from data_access.scoring.images import MeasuringReport, measure_images
+from data_access.scoring.images import ImageScoringReport, score_images
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
@@ -56,7 +56,7 @@ from tests.samples import (
 
 MEAN, WIDTH = f"greyscale_image_mean({IMAGE})", f"width({IMAGE})"
 NAMES = [row.name for row in load_projections().computed_from_image()]
-VERSION = measures_version(load_projections())
+VERSION = image_values_version(load_projections())
 FOLDER = folder(IMAGE, VERSION)
 SHA256 = "0123456789abcdef" * 4
 
@@ -69,10 +69,10 @@ def fill(log: Log, count: int = 5) -> list[str]:
     return images
 
 
-def measure_all(log: Log, warehouse: Warehouse, **more: Any) -> MeasuringReport:
+def measure_all(log: Log, warehouse: Warehouse, **more: Any) -> ImageScoringReport:
     """What `score --what images` does."""
-    sync(log, warehouse, measuring=False)
-    report = measure_images(log, warehouse, **more)
+    sync(log, warehouse, images=False)
+    report = score_images(log, warehouse, **more)
     sync(log, warehouse)
     return report
 
@@ -82,14 +82,14 @@ def means(warehouse: Warehouse) -> dict[str, float | None]:
 
 
 def measure_of(image: str | None, value: float = 7.0, **more: Any) -> dict[str, Any]:
-    """A row of an object of measures, in which every projection has the same value."""
+    """A row of an object of values, in which every projection has the same value."""
     row = {"image": image, "sha256": SHA256, "failure": None} | dict.fromkeys(NAMES, value)
     return row | more
 
 
 def parquet(*rows: dict[str, Any], types: pa.Schema | None = None) -> bytes:
     body = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), types or measures_schema(NAMES)), body)
+    pq.write_table(pa.Table.from_pylist(list(rows), types or image_values_schema(NAMES)), body)
     return body.getvalue()
 
 
@@ -98,17 +98,17 @@ def test_what_the_log_has_measures_of_is_not_fetched(
 ) -> None:
     images = fill(log)
     first = open_warehouse(log)
-    assert measure_all(log, first, images_at_once=2) == MeasuringReport(measured=5, objects=3)
+    assert measure_all(log, first, images_at_once=2) == ImageScoringReport(scored=5, objects=3)
     expected = all_records(first)
     for image in images:
         remove_object(log, image)
     second = open_warehouse(log, name="second.duckdb")
     report = sync(log, second)
-    assert (report.found_images, report.scored_images, report.failures) == (5, 0, {})
+    assert (report.logged_images, report.scored_images, report.failures) == (5, 0, {})
     assert all_records(second) == expected
     assert None not in means(second).values()
     assert sync(log, second) == SyncReport()
-    assert measure_images(log, second) == MeasuringReport()
+    assert score_images(log, second) == ImageScoringReport()
 
 
 def test_new_images_are_measured_when_they_come(
@@ -119,9 +119,9 @@ def test_new_images_are_measured_when_they_come(
     measure_all(folder_log, warehouse)
     late = write_picture(folder_log, picture(ground=50))
     write(folder_log, "predictions/2.json", prediction("late", inputs__image=late))
-    assert measure_all(folder_log, warehouse) == MeasuringReport(measured=1, objects=1)
+    assert measure_all(folder_log, warehouse) == ImageScoringReport(scored=1, objects=1)
     assert len(folder_log.list(FOLDER)) == 2
-    counted = "select count(*), count(distinct image) from image_measures"
+    counted = "select count(*), count(distinct image) from logged_image_values"
     assert warehouse.rows(counted) == [(4, 4)]
 
 
@@ -135,17 +135,17 @@ def test_what_a_sync_has_measured_is_written_without_opening_it_again(
     for image in images:
         remove_object(folder_log, image)
     report = measure_all(folder_log, warehouse, images_at_once=3)
-    assert report == MeasuringReport(measured=5, known=5, objects=2)
+    assert report == ImageScoringReport(scored=5, known=5, objects=2)
     fresh = open_warehouse(folder_log, name="fresh.duckdb")
-    assert sync(folder_log, fresh).found_images == 5
+    assert sync(folder_log, fresh).logged_images == 5
     assert all_records(fresh) == expected
 
 
 def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(log, 2)
     warehouse = open_warehouse(log)
-    put_measures(
-        log, VERSION, pa.Table.from_pylist([measure_of(images[0])], measures_schema(NAMES))
+    put_image_values(
+        log, VERSION, pa.Table.from_pylist([measure_of(images[0])], image_values_schema(NAMES))
     )
     [first] = log.list(FOLDER)
     other = [measure_of(image, 8.0) for image in images]
@@ -159,7 +159,7 @@ def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenW
     assert sync(log, warehouse).removed == 1
     assert means(warehouse)["r0"] == 15.0 - shown, "the other object has one too"
     remove_object(log, max(both))
-    sync(log, warehouse, measuring=False)
+    sync(log, warehouse, images=False)
     assert means(warehouse)["r0"] is None
     assert sync(log, warehouse).scored_images >= 1
     assert means(warehouse)["r0"] is None and queries.case(warehouse, "r0") is not None
@@ -186,10 +186,10 @@ def test_an_image_that_is_missing_has_the_measures_that_the_log_gets(
     [image] = fill(folder_log, 1)
     remove_object(folder_log, image)
     warehouse = open_warehouse(folder_log)
-    assert measure_all(folder_log, warehouse) == MeasuringReport(left=1)
+    assert measure_all(folder_log, warehouse) == ImageScoringReport(left=1)
     assert means(warehouse) == {"r0": None}
     folder_log.put(f"{FOLDER}1.parquet", parquet(measure_of(image)))
-    assert sync(folder_log, warehouse) == SyncReport(objects=1, found_images=1)
+    assert sync(folder_log, warehouse) == SyncReport(objects=1, logged_images=1)
     assert means(warehouse) == {"r0": 7.0}
 
 
@@ -200,12 +200,12 @@ def test_measures_of_another_version_wait_for_their_projections(
     newer = ProjectionTable(
         tuple(replace(row, version=f"{row.version}.1") for row in load_projections().rows)
     )
-    assert measures_version(newer) != VERSION
-    assert measures_version(ProjectionTable(newer.rows[::-1])) == measures_version(newer)
-    key = f"{folder(IMAGE, measures_version(newer))}1.parquet"
+    assert image_values_version(newer) != VERSION
+    assert image_values_version(ProjectionTable(newer.rows[::-1])) == image_values_version(newer)
+    key = f"{folder(IMAGE, image_values_version(newer))}1.parquet"
     folder_log.put(key, parquet(measure_of(image)))
-    folder_log.put(f"{MEASURES}anything/at all", b"rubbish")
-    assert is_of_another(key, VERSION) and not is_of_another(key, measures_version(newer))
+    folder_log.put(f"{IMAGE_VALUES}anything/at all", b"rubbish")
+    assert is_of_another(key, VERSION) and not is_of_another(key, image_values_version(newer))
     fetched: list[str] = []
     get = folder_log.get
 
@@ -216,12 +216,12 @@ def test_measures_of_another_version_wait_for_their_projections(
     monkeypatch.setattr(folder_log, "get", noting)
     warehouse = open_warehouse(folder_log)
     assert sync(folder_log, warehouse).quarantined == 0
-    assert not any(key.startswith(MEASURES) for key in fetched)
+    assert not any(key.startswith(IMAGE_VALUES) for key in fetched)
     assert (means(warehouse)["r0"] or 0) > 60
     assert sync(folder_log, warehouse) == SyncReport()
     warehouse.close()
     warehouse = open_warehouse(folder_log, newer)
-    assert sync(folder_log, warehouse).found_images == 1
+    assert sync(folder_log, warehouse).logged_images == 1
     assert means(warehouse) == {"r0": 7.0}
     warehouse.close()
     remove_object(folder_log, key)
@@ -231,17 +231,17 @@ def test_measures_of_another_version_wait_for_their_projections(
 
 
 def of_types(**types: pa.DataType) -> pa.Schema:
-    wanted = {field.name: field.type for field in measures_schema(NAMES)} | types
+    wanted = {field.name: field.type for field in image_values_schema(NAMES)} | types
     return pa.schema(list(wanted.items()))
 
 
 HOSTILE: dict[str, tuple[str | None, bytes]] = {
-    "not below a version": (f"{MEASURES[:-1]}/1.parquet", parquet(measure_of("x"))),
+    "not below a version": (f"{IMAGE_VALUES[:-1]}/1.parquet", parquet(measure_of("x"))),
     "no Parquet": (None, b'{"image": "x"}'),
     "half of it": (None, parquet(measure_of("x"))[:-9]),
     "a column too few": (
         None,
-        parquet(measure_of("x"), types=pa.schema([*measures_schema(NAMES)][:-1])),
+        parquet(measure_of("x"), types=pa.schema([*image_values_schema(NAMES)][:-1])),
     ),
     "a column too many": (None, parquet(measure_of("x"), types=of_types(more=pa.float64()))),
     "texts": (None, parquet(measure_of("x") | {MEAN: "1"}, types=of_types(**{MEAN: pa.string()}))),
@@ -269,7 +269,7 @@ def test_what_is_no_measures_is_quarantined(
     folder_log.put(key, body)
     warehouse = open_warehouse(folder_log)
     report = sync(folder_log, warehouse)
-    assert (report.quarantined, report.scored_images, report.found_images) == (1, 1, 0)
+    assert (report.quarantined, report.scored_images, report.logged_images) == (1, 1, 0)
     held = queries.quarantine(warehouse)
     assert list(held["object_key"]) == [key]
     assert held["reason"][0]
@@ -289,7 +289,7 @@ def test_what_is_no_number_is_no_value(folder_log: Log, open_warehouse: OpenWare
     ]
     folder_log.put(f"{FOLDER}1.parquet", parquet(*rows))
     warehouse = open_warehouse(folder_log)
-    assert sync(folder_log, warehouse).found_images == 4
+    assert sync(folder_log, warehouse).logged_images == 4
     assert means(warehouse) == {"r0": None, "r1": None, "r2": None, "r3": 7.0}
     [width] = [held for held in queries.scored(warehouse) if held.projection.name == WIDTH]
     assert (width.valued, width.unreadable, width.undefined, width.waiting) == (0, 1, 3, 0)
@@ -315,13 +315,13 @@ def test_only_what_others_would_find_too_is_written(
     served = [prediction(f"r{n}", inputs__image=name) for n, name in enumerate(names)]
     write(folder_log, "predictions/1.jsonl", *served)
     warehouse = open_warehouse(folder_log, table)
-    assert measure_all(folder_log, warehouse) == MeasuringReport(measured=2, left=4, objects=1)
-    held = "select image from image_measures order by image"
+    assert measure_all(folder_log, warehouse) == ImageScoringReport(scored=2, left=4, objects=1)
+    held = "select image from logged_image_values order by image"
     assert warehouse.rows(held) == sorted([(wide,), (unreadable,)])
     expected = all_records(warehouse)
     told = queries.failures(warehouse)
     assert list(told["sentence"]) == ["RuntimeError: not this width"]
-    assert measure_all(folder_log, warehouse) == MeasuringReport()
+    assert measure_all(folder_log, warehouse) == ImageScoringReport()
     fresh = open_warehouse(folder_log, table, name="fresh.duckdb")
     sync(folder_log, fresh)
     assert all_records(fresh) == expected
@@ -332,7 +332,7 @@ def test_only_what_others_would_find_too_is_written(
     sync(folder_log, alone)
     assert all_records(alone) == expected
     report = measure_all(folder_log, alone)
-    assert report == MeasuringReport(measured=2, known=2, objects=1)
+    assert report == ImageScoringReport(scored=2, known=2, objects=1)
 
 
 def test_compaction_and_the_data_page_know_measures(
@@ -359,7 +359,9 @@ served = st.builds(prediction, st.sampled_from("abc"), st.none(), inputs__image=
 objects = st.one_of(
     st.tuples(st.sampled_from(["predictions/1", "predictions/2"]), st.lists(served, max_size=3)),
     st.tuples(
-        st.sampled_from([f"{folder(IMAGE, measures_version(FEW))}{number}" for number in (1, 2)]),
+        st.sampled_from(
+            [f"{folder(IMAGE, image_values_version(FEW))}{number}" for number in (1, 2)]
+        ),
         st.lists(images.map(measure_of), max_size=2, unique_by=lambda row: str(row["image"])),
     ),
 )
@@ -381,8 +383,8 @@ def test_after_any_history_of_measures_the_records_are_those_of_a_fresh_warehous
             for changes in steps:
                 for key, rows in changes:
                     if rows:
-                        few = measures_schema([MEAN, WIDTH])
-                        of_images = key.startswith(MEASURES)
+                        few = image_values_schema([MEAN, WIDTH])
+                        of_images = key.startswith(IMAGE_VALUES)
                         body = parquet(*rows, types=few) if of_images else lines(rows)
                         replace_object(log, key, body)
                     else:
@@ -411,16 +413,16 @@ def test_the_command_says_what_it_did(
     images = fill(log, 3)
     write(log, "predictions/2.json", prediction("gone", inputs__image="images/gone.png"))
     assert main(["score", "--what", "images"]) == 0
-    told = "3 images measured, in 1 object. 1 image could not be, and will be tried again.\n"
+    told = "3 images scored, in 1 object. 1 image could not be, and will be tried again.\n"
     assert capsys.readouterr().out == told
     assert main(["score", "--what", "images"]) == 0
-    told = "Nothing to measure: the log has measures of every image that can be had.\n"
+    told = "Nothing to score: the log has values of every image that can be had.\n"
     assert capsys.readouterr().out == told
     for image in images:
         remove_object(log, image)
     monkeypatch.setenv("MISREAD_WAREHOUSE", str(tmp_path / "another.duckdb"))
     assert main(["sync"]) == 0
-    assert "3 images were measured before, in the log." in capsys.readouterr().out
+    assert "3 images were scored before, in the log." in capsys.readouterr().out
 
 
 def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) -> None:
@@ -443,6 +445,6 @@ def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) ->
         killed += running.end(0.0).code == -9
     assert killed
     assert Running(environ, run_command, command).end().code == 0
-    held = [read_measures(o.key, log.get(o.key), NAMES) for o in log.list(FOLDER)]
+    held = [read_image_values(o.key, log.get(o.key), NAMES) for o in log.list(FOLDER)]
     assert sorted(pa.concat_tables(held)["image"].to_pylist()) == images
     assert len(held) == 6

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError
 
 from data_access.errors import ChangedObjectError, LogError
-from data_access.store_errors import is_missing, is_unreachable, store_failure
-from data_access.stores import bypass_proxies_on_loopback, is_loopback, open_store
+from data_access.log.store_errors import is_missing, is_unreachable, store_failure
+from data_access.log.stores import bypass_proxies_on_loopback, is_loopback, open_store
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 IMAGE_BACKOFF_SECONDS = 10.0

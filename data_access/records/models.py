@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from data_access.json_values import json_value
-from data_access.times import parse_time
+from data_access.records.json_values import json_value
+from data_access.records.times import parse_time
 
 MAX_OBJECT_BYTES = 512 * 1024 * 1024  # unpacked; past this an object is quarantined whole
 MAX_ROWS = 5_000_000  # of one Parquet object: a few bytes of it can stand for a million rows
