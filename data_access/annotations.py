@@ -4,8 +4,12 @@ Each save and each removal is an event below annotations/, and nothing is ever c
 these are asked for is in `queries.annotations`.
 """
 
+import contextlib
+import enum
 import unicodedata
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,43 +19,89 @@ from data_access.log import Log
 from data_access.queries.annotations import SELECTION, last_annotated, saved_selections
 from data_access.records import Annotation
 from data_access.selection import Selection, query_string
+from data_access.settings import spool_folder
 from data_access.warehouse import Warehouse
-from data_access.writer import object_key, to_json
+from data_access.writer import Writer, annotations_key, to_json
 
 MAX_NAME = 60  # characters: what a menu can show
 
 
-def annotate(
-    log: Log, warehouse: Warehouse, kind: str, name: str, payload: dict[str, Any] | None
-) -> bool:
-    """Have something be so from now on, in the log and in the warehouse; None removes it.
+class Kept(enum.Enum):
+    """Where an annotation is by now; true where every page of this dashboard shows it."""
 
-    False where the warehouse has it only after the next sync. Raises LogError where the log does
-    not take it.
+    SHOWN = "in the log and in the warehouse"
+    LOGGED = "in the log; the next sync reads it"
+    WAITING = "on this machine, until the store takes it"
+
+    def __bool__(self) -> bool:
+        return self is Kept.SHOWN
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one thing that people keep is from now on. payload: None removes it."""
+
+    kind: str
+    name: str
+    payload: dict[str, Any] | None
+
+
+def annotate(
+    log: Log, warehouse: Warehouse, changes: Sequence[Change], actor: str | None = None
+) -> Kept:
+    """Write changes as events of one object, through the spool of MISREAD_SPOOL.
+
+    They are on disk before anything is sent, and sent later where the store is down. actor: who
+    makes them. Raises LogError where the store refuses them; nothing is kept then.
     """
-    last = last_annotated(warehouse, kind, name)
+    last = last_annotated(warehouse, [(change.kind, change.name) for change in changes])
     now = datetime.now(UTC)
-    event = Annotation(
-        annotation_key=uuid.uuid4().hex,
-        # newer than what it takes the place of, also where that was written by a fast clock
-        timestamp=now if last is None else max(now, last + timedelta(microseconds=1)),
-        kind=kind,
-        name=name,
-        payload=payload,
-    )
-    key = object_key(event)
+    events = []
+    for number, change in enumerate(changes):
+        before = last.get((change.kind, change.name))
+        moment = now + timedelta(microseconds=number)
+        event = Annotation(
+            annotation_key=uuid.uuid4().hex,
+            # newer than what it takes the place of, also where that was written by a fast clock
+            timestamp=moment if before is None else max(moment, before + timedelta(microseconds=1)),
+            kind=change.kind,
+            name=change.name,
+            actor=actor,
+            payload=change.payload,
+        )
+        last[change.kind, change.name] = event.timestamp
+        events.append(event)
+    key = annotations_key(events)
     try:
-        log.put(key, to_json(event))
+        is_logged = _write(log, events)
     except LogError as error:
-        told = str(error).replace(f"{log.uri}/{key}", log.uri)
-        raise LogError(told, retryable=error.retryable) from error
-    return read_added(log, warehouse, key)
+        sentence = str(error).replace(f"{log.uri}/{key}", log.uri)
+        raise LogError(sentence, retryable=error.retryable) from error
+    if not is_logged:
+        return Kept.WAITING
+    return Kept.SHOWN if read_added(log, warehouse, key) else Kept.LOGGED
+
+
+def _write(log: Log, events: Sequence[Annotation]) -> bool:
+    """Whether the log has the events, which otherwise wait in the spool."""
+    try:
+        writer = Writer(log, spool_folder())
+    except LogError:  # no folder for a spool: the log itself must take them
+        log.put(annotations_key(events), b"\n".join(map(to_json, events)))
+        return True
+    return writer.write_annotations(events)[1]
+
+
+def send_waiting(log: Log) -> None:
+    """Send what waits in the spool, if the store takes it now."""
+    with contextlib.suppress(LogError):
+        Writer(log, spool_folder()).flush()
 
 
 def save_selection(
     log: Log, warehouse: Warehouse, name: str, selection: Selection, replace: bool = False
-) -> bool:
-    """Keep a selection under a name; see `annotate` for what is returned.
+) -> Kept:
+    """Keep a selection under a name.
 
     replace: let it take the place of one of that name; what that was stays in the log. Raises
     NameTakenError where there is one and it is not to be replaced, SelectionError where the name
@@ -70,15 +120,16 @@ def save_selection(
     if taken and chosen not in taken:
         chosen = taken[0]
     try:
-        return annotate(log, warehouse, SELECTION, chosen, {"query": query_string(selection)})
+        change = Change(SELECTION, chosen, {"query": query_string(selection)})
+        return annotate(log, warehouse, [change])
     except LogError as error:
         raise _refused(f"“{chosen}” was not saved", error) from error
 
 
-def remove_selection(log: Log, warehouse: Warehouse, name: str) -> bool:
+def remove_selection(log: Log, warehouse: Warehouse, name: str) -> Kept:
     """Take a saved selection away; its events stay in the log. As `save_selection` otherwise."""
     try:
-        return annotate(log, warehouse, SELECTION, name, None)
+        return annotate(log, warehouse, [Change(SELECTION, name, None)])
     except LogError as error:
         raise _refused(f"“{name}” was not removed", error) from error
 

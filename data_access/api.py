@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_access import queries
-from data_access.annotations import remove_selection, save_selection
+from data_access.annotations import Kept, remove_selection, save_selection, send_waiting
 from data_access.errors import LogError, ModelError, WarehouseError
 from data_access.images import open_image
 from data_access.ingest.report import SyncReport
@@ -38,6 +38,7 @@ class OpenLog:
 
     def sync(self, progress: Progress = silent) -> SyncReport:
         """Bring the warehouse up to the log. Raises LogError where the log cannot be listed."""
+        send_waiting(self.log)
         return sync(self.log, self.warehouse, progress)
 
     def score(
@@ -105,19 +106,18 @@ class OpenLog:
             raise LogError(f"The record {record_key} has no image.", retryable=False)
         return open_image(self.log.image(case.record.image))
 
-    def save_selection(self, name: str, selection: Selection | str, replace: bool = False) -> bool:
+    def save_selection(self, name: str, selection: Selection | str, replace: bool = False) -> Kept:
         """Keep a selection in the log under a name, for all who look at it.
 
-        selection: as for `records`. replace: let it take the place of one of that name. False
-        where the warehouse has it only after the next sync. Raises SelectionError where the
-        selection or its name will not do, or the name is taken; LogError where the log does not
-        take it.
+        selection: as for `records`. replace: let it take the place of one of that name. A store
+        that is down gets it later, see `Kept`. Raises SelectionError where the selection or its
+        name will not do, or the name is taken; LogError where the log refuses it.
         """
         if isinstance(selection, str):
             selection = parse_selection(selection, self.warehouse.projections)
         return save_selection(self.log, self.warehouse, name, selection, replace)
 
-    def remove_selection(self, name: str) -> bool:
+    def remove_selection(self, name: str) -> Kept:
         """Take a saved selection away. Raises LogError where the log does not take that."""
         return remove_selection(self.log, self.warehouse, name)
 

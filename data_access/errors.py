@@ -13,11 +13,13 @@ class LogError(MisreadError):
     """The log, or one object of it, cannot be read or written.
 
     retryable: whether the same request may well succeed later (the store is down or denies access).
+    transient: whether it may do so with nobody doing anything (the store is down or busy).
     """
 
-    def __init__(self, sentence: str, *, retryable: bool = True) -> None:
+    def __init__(self, sentence: str, *, retryable: bool = True, transient: bool = False) -> None:
         super().__init__(sentence)
         self.retryable = retryable
+        self.transient = transient
 
 
 class ChangedObjectError(LogError):

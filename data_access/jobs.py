@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from data_access import queries
+from data_access.annotations import send_waiting
 from data_access.errors import MisreadError
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
@@ -169,6 +170,7 @@ class SyncJob(Job[SyncReport]):
         self._after = after
 
     def work(self, progress: Progress) -> SyncReport:
+        send_waiting(self._log)
         return sync(self._log, self._warehouse, progress)
 
     def shortfall(self, report: SyncReport) -> str | None:

@@ -16,6 +16,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -77,6 +78,15 @@ def object_key(event: Prediction | Feedback | Annotation, folder: str | None = N
     if isinstance(event, Annotation):
         return f"{ANNOTATIONS}{folder}/{_safe(event.annotation_key)}.json"
     return f"feedback/{folder}/{_safe(event.feedback_key)}.json"
+
+
+def annotations_key(annotations: Sequence[Annotation]) -> str:
+    """Where annotations that are kept together are: by the day of the first, and their own keys."""
+    if len(annotations) == 1:
+        return object_key(annotations[0])
+    keys = "\n".join(event.annotation_key for event in annotations)
+    name = hashlib.sha256(keys.encode()).hexdigest()[:26]
+    return f"{ANNOTATIONS}date={annotations[0].timestamp:%Y-%m-%d}/{name}.jsonl"
 
 
 def _safe(name: str) -> str:
@@ -201,6 +211,29 @@ class Writer:
         self._write(_Parcel(object_key(feedback), to_json(feedback)))
         return feedback.feedback_key
 
+    def write_annotations(self, annotations: Sequence[Annotation]) -> tuple[str, bool]:
+        """Keep annotations as one object, sent at once where the store takes it.
+
+        Returns the object's key, and whether the log has it; if not, it waits in the spool, as the
+        store is down or busy. Raises LogError where the store refuses it: nothing is kept then.
+        """
+        body = b"\n".join(to_json(event) for event in annotations)
+        parcel = _Parcel(annotations_key(annotations), body)
+        try:
+            path = self._keep(parcel)
+        except OSError:  # a full disk, say: the log itself may still take it
+            with self._sending:
+                self._put(parcel)
+            return parcel.key, True
+        try:
+            self.flush()
+        except LogError as error:
+            if error.transient:
+                return parcel.key, False
+            path.unlink(missing_ok=True)
+            raise error.__cause__ or error from None
+        return parcel.key, True
+
     @property
     def waiting(self) -> int:
         """How many events are in the spool, those of other processes included."""
@@ -220,7 +253,8 @@ class Writer:
                     except LogError as error:
                         self._left_alone_until = time.monotonic() + SEND_BACKOFF_SECONDS
                         raise LogError(
-                            f"{error} What could not be sent waits in {self._folder}."
+                            f"{error} What could not be sent waits in {self._folder}.",
+                            transient=error.transient,
                         ) from error
         self._left_alone_until = 0.0
         return sent
@@ -255,8 +289,8 @@ class Writer:
             except LogError as error:
                 _logger.warning("%s", error)
 
-    def _keep(self, parcel: _Parcel) -> None:
-        """On disk, whole and under its final name, when this returns."""
+    def _keep(self, parcel: _Parcel) -> Path:
+        """On disk, whole and under its final name, when this returns that."""
         with self._numbering:
             self._number = max(self._number + 1, time.time_ns())
             name = f"{self._number:020d}-{os.getpid()}-{self._token}"
@@ -266,12 +300,13 @@ class Writer:
                     file.write(parcel.pack())
                     file.flush()
                     os.fsync(file.fileno())
-                unfinished.rename(self._folder / f"{name}{EVENT}")
+                path = unfinished.rename(self._folder / f"{name}{EVENT}")
                 self._fsync_folder()
             except OSError:
                 with contextlib.suppress(OSError):
                     unfinished.unlink()
                 raise
+            return path
 
     def _fsync_folder(self) -> None:
         if os.name != "posix":

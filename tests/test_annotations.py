@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_access import queries
-from data_access.annotations import MAX_NAME, annotate, checked_name
+from data_access.annotations import (
+    MAX_NAME,
+    Change,
+    Kept,
+    annotate,
+    checked_name,
+    send_waiting,
+)
 from data_access.annotations import remove_selection as remove
 from data_access.annotations import save_selection as save
 from data_access.errors import LogError, NameTakenError, SelectionError
@@ -195,7 +202,7 @@ def test_a_selection_that_is_not_understood_here_says_why(
 ) -> None:
     """It may have been saved where there are other projections."""
     warehouse = open_warehouse(folder_log)
-    annotate(folder_log, warehouse, "selection", "theirs", payload)
+    annotate(folder_log, warehouse, [Change("selection", "theirs", payload)])
     [found] = queries.saved_selections(warehouse)
     assert found.selection is None
     assert sentence in found.problem
@@ -207,7 +214,7 @@ def test_a_log_that_cannot_be_written_to_is_one_sentence(
 ) -> None:
     warehouse = open_warehouse(folder_log)
     Path(folder_log.uri, "annotations").write_text("in the way")
-    attempts: list[Callable[[], bool]] = [
+    attempts: list[Callable[[], object]] = [
         lambda: save(folder_log, warehouse, "a", LOW),
         lambda: remove(folder_log, warehouse, "a"),
         lambda: save(UnreachableLog("s3://x", "It is down."), warehouse, "a", LOW),
@@ -229,6 +236,61 @@ def test_a_sync_at_work_leaves_it_to_the_next_one(
     assert saved(warehouse) == {}
     sync(folder_log, warehouse)
     assert saved(warehouse) == {"a": LOW}
+
+
+class Down(Log):
+    """A store that answers nothing for a while: no real one does so on demand."""
+
+    is_down = True
+
+    def put(self, key: str, body: bytes) -> bool:
+        if self.is_down:
+            raise LogError("The store does not answer.", transient=True)
+        return super().put(key, body)
+
+
+def test_a_store_that_is_down_loses_no_annotation(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    warehouse = open_warehouse(folder_log)
+    log = Down(folder_log.uri, folder_log._store)
+    assert save(log, warehouse, "a", LOW) is Kept.WAITING
+    assert annotate(log, warehouse, [Change("note", "b", {"n": 1})], "Ada") is Kept.WAITING
+    send_waiting(log)
+    assert not log.list("annotations/") and saved(warehouse) == {}
+    log.is_down = False
+    send_waiting(log)
+    send_waiting(log)
+    assert sync(log, warehouse).objects == 2
+    assert saved(warehouse) == {"a": LOW}
+    assert warehouse.rows("select name, actor from annotations order by name") == [
+        ("a", None),
+        ("b", "Ada"),
+    ]
+
+
+def test_what_is_refused_does_not_wait(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+    warehouse = open_warehouse(folder_log)
+    blocked = Path(folder_log.uri, "annotations")
+    blocked.write_text("in the way")
+    with pytest.raises(LogError):
+        save(folder_log, warehouse, "a", LOW)
+    blocked.unlink()
+    send_waiting(folder_log)
+    assert not folder_log.list("annotations/")
+
+
+def test_a_thousand_annotations_are_one_object(log: Log, open_warehouse: OpenWarehouse) -> None:
+    mine, theirs = open_warehouse(log), open_warehouse(log, name="theirs.duckdb")
+    changes = [Change("note", f"record {n % 900}", {"n": n}) for n in range(1_000)]
+    assert annotate(log, mine, changes, actor="Ada") is Kept.SHOWN
+    assert len(log.list("annotations/")) == 1
+    assert sync(log, theirs).quarantined == 0
+    for warehouse in (mine, theirs):
+        notes = queries.last_annotations(warehouse, "note")
+        newest = dict(zip(notes["name"], notes["payload"], strict=True))
+        assert len(newest) == 900 and json.loads(newest["record 5"]) == {"n": 905}
+        assert warehouse.rows("select distinct actor from annotations") == [("Ada",)]
 
 
 def test_annotations_leave_records_alone(log: Log, open_warehouse: OpenWarehouse) -> None:

@@ -25,6 +25,16 @@ FINAL = {
     "KeyTooLongError",
     "XMinioInvalidObjectName",
 }
+# codes of a store that may take the same request a moment later
+BUSY = {
+    "ConditionalRequestConflict",
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "TooManyRequests",
+}
 DENIED = "Access to {place} is denied: check the credentials and the bucket's policy."
 EXPIRED = "Access to {place} is denied: the credentials have expired or are invalid; renew them."
 ELSEWHERE = "The bucket of {place} is in another region: set AWS_REGION to it."
@@ -69,7 +79,10 @@ def store_failure(place: str, error: Exception, done: str = "read") -> LogError:
     )
     if code and code not in sentence and code not in TOLD_BY_SENTENCE:
         sentence = f"{sentence} The store said {code}."
-    return LogError(sentence, retryable=code not in FINAL)
+    is_busy = code in BUSY or (status[:1] == "5" and status != "501")
+    return LogError(
+        sentence, retryable=code not in FINAL, transient=is_busy or is_unreachable(error)
+    )
 
 
 def is_missing(error: Exception) -> bool:

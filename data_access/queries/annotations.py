@@ -1,8 +1,9 @@
 """What people keep beside the records: of each kind and name, how it was said to be last."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -46,10 +47,20 @@ def last_annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
     )
 
 
-def last_annotated(warehouse: Warehouse, kind: str, name: str) -> datetime | None:
-    """When something was last said of this name (UTC), its removal included; None for never."""
-    asked = "select max(timestamp) from annotations where kind = ? and name = ?"
-    return as_moment(warehouse.rows(asked, [kind, name])[0][0])
+def last_annotated(
+    warehouse: Warehouse, names: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], datetime]:
+    """By (kind, name): when something was last written of it (UTC), its removal included."""
+    rows = warehouse.rows(
+        """
+        select kind, name, max(timestamp)
+        from annotations
+        where (kind, name) in (select unnest(?), unnest(?))
+        group by kind, name
+        """,
+        [[kind for kind, _ in names], [name for _, name in names]],
+    )
+    return {(kind, name): moment.replace(tzinfo=UTC) for kind, name, moment in rows}
 
 
 def saved_selections(warehouse: Warehouse) -> list[SavedSelection]:

@@ -88,7 +88,8 @@ class Annotation(BaseModel):
     """How something that people keep beside the records is from now on, such as a saved selection.
 
     kind: what it is; name: which one of its kind. Of the events of one kind and name the newest
-    counts. payload: all that it consists of; None where it is removed.
+    counts. actor: who did it, where that is known. payload: all that it consists of; None where it
+    is removed.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -97,6 +98,7 @@ class Annotation(BaseModel):
     timestamp: Moment
     kind: Label
     name: Label
+    actor: Label | None = None
     payload: Annotated[dict[str, Any] | None, BeforeValidator(json_value)] = None
 
 

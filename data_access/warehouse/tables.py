@@ -34,7 +34,7 @@ from data_access.records import (
 )
 from data_access.sql import declared, listed, literal, quoted
 
-SCHEMA_VERSION = "9"
+SCHEMA_VERSION = "10"
 
 TABLES = {
     "meta": pa.schema({"name": pa.string(), "value": pa.string()}),

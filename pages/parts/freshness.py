@@ -101,7 +101,7 @@ def _facts(log: OpenLog) -> None:
             "Objects read",
             words.count(count),
             words.size(size),
-            f"{count:,} objects of {size:,} bytes: records, feedback, scores, annotations.",
+            f"{count:,} objects of {size:,} bytes: records, feedback, values, annotations.",
         )
 
 
@@ -114,15 +114,16 @@ def did(report: SyncReport) -> str:
         f"{words.count(report.feedback)} feedback",
         f"{words.count(report.quarantined)} quarantined",
     ]
-    said = [f"read {words.count(report.objects, 'object')} ({', '.join(read)})"]
+    parts = [f"read {words.count(report.objects, 'object')} ({', '.join(read)})"]
     if report.removed:
-        said.append(f"forgot {report.removed:,} that are gone")
+        parts.append(f"dropped {words.count(report.removed, 'deleted object')}")
     if report.scored_texts or report.scored_images:
         texts = words.count(report.scored_texts, "text")
-        said.append(f"scored {texts} and {words.count(report.scored_images, 'image')}")
+        parts.append(f"scored {texts} and {words.count(report.scored_images, 'image')}")
     if report.logged_images:
-        said.append(f"found the values of {words.count(report.logged_images, 'image')}")
-    return f"The last sync {', '.join(said)}."
+        images = words.count(report.logged_images, "image")
+        parts.append(f"took the values of {images} from the log")
+    return f"The last sync {', '.join(parts)}."
 
 
 def _failures(report: SyncReport) -> None:
@@ -133,15 +134,15 @@ def _failures(report: SyncReport) -> None:
         ]
         more = len(report.failures) - MOST_FAILURES
         lines += [f"- and {more:,} more"] if more > 0 else []
-        st.markdown("What it could not do:\n\n" + "\n".join(lines))
+        st.markdown("Errors:\n\n" + "\n".join(lines))
 
 
 def banner(log: OpenLog) -> None:
     """What went wrong with the last sync, and what still works."""
     background = store.syncing()
     if background.problem:
-        told = words.sentence(words.escape_markdown(background.problem))
+        problem = words.sentence(words.escape_markdown(background.problem))
         rest = "The pages show what was read before." if background.report is None else MORE
-        st.warning(f"{told} {rest}")
+        st.warning(f"{problem} {rest}")
     if background.running and queries.status(log.warehouse).predictions == 0:
         st.info("The log is being read for the first time; numbers appear as it comes in.")

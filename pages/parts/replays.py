@@ -430,7 +430,7 @@ def _change(trial: dict[str, Any]) -> str:
     if not trial["changed"]:
         said.append("the text did not change")
     elif likeness(trial["before"] or "", trial["after"]) < LIKE:
-        said.append("another text altogether")
+        said.append("completely different text")
     return " · ".join(said)
 
 

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import streamlit as st
 
 from data_access import OpenLog, queries
+from data_access.annotations import Kept
 from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.queries import SavedSelection
 from data_access.selection import Selection, sentences
 from pages.parts import state, words
 
 OUTCOME = "outcome of saving"
+WHERE = {
+    Kept.SHOWN: "",
+    Kept.LOGGED: " Visible after the next sync.",
+    Kept.WAITING: " The store does not answer: kept on this machine and sent when it does.",
+}
 
 
 @dataclass(frozen=True)
@@ -90,14 +96,13 @@ def _remove(log: OpenLog, name: str) -> None:
     _write(name, lambda: log.remove_selection(name), "Deleted")
 
 
-def _write(name: str, write: Callable[[], bool], done: str) -> bool:
+def _write(name: str, write: Callable[[], Kept], done: str) -> bool:
     """Whether it was written; the outcome is shown in the panel at the next run."""
     try:
-        is_visible = write()
+        kept = write()
     except (SelectionError, LogError) as error:
         taken = name if isinstance(error, NameTakenError) else ""
         state.remember(OUTCOME, _Outcome(False, str(error), taken))
         return False
-    sentence = f"{done}." if is_visible else f"{done}. Visible after the next sync."
-    state.remember(OUTCOME, _Outcome(True, sentence))
+    state.remember(OUTCOME, _Outcome(True, f"{done}.{WHERE[kept]}"))
     return True
