@@ -25,7 +25,7 @@ from data_access.records import (
     quarantine_table,
 )
 from data_access.records.decoding import read_object
-from tests.samples import NOON, Event, feedback, lines, prediction
+from tests.samples import NOON, Event, feedback, lines, prediction, rounds
 
 Objects = list[tuple[str, bytes]]
 
@@ -196,7 +196,8 @@ objects_of_lines = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(60, 300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(objects_of_lines)
 @example([("predictions/1", b"{\x00}"), ("feedback/1", b"\xff\xfe{\x00}\x00")])
 def test_lines_are_read_as_they_are_row_by_row(objects: Objects) -> None:
@@ -225,7 +226,8 @@ def _fields(rows: list[Event]) -> list[tuple[str, pa.DataType]]:
     return [(name, pa.array(values).type) for name, values in found.items()]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(40, 200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(event, min_size=1, max_size=4), keys)
 def test_parquet_is_read_as_it_is_row_by_row(rows: list[Event], key: str) -> None:
     body = parquet(rows) or parquet(rows[:1])
@@ -236,7 +238,8 @@ def test_parquet_is_read_as_it_is_row_by_row(rows: list[Event], key: str) -> Non
 tag = st.one_of(st.integers(0, 9), st.sampled_from(["a", "", None, True, 1.5, [1], {"b": 1}]))
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.soak
+@settings(max_examples=rounds(20, 50), deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), tag), min_size=1, max_size=3))
 def test_tags_as_text_in_parquet_are_tags(tags: list[dict[str, Any]]) -> None:
     rows = [

@@ -46,7 +46,7 @@ from data_access.statistics.separation import (
 )
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
-from tests.samples import SAMPLE, Event, feedback, picture, prediction, write, write_picture
+from tests.samples import SAMPLE, Event, feedback, picture, prediction, rounds, write, write_picture
 
 ENTROPY = "entropy(outputs.output_text)"
 REPETITION = "repetition(outputs.output_text)"
@@ -401,7 +401,8 @@ def motley(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     ),
     st.data(),
 )
-@settings(max_examples=150)
+@pytest.mark.soak
+@settings(max_examples=rounds(30, 150))
 def test_the_filter_of_a_question_lists_the_records_that_say_yes(
     motley: Warehouse, chosen: Selection, data: st.DataObject
 ) -> None:

@@ -22,7 +22,7 @@ from data_access.scoring.texts import ScoringReport, score
 from data_access.scoring.toxicity import Toxicity, model_name
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
-from tests.samples import feedback, picture, prediction, remove_object, write
+from tests.samples import SOAK, feedback, picture, prediction, remove_object, write
 
 ray = pytest.importorskip("ray")
 
@@ -192,6 +192,8 @@ def killing_a_worker(log: Log, killed: list[int]) -> threading.Thread:
 needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers in /proc")
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not SOAK, reason="large enough to be killed at work: in `make soak`")
 @needs_proc
 def test_a_worker_that_is_killed_costs_time_only(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse, checkpoint: str
@@ -211,6 +213,8 @@ def test_a_worker_that_is_killed_costs_time_only(
     assert warehouse.rows(counted) == [(36_006, 36_006)]
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not SOAK, reason="large enough to be killed at work: in `make soak`")
 @needs_proc
 def test_a_killed_worker_measures_no_image_twice(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse

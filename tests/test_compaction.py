@@ -34,6 +34,7 @@ from tests.samples import (
     lines,
     prediction,
     replace_object,
+    rounds,
     write,
 )
 from tests.test_sync import said, served
@@ -365,7 +366,8 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(8, 25), suppress_health_check=[HealthCheck.too_slow])
 @given(changes)
 def test_any_history_with_compactions_reads_as_one_without(
     changes: list[str | tuple[str, list[Event]]],

@@ -23,7 +23,7 @@ from data_access.selection import NO_VALUE, Range, Selection, Tag
 from data_access.statistics.bins import Bins
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
-from tests.samples import feedback, prediction, write
+from tests.samples import feedback, prediction, rounds, write
 
 ENTROPY, CONFIDENCE = "entropy(outputs.output_text)", "outputs.confidence"
 LENGTH = "length(outputs.output_text)"  # on a log scale
@@ -110,7 +110,8 @@ def brushed(draw: st.DrawFn, axes: tuple[Axis, ...], category: Category) -> Sele
 
 
 @given(st.data())
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(30, 120), suppress_health_check=[HealthCheck.too_slow])
 def test_the_records_listed_are_those_in_the_bars(
     generated: Warehouse, data: st.DataObject
 ) -> None:

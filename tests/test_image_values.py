@@ -49,6 +49,7 @@ from tests.samples import (
     prediction,
     remove_object,
     replace_object,
+    rounds,
     table_of,
     write,
     write_picture,
@@ -368,7 +369,8 @@ objects = st.one_of(
 steps = st.lists(st.lists(objects, min_size=1, max_size=3), min_size=1, max_size=4)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(4, 8), suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_after_any_history_of_measures_the_records_are_those_of_a_fresh_warehouse(
     steps: list[list[tuple[str, list[dict[str, Any]]]]],

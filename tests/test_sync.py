@@ -38,6 +38,7 @@ from tests.samples import (
     prediction,
     remove_object,
     replace_object,
+    rounds,
     table_of,
     write,
     write_picture,
@@ -623,7 +624,8 @@ objects = st.one_of(
 steps = st.lists(st.lists(objects, min_size=1, max_size=3), min_size=1, max_size=3)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=rounds(6, 12), suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_after_any_history_the_records_are_those_of_a_fresh_warehouse(
     steps: list[list[tuple[str, list[dict[str, Any]]]]],

@@ -38,7 +38,7 @@ from data_access.writer import (
     to_json,
 )
 from tests.conftest import OpenWarehouse
-from tests.samples import NOON, ROOT, open_log, picture, png
+from tests.samples import NOON, ROOT, open_log, picture, png, rounds
 
 AT = datetime(2026, 7, 6, 12, tzinfo=UTC)
 
@@ -175,7 +175,8 @@ FEEDBACK = st.builds(
 )
 
 
-@settings(max_examples=60)
+@pytest.mark.soak
+@settings(max_examples=rounds(20, 60))
 @given(PREDICTIONS | FEEDBACK)
 def test_reading_is_the_inverse_of_writing(one: Prediction | Feedback) -> None:
     body = to_json(one)
