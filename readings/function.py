@@ -30,7 +30,7 @@ class Function:
             self._function = getattr(importlib.import_module(module), name)
         except Exception as error:  # a user's module can raise anything
             raise ModelError(
-                failure_sentence(f"{named} (MISREAD_RECOGNIZER) cannot be had", error)
+                failure_sentence(f"{named} (MISREAD_RECOGNIZER) cannot be imported", error)
             ) from error
         if not callable(self._function):
             raise ModelError(f"{named} (MISREAD_RECOGNIZER) is not a function.")

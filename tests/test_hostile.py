@@ -458,7 +458,7 @@ IMAGES: dict[str, tuple[bytes | None, str | None]] = {
     "text": (b"not an image", UNREADABLE),
     "HTML": (b"<html><img src=x></html>", UNREADABLE),
     "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", UNREADABLE),
-    "PDF": (b"%PDF-1.4\n", UNREADABLE),
+    "PDF": (b"%PDF-1.4\n", "a PDF: convert it to PNG or JPEG"),
     "truncated PNG": (picture(size=(200, 200))[:-60], UNREADABLE),
     "truncated JPEG": (encoded(Image.effect_noise((99, 99), 50), "JPEG")[:-900], UNREADABLE),
     "truncated GIF": (encoded(Image.effect_noise((99, 99), 50), "GIF")[:-900], UNREADABLE),

@@ -136,7 +136,7 @@ def test_a_pickle_is_never_run(
     ):
         path = tmp_path / name
         write(path)
-        with pytest.raises(ModelError, match="was not run"):
+        with pytest.raises(ModelError, match="was not executed"):
             Toxicity.load(str(path))
     assert not (tmp_path / "executed").exists()
 

@@ -48,7 +48,7 @@ NEXT_IN_LINE = re.compile(r"\}(?=[ \t\r\x1e]*\{)")
 NEXT_LINE = re.compile(r"\n(?=[{\[\x1e])")
 DECODER = json.JSONDecoder()
 
-LEFT_OUT = r"/[._][^/=]*(/|$)"
+LEFT_OUT = r"/(\.[^/.=][^/=]*|\.\.[^/=]+|_[^/=]*)(/|$)"
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ class Record:
         values = {name: row[column] for name, column in RECORD_COLUMNS.items()}
         values["timestamp"] = row["timestamp"].replace(tzinfo=UTC)
         values["flags"] = list(row["feedback.flags"])
-        values["tags"] = json.loads(row["tags"])
+        values["tags"] = json.loads(row["tags"] or "{}")
         return cls(**values, projections={name: row[name] for name in projections})
 
     def value(self, column: str) -> Any:
