@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/.installed-dev ## what is decided by chance, in full: kills, crowds, clusters, property tests
-	MISREAD_SOAK=1 $(BIN)/python -m pytest -m soak --numprocesses auto --maxprocesses 4 --dist worksteal
+	MISREAD_SOAK=1 $(BIN)/python -m pytest -m soak --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from tests.samples import (
 from tests.test_writer import event, flagged
 
 PAGES = ("overview", "distributions", "cases", "causes", "data")
-ROUNDS = rounds(1, 5)
+ROUNDS = rounds(1, 2)
 # what people start while dashboards are open; each is run again and again
 COMMANDS = {
     "sync": ["sync"],
@@ -142,7 +142,7 @@ def test_a_broken_file_found_by_many_at_once_is_moved_aside_once(
         write(folder_log, f"predictions/{number}.json", prediction(f"r{number}"))
     whole = open_warehouse(folder_log, name="fresh.duckdb")
     sync(folder_log, whole)
-    for turn in range(rounds(1, 12)):
+    for turn in range(rounds(1, 4)):
         folder = tmp_path / str(turn)
         folder.mkdir()
         path = folder / "shared.duckdb"
