@@ -30,7 +30,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Nothing of the user's own AWS and MISREAD settings, and no cache in the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("AWS_", "MISREAD_")):
+            if name.startswith(("AWS_", "MISREAD_")) and name != "MISREAD_SOAK":
                 patch.delenv(name)
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
