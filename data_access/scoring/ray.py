@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data_access.errors import ModelError
 from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE, pieces, unscored_images
-from data_access.ingest.compute import STAGE as MEASURING
+from data_access.ingest.compute import STAGE as IMAGES_STAGE
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
@@ -81,9 +81,9 @@ def score_images_on_ray(
 
     def scored(row: Mapping[str, int]) -> None:
         report.add(ImageScoringReport(**row))
-        progress(MEASURING, report.images - before, len(images))
+        progress(IMAGES_STAGE, report.images - before, len(images))
 
-    progress(MEASURING, 0, len(images))
+    progress(IMAGES_STAGE, 0, len(images))
     wanted = image_values_version(warehouse.projections)
     blocks = [pa.table({"image": piece}) for piece in pieces(images, images_at_once)]
     arguments = (log.uri, log.image_roots, tuple(modules), wanted)
