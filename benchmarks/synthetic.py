@@ -16,7 +16,6 @@ from time import perf_counter
 import duckdb
 
 from data_access.api import OpenLog
-from data_access.ingest.report import SyncReport
 from data_access.ingest.store import insert_predictions
 from data_access.log import Log
 from data_access.projections import load_projections
@@ -253,7 +252,7 @@ def _fill(warehouse: Warehouse, records: int) -> None:
         _insert_scores(cursor, "text", "record_key", TEXT_SCORES, TEXT_SCORES_FROM)
         _insert_scores(cursor, "image", IMAGE_SCORES_KEY, IMAGE_SCORES, "image_of")
         predictions = cursor.sql(PREDICTIONS.format()).to_arrow_table()
-        insert_predictions(cursor, warehouse.projections, predictions, SyncReport())
+        insert_predictions(cursor, warehouse.projections, predictions)
     warehouse.refresh(changed=True)
 
 
@@ -291,7 +290,7 @@ def _insert_scores(
     cursor: duckdb.DuckDBPyConnection, kind: str, keys: str, columns: dict[str, str], source: str
 ) -> None:
     values = ", ".join(f"{sql} as {quoted(name)}" for name, sql in columns.items())
-    cursor.execute(f"insert into {kind}_scores by name select {keys}, {values} from {source}")
+    cursor.execute(f"insert into {kind}_values by name select {keys}, {values} from {source}")
 
 
 def main() -> None:

@@ -17,12 +17,15 @@ from data_access.log import Log
 from data_access.records import (
     FEEDBACK_FIELDS,
     FEEDBACK_SCHEMA,
+    INTERNAL_COLUMNS,
     PREDICTION_SCHEMA,
+    RECORD_COLUMNS,
     Record,
     framing,
     prediction_table,
 )
 from data_access.records.decoding import Contents, read_object
+from data_access.selection import Selection
 from tests.conftest import OpenWarehouse
 from tests.samples import NOON, Event, feedback, lines, picture, prediction, write
 
@@ -373,6 +376,28 @@ def test_tables_derive_from_the_models() -> None:
     assert FEEDBACK_SCHEMA.names[3:] == [
         "feedback_key", "record_key", "timestamp", *FEEDBACK_FIELDS
     ]  # fmt: skip
+
+
+def test_records_and_exports_have_every_column_of_the_events(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    predicted = {*PREDICTION_SCHEMA.names} - {"object_key", "origin", "line"}
+    judged = {f"feedback.{name}" for name in FEEDBACK_FIELDS}
+    derived = {"feedback.flags", "feedback.reports", *INTERNAL_COLUMNS}
+    assert set(RECORD_COLUMNS.values()) == predicted | judged | derived
+    write(folder_log, "predictions/1.json", prediction("a"))
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    stored = set(warehouse.query("from records").columns)
+    projections = {row.name for row in warehouse.projections.rows}
+    assert stored == predicted | judged | derived | projections | {
+        "object_key", "origin", "line", "fold_order"
+    }  # fmt: skip
+    exported = queries.record_batches(warehouse, Selection()).schema.names
+    assert len(exported) == len(set(exported))
+    assert set(exported) == (predicted | judged | derived | projections) - {
+        "tags", *INTERNAL_COLUMNS
+    }  # fmt: skip
 
 
 def test_a_record_has_all_that_is_known_of_it(

@@ -32,26 +32,21 @@ from data_access.importers.tables import Row, Table
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.values import folder, safe_name, values_object
-from data_access.records import FEEDBACK_SCHEMA, GROUPS, Feedback, Prediction
+from data_access.records import (
+    FEEDBACK_FIELDS,
+    GROUPS,
+    PREDICTION_FIELDS,
+    Feedback,
+    Prediction,
+)
 from data_access.records.times import parse_time
 
 CALL = re.compile(r"[^()\s]+\(.*\)", re.DOTALL)
 INDEX = re.compile(r"|Unnamed: 0|index|__index_level_0__")  # what pandas calls a row's number
 WHOLE_LINE = re.compile(r"[,;|\t]")  # of several names, which another delimiter would part
 ENVIRONMENTS = ("environment", "tags.environment", "tags.env")
-FEEDBACK_FIELDS = tuple(
-    name
-    for name in FEEDBACK_SCHEMA.names
-    if name not in ("object_key", "origin", "line", "feedback_key", "record_key", "timestamp")
-)
 KNOWN = {
-    "record_key",
-    "timestamp",
-    "application",
-    "version",
-    "inputs.image",
-    "outputs.output_text",
-    "outputs.confidence",
+    *(PREDICTION_FIELDS - {"environment"}),
     "feedback.feedback_key",
     "feedback.timestamp",
     *(f"feedback.{name}" for name in FEEDBACK_FIELDS),
@@ -290,10 +285,7 @@ class _Reader:
             feedback_key=_text(cells.get("feedback.feedback_key")) or f"gantry-{content}",
             record_key=record_key,
             timestamp=_moment("feedback.timestamp", cells) or prediction.timestamp,
-            flag=judgement["flag"],
-            user=judgement["user"],
-            ground_truth_string=judgement["ground_truth_string"],
-            comment=judgement["comment"],
+            **judgement,
         )
         return Imported(prediction, feedback, folder=folder)
 

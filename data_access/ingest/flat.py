@@ -24,24 +24,20 @@ from data_access.records import (
     MAX_TEXT,
     PREDICTION_FIELDS,
     PREDICTION_SCHEMA,
+    Feedback,
+    Prediction,
+    columns_of,
 )
-from data_access.sql import literal
+from data_access.sql import SQL_TYPES, literal
 
 BATCH = 8_192  # rows
 MANY_TAGS = 4_000  # characters: fewer cannot hold more tags than are allowed
 EXTRA_TAGS = 100  # tags that stand beside the known names instead of below `tags`
 
 FLAT = {
-    "record_key": "varchar",
-    "moment": "timestamp",
-    "environment": "varchar",
-    "application": "varchar",
-    "version": "varchar",
-    "inputs.image": "varchar",
-    "outputs.output_text": "varchar",
-    "outputs.confidence": "double",
-    "feedback_key": "varchar",
-    **dict.fromkeys(FEEDBACK_FIELDS, "varchar"),
+    "moment" if name == "timestamp" else name: SQL_TYPES[column]
+    for name, column in (columns_of(Prediction) | columns_of(Feedback)).items()
+    if name != "tags"
 }
 """What every shape is brought to: each name's SQL type. `tags` and `trusted` come beside them."""
 

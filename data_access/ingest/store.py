@@ -198,7 +198,7 @@ def insert_predictions(
     cursor: duckdb.DuckDBPyConnection,
     projections: ProjectionTable,
     arrived: pa.Table,
-    report: SyncReport,
+    report: SyncReport | None = None,
     progress: Progress = silent,
 ) -> None:
     """Add predictions to `records`, with all that is known of them and the values of their texts.
@@ -219,7 +219,7 @@ def insert_predictions(
         cursor.execute(SHADOWED_BY_ARRIVED)
         cursor.execute(KNOWN)
         cursor.execute(GIVE_WAY)
-    _score_arrived(cursor, projections, source, report, progress)
+    _score_arrived(cursor, projections, source, report or SyncReport(), progress)
     cursor.execute(f"insert into records by name {record_rows(cursor, projections, source)}")
     cursor.execute(f"delete from touched where record_key in (select record_key from {source})")
     cursor.unregister("arrived")

@@ -8,12 +8,15 @@ import pyarrow as pa
 
 from data_access.queries.answers import as_plain, as_records, records_of, row_of
 from data_access.queries.distributions import extents
-from data_access.records import Record
+from data_access.records import INTERNAL_COLUMNS, RECORD_COLUMNS, Record
 from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 EXPORTED_TAGS = 200  # that have a column of their own
+EXPORTED_COLUMNS = [
+    column for column in RECORD_COLUMNS.values() if column not in ("tags", *INTERNAL_COLUMNS)
+]
 
 
 @dataclass(frozen=True)
@@ -179,14 +182,8 @@ def neighbours(
 
 def record_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatchReader:
     """The selection as records for people: dotted names, tags as `tags.NAME`, oldest first."""
-    names = [
-        "record_key", "application", "version", "timestamp", "environment",
-        "inputs.image", "outputs.output_text",
-        "feedback.flag", "feedback.flags", "feedback.reports", "feedback.user",
-        "feedback.ground_truth_string", "feedback.comment",
-    ]  # fmt: skip
-    names += [row.name for row in warehouse.projections.rows]
-    columns = [quoted(name) for name in names]
+    projections = [row.name for row in warehouse.projections.rows]
+    columns = [quoted(name) for name in dict.fromkeys([*EXPORTED_COLUMNS, *projections])]
     params: list[Any] = []
     tags, left_out = _tag_types(warehouse)
     if left_out:

@@ -7,7 +7,7 @@ How the bytes of an object become events is left to `decoding`.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from types import NoneType, UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
@@ -43,18 +43,27 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Moment = Annotated[datetime, BeforeValidator(parse_time)]
 
 
-class Feedback(BaseModel):
-    """A user's judgement of one output, at any time after (or before) its prediction arrives."""
+class Judgement(BaseModel):
+    """What a user can say of an output; of a record, each field is the column `feedback.NAME`."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    feedback_key: Key
-    record_key: Key
-    timestamp: Moment
     flag: Label | None = None
     user: Label | None = None
     ground_truth_string: Text | None = None
     comment: Text | None = None
+
+
+class _FeedbackIdentity(BaseModel):
+    """Which feedback, of which record: fields of a base class come first, as in the log."""
+
+    feedback_key: Key
+    record_key: Key
+    timestamp: Moment
+
+
+class Feedback(Judgement, _FeedbackIdentity):
+    """A user's judgement of one output, at any time after (or before) its prediction arrives."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def says_something(self) -> Self:
@@ -149,12 +158,7 @@ QUARANTINE_SCHEMA = pa.schema(
     {"object_key": pa.string(), "line": pa.int64(), "reason": pa.string(), "excerpt": pa.string()}
 )
 COVERED_SCHEMA = pa.schema({"source": pa.string(), "e_tag": pa.string(), "object_key": pa.string()})
-FEEDBACK_FIELDS = tuple(
-    name
-    for name in Feedback.model_fields
-    if name not in ("feedback_key", "record_key", "timestamp")
-)
-"""What a user can say of an output; of a record, each is the column `feedback.NAME`."""
+FEEDBACK_FIELDS = tuple(Judgement.model_fields)
 
 # A compacted object is Parquet; two columns say where each event was first logged, and the
 # schema's metadata which objects it covers: a JSON list of [key, e_tag].
@@ -213,33 +217,20 @@ def quarantine_table(rows: list[tuple[str, Quarantined]]) -> pa.Table:
     return pa.table([list(column) for column in columns], QUARANTINE_SCHEMA)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Judgement, Prediction):
     """One prediction with all that is known of it.
 
-    timestamp: aware, in UTC. image: a key below the log's root or an s3:// URI. flag: the newest;
-    flags: every distinct one, sorted; reports: how many events had a flag. image_failure: why the
+    timestamp: aware, in UTC. flag: the newest; flags: every distinct one, sorted; reports: how
+    many events had a flag. user, ground_truth_string, comment: the newest. image_failure: why the
     image has no values; None where it was read, or not scored yet. image_hash: equal for records
     of the same image. projections: each projection's value by name, `outputs.confidence` among
     them; None where there is none.
     """
 
-    record_key: str
-    timestamp: datetime
-    environment: str
-    application: str | None
-    version: str | None
-    image: str | None = field(metadata={"column": "inputs.image"})
-    output_text: str | None = field(metadata={"column": "outputs.output_text"})
-    flag: str | None = field(metadata={"column": "feedback.flag"})
-    flags: list[str] = field(metadata={"column": "feedback.flags"})
-    reports: int = field(metadata={"column": "feedback.reports"})
-    user: str | None = field(metadata={"column": "feedback.user"})
-    ground_truth_string: str | None = field(metadata={"column": "feedback.ground_truth_string"})
-    comment: str | None = field(metadata={"column": "feedback.comment"})
+    flags: Annotated[list[str], Field(alias="feedback.flags")]
+    reports: Annotated[int, Field(alias="feedback.reports")]
     image_failure: str | None
     image_hash: int
-    tags: dict[str, Any]
     projections: dict[str, float | None]
 
     @classmethod
@@ -253,7 +244,7 @@ class Record:
         values["timestamp"] = row["timestamp"].replace(tzinfo=UTC)
         values["flags"] = list(row["feedback.flags"])
         values["tags"] = json.loads(row["tags"] or "{}")
-        return cls(**values, projections={name: row[name] for name in projections})
+        return cls.model_construct(**values, projections={name: row[name] for name in projections})
 
     def value(self, column: str) -> Any:
         """What is under a column's dotted name, as projections name their inputs; KeyError."""
@@ -263,10 +254,12 @@ class Record:
 
 
 RECORD_COLUMNS = {
-    field.name: field.metadata.get("column", field.name)
-    for field in fields(Record)
-    if field.name != "projections"
+    name: f"feedback.{name}" if name in FEEDBACK_FIELDS else field.alias or name
+    for name, field in Record.model_fields.items()
+    if name != "projections"
 }
 """By field of Record, the column of the warehouse's table `records`."""
+INTERNAL_COLUMNS = ("image_failure", "image_hash")
+"""Those that files for people leave out."""
 
 _FIELDS = {column: name for name, column in RECORD_COLUMNS.items()}
