@@ -43,3 +43,7 @@ class NameTakenError(SelectionError):
 
 class ModelError(MisreadError):
     """A model that scores texts or reads images is not there, not whole, or cannot be run."""
+
+
+class WorkerError(MisreadError):
+    """Work in a process of its own failed, or the process ended."""

@@ -1,10 +1,13 @@
-"""Background jobs of a dashboard: started, watched, cancelled, and what came of each run."""
+"""Background jobs of a dashboard: started, watched, cancelled, and how each run ended."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from data_access import queries
 from data_access.annotations import send_waiting
@@ -12,70 +15,92 @@ from data_access.errors import MisreadError
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.progress import Progress
-from data_access.scoring.texts import ModelProcess, ScoringReport, score
-from data_access.scoring.toxicity import model_name
+from data_access.progress import Progress, counted
+from data_access.scoring.texts import ScoringReport, score, worker_scores
+from data_access.scoring.toxicity import answer_texts, model_name
 from data_access.warehouse import Warehouse
+from data_access.worker import Worker
 
+Request = TypeVar("Request")
 Report = TypeVar("Report")
+
+RATE_SECONDS = 1.0  # that progress is observed for before a rate is given
+STOP_SECONDS = 10.0  # that a stopped job is waited for
 
 
 class _CancelledError(Exception):
-    """Ends a run from within, where it tells its progress."""
+    """Ends a run from within, where it reports its progress."""
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Report]):
-    """What came of one run: a report, a problem, both where a part failed, or a cancellation."""
+class Outcome(Generic[Request, Report]):
+    """How a run ended: with a report, a problem, both where a part failed, or a cancellation."""
 
+    request: Request
     ended: datetime
     report: Report | None = None
     problem: str | None = None
     cancelled: bool = False
 
 
-class Job(Generic[Report]):
-    """Work done in a thread of its own, whenever it is asked for, one run at a time.
+class Job(Generic[Request, Report]):
+    """Work in a thread of its own, one run at a time, each for a request.
 
-    `stage`, `done` and `total` are the progress of the running one (total 0: not known yet),
-    `outcome` that of the last one, `finished` when the last one that succeeded ended.
+    A new job is a subclass with `work`, and whatever else of the following differs. `stage`,
+    `done` and `total` are the progress of the running one (total 0: not known yet), `request` what
+    it is for. `outcome` is how the last run ended, `finished` when the last successful one did.
+    `version` grows whenever there may be something new to show.
     """
 
     name = "job"
     failure = "The job failed"
+    queues = False  # whether requests made during a run wait for its end, or are dropped
 
     def __init__(self, seconds: float = 0.0) -> None:
-        """seconds: after so many without being asked, a started job runs again; 0: never."""
+        """seconds: after so many without a request, the last one is repeated; 0: never."""
         self.stage = ""
         self.done = 0
         self.total = 0
+        self.version = 0
+        self.request: Request | None = None
         self.running = False
-        self.outcome: Outcome[Report] | None = None
+        self.outcome: Outcome[Request, Report] | None = None
         self.finished: datetime | None = None
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._asked = threading.Event()
-        self._cancelled = threading.Event()
-        self._stopped = threading.Event()
+        self._requests: deque[Request] = deque()
+        self._changed = threading.Condition()
+        self._cancelled = False
+        self._stopped = False
         self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
+        self._first_progress: tuple[float, int] | None = None
 
-    def work(self, progress: Progress) -> Report:
+    def work(self, request: Request, progress: Progress) -> Report:
         """One run. Ends where `progress` raises; what was written by then is kept."""
         raise NotImplementedError
 
-    def shortfall(self, report: Report) -> str | None:
-        """What a run that succeeded could not do, in a sentence; None where it did all."""
-        return None
+    def summary(self, report: Report) -> str:
+        """What a successful run did, in a sentence; empty where that needs no words."""
+        return ""
+
+    def failures(self, report: Report) -> Mapping[str, int]:
+        """What a successful run could not do: sentences, and how often."""
+        return {}
 
     def succeeded(self, report: Report) -> None:
-        """Called in the thread at the end of a run that succeeded."""
+        """Called in the thread at the end of a successful run."""
 
-    def ask(self) -> None:
-        """Run now, or again as soon as the running one ends."""
-        with self._lock:
-            if self._stopped.is_set():
+    @overload
+    def start(self: "Job[None, Report]") -> None: ...
+    @overload
+    def start(self, request: Request) -> None: ...
+    def start(self, request: Any = None) -> None:
+        """Run now, or, if this job queues, as soon as the running one ends."""
+        with self._changed:
+            if self._stopped or request in self._requests or (self.busy and not self.queues):
                 return
-            self._asked.set()
+            self._requests.append(request)
+            self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._loop, name=f"misread-{self.name}", daemon=True
@@ -83,23 +108,26 @@ class Job(Generic[Report]):
                 self._thread.start()
 
     def cancel(self) -> None:
-        """End the running one soon, and whatever else was asked for; what was written is kept."""
-        with self._lock:
-            self._asked.clear()
-            self._cancelled.set()
+        """End the running one soon, and drop the requests that wait; what was written is kept."""
+        with self._changed:
+            self._requests.clear()
+            self._cancelled = True
+            if self._worker is not None:
+                self._worker.kill()
 
     def stop(self) -> None:
         """End for good, soon; what was written is kept."""
-        with self._lock:
-            self._stopped.set()
-            self._asked.set()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self.cancel()
         if self._thread is not None:
-            self._thread.join(timeout=10)
+            self._thread.join(STOP_SECONDS)
 
     @property
     def busy(self) -> bool:
         """Whether it runs or is about to."""
-        return self.running or (self._asked.is_set() and not self._stopped.is_set())
+        return self.running or bool(self._requests)
 
     @property
     def report(self) -> Report | None:
@@ -111,50 +139,107 @@ class Job(Generic[Report]):
         """Of the last run, in a sentence."""
         return self.outcome.problem if self.outcome is not None else None
 
-    def _loop(self) -> None:
-        while not self._stopped.is_set():
-            asked = self._asked.wait(self._seconds or None)
-            with self._lock:
-                if asked and not self._asked.is_set():
-                    continue  # cancelled before it began
-                self.stage, self.done, self.total = "", 0, 0
-                self.running = not self._stopped.is_set()
-                self._asked.clear()
-                self._cancelled.clear()
-            if self.running:
-                try:
-                    self.outcome = self._run()
-                finally:
-                    self.running = False
+    @property
+    def rate(self) -> float | None:
+        """How much of the running stage is done in a second; None while that is not known."""
+        first = self._first_progress
+        if first is None or self.done <= first[1]:
+            return None
+        elapsed = time.monotonic() - first[0]
+        return (self.done - first[1]) / elapsed if elapsed >= RATE_SECONDS else None
 
-    def _run(self) -> Outcome[Report]:
+    @property
+    def left(self) -> float | None:
+        """Seconds until the running stage is done at the rate so far; None while not known."""
+        rate = self.rate
+        return (self.total - self.done) / rate if rate is not None and self.total else None
+
+    @contextmanager
+    def worker(
+        self, function: Callable[..., Any], *, single_threaded: bool = False
+    ) -> Iterator[Worker]:
+        """A process for the running work, see `Worker`; killed where the run is cancelled."""
+        with Worker(function, single_threaded=single_threaded) as worker:
+            with self._changed:
+                self._worker = worker
+                if self._ending:
+                    worker.kill()
+            try:
+                yield worker
+            finally:
+                with self._changed:
+                    self._worker = None
+
+    @property
+    def _ending(self) -> bool:
+        return self._cancelled or self._stopped
+
+    def _loop(self) -> None:
+        last: list[Request] = []
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._requests or self._stopped, self._seconds or None
+                )
+                if self._stopped:
+                    return
+                if self._requests:
+                    self.running = True
+                    last = [self._requests.popleft()]
+                if not last:
+                    continue  # cancelled before it began
+                self._begin(last[0])
+            try:
+                self.outcome = self._run(last[0])
+            finally:
+                self.version += 1
+                self.running = False
+
+    def _begin(self, request: Request) -> None:
+        self.running, self.request, self._cancelled = True, request, False
+        self.stage, self.done, self.total, self._first_progress = "", 0, 0, None
+
+    def _run(self, request: Request) -> Outcome[Request, Report]:
         report: Report | None = None
         problem: str | None = None
         cancelled = False
         try:
-            report = self.work(self._progress)
-            problem = self.shortfall(report)
+            report = self.work(request, self._progress)
+            problem = _first_of(self.failures(report))
             self.finished = datetime.now(UTC)
             self.succeeded(report)
-        except MisreadError as error:
-            problem = str(error)
-        except _CancelledError:
-            cancelled = True
         except Exception as error:  # the thread must outlive whatever one run runs into
-            problem = f"{self.failure}: {type(error).__name__}: {error}"
-        return Outcome(datetime.now(UTC), report, problem, cancelled)
+            if self._ending:  # what fails then fails for want of a worker
+                cancelled = True
+            elif isinstance(error, MisreadError):
+                problem = str(error)
+            else:
+                problem = f"{self.failure}: {type(error).__name__}: {error}"
+        return Outcome(request, datetime.now(UTC), report, problem, cancelled)
 
     def _progress(self, stage: str, done: int, total: int) -> None:
-        if self._stopped.is_set() or self._cancelled.is_set():
+        if self._ending:
             raise _CancelledError
+        if stage != self.stage:
+            self._first_progress = None
+        if self._first_progress is None and done:
+            self._first_progress = (time.monotonic(), done)
         self.stage, self.done, self.total = stage, done, total
 
 
-class SyncJob(Job[SyncReport]):
-    """Keeps a warehouse near its log: every so often, and when asked."""
+def _first_of(failures: Mapping[str, int]) -> str | None:
+    if not failures:
+        return None
+    others = len(failures) - 1
+    return next(iter(failures)) + (f" (And {others:,} more like this.)" if others else "")
+
+
+class SyncJob(Job[None, SyncReport]):
+    """Keeps a warehouse near its log: every so often, and on request."""
 
     name = "sync"
     failure = "The sync failed"
+    queues = True  # the running one may have listed already what a request is about
 
     def __init__(
         self,
@@ -169,23 +254,36 @@ class SyncJob(Job[SyncReport]):
         self._warehouse = warehouse
         self._after = after
 
-    def work(self, progress: Progress) -> SyncReport:
+    def work(self, request: None, progress: Progress) -> SyncReport:
         send_waiting(self._log)
         return sync(self._log, self._warehouse, progress)
 
-    def shortfall(self, report: SyncReport) -> str | None:
-        if not report.failures:
-            return None
-        others = len(report.failures) - 1
-        more = f" (And {others:,} more like this.)" if others else ""
-        return next(iter(report.failures)) + more
+    def summary(self, report: SyncReport) -> str:
+        if report == SyncReport(failures=report.failures):
+            return "The last sync found nothing new."
+        parts = [
+            f"read {counted(report.objects, 'object')} ({counted(report.predictions, 'prediction')}"
+            f", {report.feedback:,} feedback, {report.quarantined:,} quarantined)"
+        ]
+        if report.removed:
+            parts.append(f"dropped {counted(report.removed, 'deleted object')}")
+        if report.scored_texts or report.scored_images:
+            texts = counted(report.scored_texts, "text")
+            parts.append(f"scored {texts} and {counted(report.scored_images, 'image')}")
+        if report.logged_images:
+            images = counted(report.logged_images, "image")
+            parts.append(f"took the values of {images} from the log")
+        return f"The last sync {', '.join(parts)}."
+
+    def failures(self, report: SyncReport) -> Mapping[str, int]:
+        return report.failures
 
     def succeeded(self, report: SyncReport) -> None:
         self._after()
 
 
-class ScoringJob(Job[ScoringReport]):
-    """Scores the texts that lack scores, when asked; the model is in a process of its own."""
+class ScoringJob(Job[None, ScoringReport]):
+    """Scores the texts that are not scored yet; the model is in a process of its own."""
 
     name = "scoring"
     failure = "Scoring failed"
@@ -200,17 +298,19 @@ class ScoringJob(Job[ScoringReport]):
         self._warehouse = warehouse
         self._after = after
 
-    def ask(self) -> None:
-        """Score now, unless that is being done."""
-        if not self.busy:
-            super().ask()
-
-    def work(self, progress: Progress) -> ScoringReport:
+    def work(self, request: None, progress: Progress) -> ScoringReport:
         model = model_name(self.setting)
         if not queries.unscored_text_count(self._warehouse, model):
             return ScoringReport(model)
-        with ModelProcess(self.setting, model) as process:
-            return score(self._log, self._warehouse, model, process.scores, progress)
+        progress("Loading the model", 0, 0)
+        with self.worker(answer_texts) as worker:
+            scores = worker_scores(worker, self.setting, model)
+            return score(self._log, self._warehouse, model, scores, progress)
+
+    def summary(self, report: ScoringReport) -> str:
+        if not report.rows:
+            return ""
+        return f"Scored {counted(report.texts, 'text')}; the next sync reads the scores."
 
     def succeeded(self, report: ScoringReport) -> None:
         if report.objects:

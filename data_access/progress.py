@@ -1,4 +1,4 @@
-"""What a command shows of itself: progress as bars on a terminal, text in any encoding."""
+"""What commands and jobs show of themselves: progress, counts, text in any encoding."""
 
 import io
 import sys
@@ -12,6 +12,11 @@ Progress = Callable[[str, int, int], None]
 
 def silent(stage: str, done: int, total: int) -> None:
     pass
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `12,304 images`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def tolerate_any_encoding() -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.export import quarantine_csv
-from pages.parts import choices, frame, freshness, inventory, toxicity, words
+from pages.parts import choices, frame, freshness, inventory, store, toxicity, words
 
 SPLITS: dict[queries.Origin, str] = {
     "environment": "environment",
@@ -14,6 +14,7 @@ SPLITS: dict[queries.Origin, str] = {
 
 log = frame.enter()
 warehouse = log.warehouse
+version = store.syncing().version
 status = queries.status(warehouse)
 
 st.header("What the log holds")
@@ -23,7 +24,7 @@ st.markdown(
     f"**{status.waiting:,}** pieces of feedback wait for their prediction, "
     f"**{status.unscored:,}** records are not scored yet."
 )
-freshness.panel(log, warehouse.version)
+freshness.panel(log, version)
 
 st.subheader("By day")
 split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)

@@ -7,7 +7,17 @@ import streamlit as st
 from data_access import queries
 from data_access.export import safe_csv
 from data_access.selection import query_string
-from pages.parts import bar, cards, choices, frame, replays, state, words
+from pages.parts import (
+    bar,
+    cards,
+    choices,
+    frame,
+    replay_cases,
+    replay_verdicts,
+    replays,
+    state,
+    words,
+)
 from replay.engine import MAX_IMAGES, Question
 
 TAKES = {"100": "100 images", "500": "500", str(MAX_IMAGES): f"all, up to {MAX_IMAGES:,}"}
@@ -44,9 +54,12 @@ replays.unread(results)
 if results.trials.empty:
     st.markdown(
         "Change one thing about the images, have the recognizer read them again, and see whether "
-        "the outputs come right: that tells a cause from a coincidence. Nothing of "
-        + ("this case" if one_case else f"these {words.count(counts.cases, 'case')}")
-        + " was replayed yet."
+        "the outputs come right: that tells a cause from a coincidence. "
+        + (
+            "This case was not replayed yet."
+            if one_case
+            else f"None of these {words.count(counts.cases, 'case')} was replayed yet."
+        )
     )
     replays.panel(log, results)
     with st.expander("Interventions", expanded=not results.planned.unknown):
@@ -54,40 +67,41 @@ if results.trials.empty:
     st.stop()
 
 if one_case:
-    st.markdown(replays.verdict_of_one(results, baseline))
+    st.markdown(replay_verdicts.verdict_on_case(results, baseline))
     replays.panel(log, results)
-    replays.meaning(log, results, baseline, one_case=True)
-    replays.one_by_one(log, replays.of_one_case(results))
+    replay_verdicts.meaning(log, results, baseline, one_case=True)
+    replay_cases.one_by_one(log, replay_cases.trials_of_case(results))
     st.stop()
 
-st.markdown(replays.verdict(results, baseline))
+st.markdown(replay_verdicts.verdict(results, baseline))
 replays.panel(log, results)
-replays.chart(results.outcomes)
-replays.meaning(log, results, baseline)
+replay_verdicts.chart(results.outcomes)
+replay_verdicts.meaning(log, results, baseline)
 if counts.images > results.planned.images:
     st.caption(
-        f"{results.planned.images:,} of {counts.images:,} distinct images, drawn by their content: "
-        "the same ones for everybody."
+        f"{results.planned.images:,} of {counts.images:,} distinct images, a random sample "
+        "that is the same for everyone."
     )
 with st.expander("All numbers"):
-    replays.table(results.outcomes)
+    replay_verdicts.table(results.outcomes)
 
 st.subheader("Side by side")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    tried = choices.menu("tried", "Altered by", replays.tried(results), replays.label)
-    kind = choices.choice("kind", "Cases", list(replays.KINDS), replays.KINDS.__getitem__)
-rows = replays.chosen(results, tried, kind)
+    names = replay_cases.interventions(results)
+    tried = choices.menu("tried", "Altered by", names, replay_verdicts.label)
+    kind = choices.choice("kind", "Cases", list(replay_cases.KINDS), replay_cases.KINDS.__getitem__)
+rows = replay_cases.trials_of_kind(results, tried, kind)
 if rows.empty:
-    st.info("No such case.")
+    st.info("No cases of this kind.")
 else:
-    pages = math.ceil(len(rows) / replays.CARDS)
-    first = choices.page_number(pages, "sheet", tried, kind) * replays.CARDS
+    pages = math.ceil(len(rows) / replay_cases.CARDS)
+    first = choices.page_number(pages, "sheet", tried, kind) * replay_cases.CARDS
     st.caption(
-        f"{first + 1:,} to {min(first + replays.CARDS, len(rows)):,} of "
-        f"{words.count(len(rows), 'case')}. Struck out: what only the logged text has; underlined: "
-        "what only the new one has."
+        f"{first + 1:,} to {min(first + replay_cases.CARDS, len(rows)):,} of "
+        f"{words.count(len(rows), 'case')}. Struck out: only in the logged text; underlined: only "
+        "in the new one."
     )
-    replays.side_by_side(log, rows.iloc[first : first + replays.CARDS])
+    replay_cases.side_by_side(log, rows.iloc[first : first + replay_cases.CARDS])
 
 with st.expander("Export"):
     st.download_button(

@@ -6,7 +6,6 @@ Nothing is loaded before `Source.load`, so that a dashboard can list them withou
 import functools
 import hashlib
 import ipaddress
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +121,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def single_thread() -> None:
-    """Have numerical libraries that are not imported yet use one thread; for commands."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")

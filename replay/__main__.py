@@ -14,8 +14,8 @@ from data_access.errors import MisreadError
 from data_access.export import safe_csv
 from data_access.progress import SyncBars
 from data_access.selection import parse_selection
+from data_access.worker import use_one_thread
 from readings.cache import Readings
-from readings.sources import single_thread
 from replay.engine import BY_VERSION, MAX_IMAGES, Plan, Question, Report, answer, plan, run
 from replay.interventions import INTERVENTIONS
 from replay.judgement import RANDOM, Outcome, outcomes
@@ -78,7 +78,7 @@ def replay(
     word entropy and confidence return to the baseline's range. SELECTION is filters; "" means all
     records.
     """
-    single_thread()
+    use_one_thread()
     sys.path.append(str(Path.cwd()))
     with opened(place) as log:
         with SyncBars() as bars:
@@ -97,9 +97,9 @@ def replay(
         if not planned.images:
             raise MisreadError("No record in this selection has an image that can be read.")
         report = Report()
-        if planned.jobs:
+        if planned.tasks:
             with SyncBars() as bars:
-                report = run(log.log, planned.jobs, bars.show, interventions=rows)
+                report = run(log.log, planned.tasks, bars.show, interventions=rows)
             readings.refresh(set(planned.recognizers.values()))
         trials = answer(log, question, baseline.selection, planned, readings)
         trials = trials[trials["intervention"].isin([row.name for row in rows])]

@@ -54,7 +54,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Job:
+class ReadingTask:
     """One image that one recognizer is to read, altered in these ways (by their keys)."""
 
     setting: str
@@ -73,7 +73,7 @@ class Plan:
 
     readers: Mapping[str | None, Source]
     images: int
-    jobs: tuple[Job, ...]
+    tasks: tuple[ReadingTask, ...]
     unknown: Mapping[str, int]
 
     @property
@@ -84,7 +84,7 @@ class Plan:
     @property
     def waiting(self) -> int:
         """How many readings are missing."""
-        return sum(len(job.interventions) for job in self.jobs)
+        return sum(len(task.interventions) for task in self.tasks)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def plan(
     versions = [None if pd.isna(version) else str(version) for version in found["version"]]
     readers = _readers(question.reader, versions)
     keys = [row.key for row in interventions]
-    jobs: dict[tuple[str, str], Job] = {}
+    tasks: dict[tuple[str, str], ReadingTask] = {}
     unknown: dict[str, int] = {}
     for sha256, image, version in zip(found["sha256"], found["image"], versions, strict=True):
         reader = readers.get(version)
@@ -134,9 +134,9 @@ def plan(
             continue
         lacking = missing(readings.of(reader.key), [sha256], keys)
         if lacking:
-            job = Job(reader.setting, sha256, image, tuple(lacking[sha256]))
-            jobs[reader.key, sha256] = job
-    ordered = sorted(jobs.values(), key=lambda job: (job.setting, job.sha256))
+            task = ReadingTask(reader.setting, sha256, image, tuple(lacking[sha256]))
+            tasks[reader.key, sha256] = task
+    ordered = sorted(tasks.values(), key=lambda task: (task.setting, task.sha256))
     return Plan(readers, found["sha256"].nunique(), tuple(ordered), unknown)
 
 
@@ -179,24 +179,24 @@ def limits_of(log: OpenLog, baseline: Selection) -> Limits:
 
 def run(
     log: Log,
-    jobs: Sequence[Job],
+    tasks: Sequence[ReadingTask],
     progress: Progress = silent,
     load: Callable[[Source], Recognizer] = Source.load,
     interventions: Sequence[Intervention] = INTERVENTIONS,
     report: Report | None = None,
 ) -> Report:
-    """Read what these jobs lack, and add it to the log. Images that cannot be had, altered or read
+    """Read what these tasks lack, and add it to the log. Images that cannot be had, altered or read
     are counted in the report, which can be one that somebody watches.
 
     Raises ModelError where a recognizer cannot be had or stays silent, LogError where the log
     cannot be listed or takes nothing; what was read before stays.
     """
     report = report or Report()
-    total = sum(len(job.interventions) for job in jobs)
+    total = sum(len(task.interventions) for task in tasks)
     done = 0
     rows = {row.key: row for row in interventions}
     readings = Readings(log)
-    for setting, group in groupby(jobs, key=lambda job: job.setting):
+    for setting, group in groupby(tasks, key=lambda task: task.setting):
         reader = source(setting)
         progress(f"Loading {reader.label}", done, total)
         recognizer: Recognizer | None = None
@@ -213,48 +213,48 @@ def run(
                 if found:
                     report.objects += put_readings(log, reader.key, found)
                     report.readings += len(found)
-            done += sum(len(job.interventions) for job in chunk)
+            done += sum(len(task.interventions) for task in chunk)
             progress(STAGE, done, total)
     return report
 
 
-def _chunks(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    for start in range(0, len(jobs), IMAGES_AT_ONCE):
-        yield jobs[start : start + IMAGES_AT_ONCE]
+def _chunks(tasks: Sequence[ReadingTask]) -> Iterator[Sequence[ReadingTask]]:
+    for start in range(0, len(tasks), IMAGES_AT_ONCE):
+        yield tasks[start : start + IMAGES_AT_ONCE]
 
 
-Item = tuple[Job, str, Image.Image]
+Item = tuple[ReadingTask, str, Image.Image]
 
 
 def _altered(
     log: Log,
-    jobs: Sequence[Job],
+    tasks: Sequence[ReadingTask],
     rows: Mapping[str, Intervention],
     held: Mapping[Altered, Reading],
     report: Report,
 ) -> Iterator[Item]:
-    """Each image of the jobs in each of its ways, fetched and opened once."""
-    for job in jobs:
-        keys = [key for key in job.interventions if (job.sha256, key) not in held]
+    """Each image of the tasks in each of its ways, fetched and opened once."""
+    for task in tasks:
+        keys = [key for key in task.interventions if (task.sha256, key) not in held]
         if not keys:
             continue
         try:
-            image = open_image(_body(log, job))
+            image = open_image(_body(log, task))
         except (LogError, UnreadableImageError) as error:
-            report.problems.append(Problem(job.image, None, f"the image cannot be had: {error}"))
+            report.problems.append(Problem(task.image, None, f"the image cannot be had: {error}"))
             continue
         for key in keys:
             try:
                 altered = rows[key].apply(image)
             except (ValueError, OSError, MemoryError) as error:
-                report.problems.append(Problem(job.image, key, f"it cannot be altered: {error}"))
+                report.problems.append(Problem(task.image, key, f"it cannot be altered: {error}"))
             else:
-                yield job, key, altered
+                yield task, key, altered
 
 
-def _body(log: Log, job: Job) -> bytes:
-    body = log.image(job.image)
-    if hashlib.sha256(body).hexdigest() != job.sha256:
+def _body(log: Log, task: ReadingTask) -> bytes:
+    body = log.image(task.image)
+    if hashlib.sha256(body).hexdigest() != task.sha256:
         raise LogError("it is not the one that was measured; sync first", retryable=False)
     return body
 
@@ -277,8 +277,8 @@ def _read(
     recognizer: Recognizer, batch: list[Item], found: dict[Altered, Reading], report: Report
 ) -> None:
     answers = recognizer.read_many([image for *_, image in batch])
-    for (job, key, _), answer in zip(batch, answers, strict=True):
+    for (task, key, _), answer in zip(batch, answers, strict=True):
         if isinstance(answer, NoAnswerError):
-            report.problems.append(Problem(job.image, key, str(answer)))
+            report.problems.append(Problem(task.image, key, str(answer)))
         else:
-            found[job.sha256, key] = answer
+            found[task.sha256, key] = answer

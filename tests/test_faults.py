@@ -624,14 +624,14 @@ def test_a_full_disk_loses_nothing_that_was_read(
         ballast = fill_disk(disk, int(share * growth))
         warehouse = Warehouse.open(path, log.uri, load_projections())
         try:
-            background = SyncJob(log, warehouse, seconds=0)
-            background.ask()
+            job = SyncJob(log, warehouse, seconds=0)
+            job.start()
             until = time.monotonic() + 30
-            while background.problem is None and time.monotonic() < until:
+            while job.problem is None and time.monotonic() < until:
                 time.sleep(0.02)
-            background.stop()
-            assert background.problem is not None
-            assert "No space left on device" in background.problem
+            job.stop()
+            assert job.problem is not None
+            assert "No space left on device" in job.problem
             still_there(outgrown, answers(warehouse))
             ballast.unlink()
             assert not sync(log, warehouse).failures, "the same process goes on"

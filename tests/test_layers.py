@@ -72,6 +72,7 @@ BARRED = {
     ),
     "data_access/log/": ("data_access.(?!errors|settings|log)",),
     "data_access/records/": ("data_access.(?!errors|records|sql)",),
+    "data_access/worker.py": ("data_access.(?!errors)",),
     "data_access/errors.py": ("data_access",),
 }
 

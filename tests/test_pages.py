@@ -74,12 +74,12 @@ def dashboard(
 def _forget_open_logs() -> None:
     """Stop the sync that a page started, and let the next test open its own log."""
     try:
-        log, background, scorer = store._open()
+        log, sync_job, scoring_job = store._open()
     except Exception:
         pass
     else:
-        background.stop()
-        scorer.stop()
+        sync_job.stop()
+        scoring_job.stop()
         log.close()
     store._open.clear()
     gc.collect()
@@ -159,8 +159,8 @@ def test_a_store_that_is_down_leaves_what_was_read(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{_closed_port()}")
     started = time.monotonic()
     app = dashboard(page, log_uri, sync=False)
-    background = store.syncing()
-    while background.problem is None and time.monotonic() < started + 60:
+    job = store.syncing()
+    while job.problem is None and time.monotonic() < started + 60:
         time.sleep(0.1)
     app.run()
     stands(app)
@@ -180,9 +180,9 @@ def test_access_denied_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     app = dashboard("overview", log_uri, sync=False)
-    background = store.syncing()
+    job = store.syncing()
     deadline = time.monotonic() + 60
-    while background.problem is None and time.monotonic() < deadline:
+    while job.problem is None and time.monotonic() < deadline:
         time.sleep(0.1)
     app.run()
     stands(app)
@@ -604,7 +604,7 @@ def test_the_log_by_day_and_source(dashboard: Dashboard, split: str) -> None:
     assert objects["objects"].sum() == sum(len(list(SAMPLE.glob(f"{kind}/*/*"))) for kind in kinds)
 
 
-def test_a_sync_asked_for_on_the_data_page(dashboard: Dashboard, small_log: str) -> None:
+def test_a_sync_started_on_the_data_page(dashboard: Dashboard, small_log: str) -> None:
     app = dashboard("data", small_log)
     wait_for_sync()
     assert "found nothing new" in text(app.run())
@@ -693,10 +693,10 @@ def test_new_records_are_shown_at_the_next_rerun(
 ) -> None:
     app = dashboard("overview", small_log)
     write(Log.open(small_log), "predictions/b.jsonl", prediction("two"))
-    background = store.syncing()
-    while background.running:
+    job = store.syncing()
+    while job.running:
         time.sleep(0.05)
-    background.ask()
+    job.start()
     deadline = time.monotonic() + 30
     while "of 2 records" not in text(app.run()) and time.monotonic() < deadline:
         time.sleep(0.2)

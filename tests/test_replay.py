@@ -32,8 +32,8 @@ from readings.endpoint import Endpoint
 from readings.function import Function
 from readings.sources import WEIGHTS, own_models, source
 from replay.__main__ import main
-from replay.background import BackgroundReplay
-from replay.engine import MAX_IMAGES, Job, Problem, Question, Report, answer, plan, run
+from replay.background import ReplayJob, ReplayRequest
+from replay.engine import MAX_IMAGES, Problem, Question, ReadingTask, Report, answer, plan, run
 from replay.interventions import INTERVENTIONS, NOTHING, deskew, intervention
 from replay.judgement import RANDOM, Limits, Outcome, best, outcomes, trials
 from tests.faulty_proxy import QuietServer
@@ -108,9 +108,9 @@ def replayed(
     readings = Readings(log.log)
     planned = plan(log, question, readings)
     readings.refresh(planned.recognizers.values())
-    report = run(log.log, plan(log, question, readings).jobs)
+    report = run(log.log, plan(log, question, readings).tasks)
     readings.refresh(planned.recognizers.values())
-    assert not plan(log, question, readings).jobs or report.problems
+    assert not plan(log, question, readings).tasks or report.problems
     return report, answer(log, question, baseline, planned, readings)
 
 
@@ -221,7 +221,7 @@ def test_another_version_can_be_chosen(dark_cases: OpenLog) -> None:
 
 def test_versions_that_are_nobodys_are_counted(opened: OpenLog) -> None:
     planned = plan(opened, Question(PROD), Readings(opened.log))
-    assert planned.unknown == {"none": 8} and not planned.jobs
+    assert planned.unknown == {"none": 8} and not planned.tasks
 
 
 # --- readings in the log --------------------------------------------------------------------
@@ -303,8 +303,8 @@ def test_one_case(opened: OpenLog, told_of: Path) -> None:
     assert row["fixed"] and row["error_before"] > 0.5 and row["error_after"] == 0.0
 
 
-def _replay(uri: str, jobs: list[Job], tell: Callable[[object], None]) -> None:
-    run(Log.open(uri), jobs, lambda stage, done, total: tell(done))
+def _replay(uri: str, tasks: list[ReadingTask], tell: Callable[[object], None]) -> None:
+    run(Log.open(uri), tasks, lambda stage, done, total: tell(done))
 
 
 def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) -> None:
@@ -314,9 +314,9 @@ def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) ->
     opened.sync()
     question = Question(PROD, POLARITY)
     key = source(POLARITY).key
-    jobs = list(plan(opened, question, Readings(opened.log)).jobs)
+    tasks = list(plan(opened, question, Readings(opened.log)).tasks)
     environ = {"SLOW": "0.01", "TOLD_OF": str(told_of), "PYTHONPATH": str(ROOT)}
-    running = Running(environ, _replay, opened.log.uri, jobs)
+    running = Running(environ, _replay, opened.log.uri, tasks)
     while running.wait() <= 80:
         pass
     running._process.kill()
@@ -332,9 +332,9 @@ def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) ->
 
 
 def test_two_at_once_do_no_harm(opened: OpenLog, told_of: Path) -> None:
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
     threads = [
-        threading.Thread(target=run, args=(Log.open(opened.log.uri), jobs)) for _ in range(3)
+        threading.Thread(target=run, args=(Log.open(opened.log.uri), tasks)) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -346,14 +346,14 @@ def test_two_at_once_do_no_harm(opened: OpenLog, told_of: Path) -> None:
 
 
 def test_what_was_read_before_ctrl_c_is_kept(opened: OpenLog) -> None:
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
 
     def stop(stage: str, done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(opened.log, jobs, stop)
+        run(opened.log, tasks, stop)
     readings = Readings(opened.log)
     readings.refresh([source(POLARITY).key])
     assert readings.of(source(POLARITY).key)
@@ -361,18 +361,18 @@ def test_what_was_read_before_ctrl_c_is_kept(opened: OpenLog) -> None:
 
 def test_a_log_that_takes_nothing_says_so(opened: OpenLog) -> None:
     Path(opened.log.uri, "replays").write_text("in the way of the folder")
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
     with pytest.raises(LogError):
-        run(opened.log, jobs)
+        run(opened.log, tasks)
 
 
 def test_images_that_cannot_be_had_are_counted(opened: OpenLog) -> None:
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
-    remove_object(opened.log, jobs[0].image)
-    replace_object(opened.log, jobs[1].image, picture(1, 2))
-    report = run(opened.log, jobs)
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
+    remove_object(opened.log, tasks[0].image)
+    replace_object(opened.log, tasks[1].image, picture(1, 2))
+    report = run(opened.log, tasks)
     assert report.readings == 6 * len(INTERVENTIONS)
-    assert [problem.image for problem in report.problems] == [jobs[0].image, jobs[1].image]
+    assert [problem.image for problem in report.problems] == [tasks[0].image, tasks[1].image]
     assert "missing from the log" in report.problems[0].sentence
     assert "not the one that was measured" in report.problems[1].sentence
 
@@ -383,10 +383,10 @@ def test_a_bomb_is_left_alone(opened: OpenLog) -> None:
     write(opened.log, "predictions/bomb.json", prediction("bomb", LOOP, inputs__image=image))
     opened.sync()
     assert image not in {
-        job.image for job in plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
+        task.image for task in plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
     }
-    job = Job(POLARITY, Path(image).stem, image, tuple(KEYS))
-    report = run(opened.log, [job])
+    task = ReadingTask(POLARITY, Path(image).stem, image, tuple(KEYS))
+    report = run(opened.log, [task])
     assert not report.readings and "too large" in report.problems[0].sentence
 
 
@@ -637,10 +637,14 @@ def test_where_one_side_has_no_confidence_entropy_alone_decides() -> None:
 # --- in the background ----------------------------------------------------------------------
 
 
-def wait(background: BackgroundReplay, until: Callable[[], bool]) -> None:
+def request(log: OpenLog, question: Question) -> ReplayRequest:
+    return ReplayRequest(question, plan(log, question, Readings(log.log)).tasks)
+
+
+def wait(job: ReplayJob, until: Callable[[], object]) -> None:
     deadline = time.monotonic() + 120
     while not until():
-        assert time.monotonic() < deadline, (background.stage, background.problem)
+        assert time.monotonic() < deadline, (job.stage, job.problem)
         time.sleep(0.05)
 
 
@@ -650,50 +654,55 @@ def test_a_replay_in_the_background_is_cancelled_and_goes_on(
     monkeypatch.setenv("SLOW", "0.02")
     monkeypatch.setattr("replay.engine.IMAGES_AT_ONCE", 2)
     question, key = Question(PROD, POLARITY), source(POLARITY).key
-    background = BackgroundReplay(opened.log.uri)
-    background.ask(plan(opened, question, Readings(opened.log)).jobs)
-    wait(background, lambda: background.done > 10)
-    background.cancel()
-    wait(background, lambda: not background.running)
-    assert (background.cancelled, background.problem, background.report) == (True, None, None)
+    job = ReplayJob(opened.log)
+    job.start(request(opened, question))
+    wait(job, lambda: job.done > 10)
+    job.cancel()
+    wait(job, lambda: not job.busy)
+    assert job.outcome is not None and job.outcome.cancelled
+    assert (job.problem, job.report) == (None, None)
     readings = Readings(opened.log)
     readings.refresh([key])
     kept = len(readings.of(key))
-    jobs = plan(opened, question, readings).jobs
-    assert sum(len(job.interventions) for job in jobs) == 8 * len(INTERVENTIONS) - kept
+    tasks = plan(opened, question, readings).tasks
+    assert sum(len(task.interventions) for task in tasks) == 8 * len(INTERVENTIONS) - kept
 
     monkeypatch.setenv("SLOW", "0")
-    background.ask(jobs)
-    background.ask(jobs)  # one at a time
-    wait(background, lambda: not background.running)
-    assert background.report is not None and background.problem is None
-    assert background.report.readings == 8 * len(INTERVENTIONS) - kept
+    job.start(ReplayRequest(question, tasks))
+    job.start(ReplayRequest(question, tasks))  # one at a time
+    wait(job, lambda: not job.busy)
+    assert job.report is not None and job.problem is None
+    assert job.report.readings == 8 * len(INTERVENTIONS) - kept
     readings.refresh([key])
     assert len(readings.of(key)) == 8 * len(INTERVENTIONS)
 
 
 def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, told_of: Path) -> None:
-    background = BackgroundReplay(opened.log.uri)
-    jobs = plan(opened, Question(PROD, "no.such:thing"), Readings(opened.log)).jobs
-    background.ask(jobs)
-    wait(background, lambda: not background.running)
-    assert "no.such:thing (MISREAD_RECOGNIZER) cannot be imported" in str(background.problem)
-    remove_object(opened.log, jobs[0].image)
-    background.ask(plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs)
-    wait(background, lambda: not background.running)
-    assert background.problem is None and background.report is not None
-    assert [type(problem) for problem in background.report.problems] == [Problem]
+    job = ReplayJob(opened.log)
+    unanswerable = request(opened, Question(PROD, "no.such:thing"))
+    job.start(unanswerable)
+    wait(job, lambda: not job.busy)
+    assert "no.such:thing (MISREAD_RECOGNIZER) cannot be imported" in str(job.problem)
+    remove_object(opened.log, unanswerable.tasks[0].image)
+    job.start(request(opened, Question(PROD, POLARITY)))
+    wait(job, lambda: not job.busy)
+    assert "the image cannot be had" in str(job.problem) and job.report is not None
+    assert [type(problem) for problem in job.report.problems] == [Problem]
 
 
-def test_the_process_ends_with_the_one_that_asked(opened: OpenLog, told_of: Path) -> None:
-    background = BackgroundReplay(opened.log.uri)
-    question = Question(PROD, "tests.polarity_reader:hang")
-    background.ask(plan(opened, question, Readings(opened.log)).jobs)
-    wait(background, lambda: background.stage != "Starting")
-    process = background._process
-    assert process is not None and process.stdin is not None
-    process.stdin.close()  # as when that one is killed
-    wait(background, lambda: process.poll() is not None)
+def test_the_time_left_counts_each_recognizer_by_its_own_rate(opened: OpenLog) -> None:
+    job = ReplayJob(opened.log)
+    slow, fast = (ReadingTask(setting, "a", "a", tuple(KEYS)) for setting in ("v2", "v1"))
+    assert job.seconds([slow, fast]) == pytest.approx(len(KEYS) / 5 + len(KEYS) / 9)
+    assert job.left is None
+    job.request = ReplayRequest(Question(PROD), (fast, slow))
+    job._progress("Reading images again", 1, 2 * len(KEYS))
+    assert job.left is None
+    time.sleep(1.05)
+    job._progress("Reading images again", 5, 2 * len(KEYS))
+    assert job.rate is not None and 3 < job.rate < 4
+    expected = (len(KEYS) - 5) / job.rate + len(KEYS) / 5
+    assert job.left == pytest.approx(expected, rel=0.1)
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -742,7 +751,7 @@ def test_the_page_before_anything_was_replayed(dashboard: Dashboard) -> None:
     app = dashboard("replay", SAMPLE, "environment=prod&version=v1")
     stands(app)
     said = text(app)
-    assert "Nothing of these 409 cases was replayed yet" in said
+    assert "None of these 409 cases was replayed yet" in said
     assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in said
     assert "Light becomes dark" in said
     assert any(button.label == "Replay 100 images" for button in app.button)
@@ -755,18 +764,18 @@ def test_the_page_replays_and_shows_what_came_of_it(
     app = dashboard("replay", opened.log.uri, "environment=prod")
     stands(app)
     next(button for button in app.button if button.label == "Replay 8 images").click().run()
-    background = replay_parts.replays(store.opened()).background
-    wait(background, lambda: not background.running)
+    job = replay_parts.replays(store.opened()).job
+    wait(job, lambda: not job.busy)
     app.run()
     stands(app)
     said = text(app)
     assert "**Inverting fixes 6 of 6** cases outside the range of test (61%–100%)" in said
-    assert "too few cases to tell it from chance" in said
+    assert "Too few cases to rule out chance" in said
     assert "the unchanged image 0" in said
-    assert "Of the 1 whose truth is known" in said
+    assert "Of the 1 with a known truth" in said
     assert "1 to 6 of 8 cases" in said
     app.segmented_control(key="widget.page.kind").set_value("unfixed").run()
-    assert "No such case" in text(app)
+    assert "No cases of this kind" in text(app)
     assert app.query_params["page.kind"] == "unfixed"
     stands(app)
 
@@ -797,31 +806,35 @@ def test_a_replay_is_watched_and_stopped(
     opened.close()
     app = dashboard("replay", opened.log.uri, "environment=prod")
     next(button for button in app.button if button.label == "Replay 8 images").click().run()
-    background = replay_parts.replays(store.opened()).background
-    wait(background, lambda: background.stage != "Starting")
+    job = replay_parts.replays(store.opened()).job
+    wait(job, lambda: job.done)
     app.run()
     stands(app)
-    next(button for button in app.button if button.label == "Stop").click().run()
-    wait(background, lambda: not background.running)
+    app.button(key="cancel.replay").click().run()
+    wait(job, lambda: not job.busy)
     app.run()
     stands(app)
-    assert "Stopped. What was read so far is kept" in text(app)
+    assert "Cancelled. What was done so far is kept." in text(app)
+    app = dashboard("replay", opened.log.uri, "environment=prod&page.take=500&version=none")
+    stands(app)
+    assert "Cancelled" not in text(app), "an outcome is that of its own question"
 
 
 def test_what_could_not_be_read_is_said_on_the_page(
     dashboard: Dashboard, opened: OpenLog, with_reader: None
 ) -> None:
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
     opened.close()
     app = dashboard("replay", opened.log.uri, "environment=prod")
-    remove_object(opened.log, jobs[0].image)
+    remove_object(opened.log, tasks[0].image)
     next(button for button in app.button if button.label == "Replay 8 images").click().run()
-    background = replay_parts.replays(store.opened()).background
-    wait(background, lambda: not background.running)
+    job = replay_parts.replays(store.opened()).job
+    wait(job, lambda: not job.busy)
     app.run()
     stands(app)
-    assert "1 reading could not be made" in text(app) and "missing from the log" in text(app)
-    assert list(app.dataframe[0].value["image"]) == [jobs[0].image]
+    assert "The last run made 70 readings; 1 could not be made" in text(app).replace("\\", "")
+    assert "missing from the log" in text(app)
+    assert list(app.dataframe[0].value["image"]) == [tasks[0].image]
     assert "Replay the rest: 1 image" in [button.label for button in app.button]
 
 
@@ -829,8 +842,8 @@ def test_hostile_texts_of_a_recognizer_are_shown_as_what_they_are(
     dashboard: Dashboard, opened: OpenLog, with_reader: None
 ) -> None:
     nasty = "<script>alert(1)</script><img src=x onerror=alert(1)> **bold** =1+1"
-    jobs = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).jobs
-    held = {(job.sha256, key): Reading(f"{nasty} {key}", 0.9) for job in jobs for key in KEYS}
+    tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
+    held = {(task.sha256, key): Reading(f"{nasty} {key}", 0.9) for task in tasks for key in KEYS}
     put_readings(opened.log, source(POLARITY).key, held)
     opened.close()
     app = dashboard("replay", opened.log.uri, "environment=prod")

@@ -14,7 +14,7 @@ import pytest
 
 from data_access import queries
 from data_access.cli import main
-from data_access.errors import ModelError
+from data_access.errors import ModelError, WorkerError
 from data_access.ingest.sync import sync
 from data_access.jobs import ScoringJob, SyncJob
 from data_access.log import Log
@@ -22,13 +22,14 @@ from data_access.projections import load_projections
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.projections.values import read_values
 from data_access.scoring.texts import (
-    ModelProcess,
     ScoringReport,
     chunks,
     score,
+    worker_scores,
 )
-from data_access.scoring.toxicity import Toxicity, model_name
+from data_access.scoring.toxicity import Toxicity, answer_texts, model_name
 from data_access.warehouse import Warehouse
+from data_access.worker import Worker
 from pages.parts import toxicity, words
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
@@ -255,15 +256,15 @@ def test_the_dashboard_scores_in_a_process_of_its_own(
     sync(folder_log, warehouse)
     finished: list[str] = []
     scoring = ScoringJob(folder_log, warehouse, checkpoint, lambda: finished.append("once"))
-    scoring.ask()
-    scoring.ask()
+    scoring.start()
+    scoring.start()
     wait_for(scoring)
     assert (scoring.problem, finished) == (None, ["once"])
     assert scoring.report is not None and scoring.report.rows == 2
     sync(folder_log, warehouse)
     expected = model.scores(["one", "two"])[:, TOXICITY.index("obscene")]
     assert list(values(warehouse, OBSCENE).values()) == pytest.approx(list(expected), abs=1e-4)
-    scoring.ask()
+    scoring.start()
     wait_for(scoring)
     assert finished == ["once"]
     scoring.stop()
@@ -276,7 +277,7 @@ def test_a_model_that_is_not_there_is_told_and_no_end(
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
     scoring = ScoringJob(folder_log, warehouse, str(tmp_path / "no.ckpt"), lambda: None)
-    scoring.ask()
+    scoring.start()
     wait_for(scoring)
     assert scoring.problem is not None and "No model at" in scoring.problem
 
@@ -327,18 +328,20 @@ def test_who_wrote_it_is_told_where_it_can_be(
     assert said in toxicity.verdict([*output, 0, 0, 0, 0], [*truth, *[low] * 4])
 
 
-def test_a_model_whose_process_is_killed_is_told(checkpoint: str, model: Toxicity) -> None:
-    with ModelProcess(checkpoint, model.name) as process:
-        found = process.scores(["one", "half a character: \ud83d", "one"])
-        assert found == pytest.approx(model.scores(["one", "half a character: ?", "one"]), abs=1e-6)
-        assert process.scores([]).shape == (0, 6)
-        process._process.kill()
-        with pytest.raises(ModelError, match="was ended"):
-            process.scores(["two"])
-    with pytest.raises(ModelError, match="has changed since"):
-        ModelProcess(checkpoint, "another")
-    with pytest.raises(ModelError, match="No model at"):
-        ModelProcess("nowhere", "another")
+def test_a_worker_scores_as_its_model_does(checkpoint: str, model: Toxicity) -> None:
+    with Worker(answer_texts) as worker:
+        scores = worker_scores(worker, checkpoint, model.name)
+        texts = ["one", "half a character: \ud83d", "one"]
+        expected = model.scores(["one", "half a character: ?", "one"])
+        assert scores(texts) == pytest.approx(expected, abs=1e-6)
+        assert scores([]).shape == (0, 6)
+        with pytest.raises(ModelError, match="has changed"):
+            worker_scores(worker, checkpoint, "another")
+        with pytest.raises(WorkerError, match="No model at"):
+            worker_scores(worker, "nowhere", "another")
+        worker.kill()
+        with pytest.raises(WorkerError, match="ended unexpectedly"):
+            scores(["two"])
 
 
 def test_new_records_are_scored_when_they_come(
@@ -347,19 +350,19 @@ def test_new_records_are_scored_when_they_come(
     """As a dashboard with MISREAD_SCORE_NEW does it: sync, score, sync."""
     write(folder_log, "predictions/1.json", prediction("a", "one"))
     warehouse = open_warehouse(folder_log)
-    scoring = ScoringJob(folder_log, warehouse, checkpoint, lambda: background.ask())
-    background = SyncJob(folder_log, warehouse, 0.0, scoring.ask)
-    background.ask()
+    scoring = ScoringJob(folder_log, warehouse, checkpoint, lambda: syncing.start())
+    syncing = SyncJob(folder_log, warehouse, 0.0, scoring.start)
+    syncing.start()
     try:
         for number, key in enumerate("ab"):
             if number:
                 write(folder_log, "predictions/2.json", prediction(key, "two"))
-                background.ask()
+                syncing.start()
             until = time.monotonic() + 120
             while values(warehouse, OBSCENE).get(key) is None and time.monotonic() < until:
                 time.sleep(0.05)
             assert values(warehouse, OBSCENE)[key] is not None
     finally:
-        background.stop()
+        syncing.stop()
         scoring.stop()
     assert set(rows_in(folder_log).values()) == {1}

@@ -1,7 +1,7 @@
 import struct
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,8 @@ from PIL import Image
 from data_access import queries
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
-from data_access.jobs import Job, Outcome, SyncJob
+from data_access.jobs import SyncJob
 from data_access.log import LISTING, Log, LogObject
-from data_access.progress import Progress
 from data_access.projections import Projection, ProjectionTable, load_projections
 from data_access.projections.table import IMAGE, TEXT
 from data_access.projections.values import folder, values_object
@@ -546,61 +545,21 @@ def test_a_background_sync_goes_on_and_tells_its_problem(
         raise AssertionError("nothing happened for 5 seconds")
 
     warehouse = open_warehouse(folder_log)
-    background = SyncJob(folder_log, warehouse, seconds=0)
-    background.ask()
-    wait(lambda: background.finished)
+    job = SyncJob(folder_log, warehouse, seconds=0)
+    job.start()
+    wait(lambda: job.finished)
     write(folder_log, "predictions/1.json", prediction("a"))
-    background.ask()
+    job.start()
     wait(lambda: queries.status(warehouse).predictions == 1)
     (tmp_path / "log").rename(tmp_path / "unmounted")
-    background.ask()
-    wait(lambda: background.problem)
-    assert background.problem == f"There is no folder {folder_log.uri}."
+    job.start()
+    wait(lambda: job.problem)
+    assert job.problem == f"There is no folder {folder_log.uri}."
     assert queries.status(warehouse).predictions == 1
     (tmp_path / "unmounted").rename(tmp_path / "log")
-    background.ask()
-    wait(lambda: not (background.busy or background.problem))
-    background.stop()
-
-
-class Endless(Job[str]):
-    """Runs until it is cancelled, except where it is told to end."""
-
-    ends = False
-
-    def work(self, progress: Progress) -> str:
-        done = 0
-        while not self.ends:
-            progress("Counting", done := done + 1, 0)
-            time.sleep(0.001)
-        return "done"
-
-
-def test_a_job_is_cancelled_and_asked_again() -> None:
-    def wait(ready: Callable[[], object]) -> None:
-        until = time.monotonic() + 10
-        while not ready() and time.monotonic() < until:
-            time.sleep(0.001)
-        assert ready()
-
-    job = Endless()
-    job.ask()
-    wait(lambda: job.done > 1)
-    job.cancel()
-    wait(lambda: not job.busy)
-    cancelled = job.outcome
-    assert cancelled is not None
-    assert cancelled == Outcome(cancelled.ended, cancelled=True)
-    job.ends = True
-    job.ask()
-    wait(lambda: not job.busy)
-    finished = job.outcome
-    assert finished is not None
-    assert finished == Outcome(finished.ended, "done")
-    assert job.done == 0
+    job.start()
+    wait(lambda: not (job.busy or job.problem))
     job.stop()
-    job.ask()
-    assert not job.busy
 
 
 keys = st.sampled_from(["a", "b", "c"])

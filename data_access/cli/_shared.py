@@ -1,4 +1,4 @@
-"""What several verbs share: the log they work on, and how they count and report."""
+"""What several verbs share: the log they work on, and how they report."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import click
 
 from data_access import api
 from data_access.importers import ImportReport
-from data_access.progress import SyncBars
+from data_access.progress import SyncBars, counted
 
 IMPORT_EPILOG = """
 Importing the same thing again adds nothing, so an import can be stopped and run again. Rows that
@@ -49,10 +49,6 @@ def refresh_copy(log: api.OpenLog) -> None:
         print("Another process has the warehouse; reading into a copy first.", file=sys.stderr)
         with SyncBars() as bars:
             log.sync(bars.show)
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def report_import(report: ImportReport) -> int:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import click
 
 from data_access import api
-from data_access.cli._shared import counted, log_option
+from data_access.cli._shared import log_option
 from data_access.ingest.compaction import compact
-from data_access.progress import SyncBars
+from data_access.progress import SyncBars, counted
 
 
 @click.command("compact", short_help="merge the small objects of past days into Parquet")

@@ -6,9 +6,10 @@ import click
 from tqdm import tqdm
 
 from data_access import queries
-from data_access.cli._shared import counted, log_option, opened, refresh_copy
+from data_access.cli._shared import log_option, opened, refresh_copy
 from data_access.errors import MisreadError
 from data_access.export import export
+from data_access.progress import counted
 from data_access.selection import parse_selection
 
 EPILOG = """\b

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import click
 
-from data_access.cli._shared import counted, log_option, opened
-from data_access.progress import SyncBars
+from data_access.cli._shared import log_option, opened
+from data_access.progress import SyncBars, counted
 from data_access.scoring.images import ImageScoringReport
 from data_access.scoring.texts import ScoringReport
 

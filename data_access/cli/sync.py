@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from data_access.cli._shared import counted, log_option, opened
-from data_access.progress import SyncBars
+from data_access.cli._shared import log_option, opened
+from data_access.progress import SyncBars, counted
 
 MAX_FAILURES = 10  # printed
 

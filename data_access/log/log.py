@@ -80,6 +80,15 @@ class Log:
         """
         return cls(uri, open_store(uri), image_roots, conditional_writes)
 
+    @property
+    def opened_with(self) -> dict[str, Any]:
+        """The arguments of `open` with which another process opens this log; as JSON has them."""
+        return {
+            "uri": self.uri,
+            "image_roots": list(self.image_roots),
+            "conditional_writes": self._conditional_writes,
+        }
+
     def list(self, prefix: str) -> list[LogObject]:
         """Every object below a prefix such as `predictions/`, in no particular order.
 

@@ -4,15 +4,10 @@ Scores are objects of their own below projections/, so a run can be killed at an
 one goes on, and no text is scored twice. How a text is scored is left to `toxicity`.
 """
 
-import contextlib
 import hashlib
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +20,10 @@ from data_access.progress import Progress, silent
 from data_access.projections.table import TOXICITY, toxicity_name
 from data_access.projections.values import folder, values_object
 from data_access.warehouse import Warehouse
+from data_access.worker import Worker
 
 ROWS_AT_ONCE = 2_000  # of one object; as many are lost where a run is killed
 STAGE = "Scoring texts"
-ROOT = Path(__file__).parent.parent.parent
-SERVE = "import sys; from data_access.scoring.toxicity import serve; serve(sys.argv[1])"
 
 Score = Callable[[Sequence[str]], np.ndarray]
 """From texts to probabilities (n, 6) in the order of TOXICITY."""
@@ -143,56 +137,17 @@ def _put_scores(
     return objects
 
 
-class ModelProcess:
-    """A model in a process of its own, which ends with this one.
+def worker_scores(worker: Worker, setting: str, model: str) -> Score:
+    """`Toxicity.scores` by a worker that runs `toxicity.answer_texts`; its model is loaded now.
 
-    Not one of multiprocessing's: those begin by running what __main__ is, which in a dashboard
-    is the page.
+    Raises, as the scores do, WorkerError where that fails, ModelError where it is another model.
     """
 
-    def __init__(self, setting: str, model: str) -> None:
-        """Raises ModelError where the model cannot be had, or is not the one of that name."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, setting],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            if self._answer()["name"] != model:
-                raise ModelError(f"The model at {setting} has changed since; score again.")
-        except BaseException:
-            self.close()
-            raise
+    def scores(texts: Sequence[str]) -> np.ndarray:
+        answer = worker.request(setting=setting, texts=list(texts))
+        if answer["model"] != model:
+            raise ModelError(f"The model at {setting} has changed; score again.")
+        return np.array(answer["scores"]).reshape(-1, len(TOXICITY))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def scores(self, texts: Sequence[str]) -> np.ndarray:
-        """As `Toxicity.scores`. Raises ModelError where the process has ended."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(list(texts)) + "\n")
-            self._process.stdin.flush()
-        return np.array(self._answer()["scores"]).reshape(-1, len(TOXICITY))
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise ModelError(
-                "The process that scores texts was ended, for want of memory perhaps. What was "
-                "scored so far is kept."
-            )
-        answer: dict[str, Any] = json.loads(line)
-        if "problem" in answer:
-            raise ModelError(answer["problem"])
-        return answer
+    scores([])
+    return scores

@@ -3,13 +3,11 @@
 The one home of detoxify and torch; what is scored, and where scores go, is left to `scoring`.
 """
 
+import functools
 import hashlib
 import importlib
 import io
-import json
-import os
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -271,20 +269,14 @@ def _check(loaded: Any, weights: dict[str, Any], checkpoint: Path) -> None:
         raise ModelError(f"{checkpoint} has no score for {', '.join(unknown)}.")
 
 
-def serve(setting: str) -> None:
-    """Answer each line of texts on standard input with a line of scores, at low priority."""
-    if hasattr(os, "nice"):
-        os.nice(10)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+_loaded = functools.cache(Toxicity.load)
 
-    def answer(said: dict[str, Any]) -> None:
-        print(json.dumps(said), file=answers, flush=True)
 
-    try:
-        model = Toxicity.load(setting)
-        answer({"name": model.name})
-        for line in sys.stdin:
-            answer({"scores": model.scores(json.loads(line)).tolist()})
-    except ModelError as error:
-        answer({"problem": str(error)})
+def answer_texts(
+    progress: Callable[..., None], setting: str, texts: Sequence[str]
+) -> dict[str, Any]:
+    """What a worker answers: the name of the model, which it loads once, and its scores of texts,
+    of shape (n, 6). Raises ModelError.
+    """
+    model = _loaded(setting)
+    return {"model": model.name, "scores": model.scores(texts).tolist()}

@@ -23,13 +23,13 @@ The README tells what a log looks like and which permissions reading one needs.
 def _open() -> tuple[data_access.OpenLog, SyncJob, ScoringJob]:
     log = data_access.open()
     settings = log.settings
-    scorer = ScoringJob(log.log, log.warehouse, settings.toxicity, lambda: background.ask())
-    after = scorer.ask if settings.score_new else lambda: None
-    background = SyncJob(log.log, log.warehouse, settings.sync_seconds, after)
-    background.ask()
-    atexit.register(background.stop)
-    atexit.register(scorer.stop)
-    return log, background, scorer
+    scoring_job = ScoringJob(log.log, log.warehouse, settings.toxicity, lambda: sync_job.start())
+    after = scoring_job.start if settings.score_new else lambda: None
+    sync_job = SyncJob(log.log, log.warehouse, settings.sync_seconds, after)
+    sync_job.start()
+    atexit.register(sync_job.stop)
+    atexit.register(scoring_job.stop)
+    return log, sync_job, scoring_job
 
 
 def opened() -> data_access.OpenLog:

@@ -1,42 +1,37 @@
 """Is it offensive, and who wrote it: Detoxify's scores of a case, and how many there are yet."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.records import Record
-from pages.parts import store, words
+from pages.parts import jobs, store, words
 
 OFFENSIVE = 0.5  # from here on a score is called high
 
 
-@st.fragment(run_every=2.0)
 def panel(log: OpenLog) -> None:
     """Which model's scores the pages show, what it has not scored yet, and a button for that."""
-    scoring = store.scoring()
-    model = log.warehouse.projections.scorer
     st.markdown(shown(log.warehouse.score_sources()))
-    if scoring.busy:
-        st.progress(
-            scoring.done / max(scoring.total, 1),
-            f"Scoring texts … {scoring.done:,} of {scoring.total:,}"
-            if scoring.total
-            else "Loading the model …",
-        )
-    elif model is not None:
-        waiting = queries.unscored_text_count(log.warehouse, model)
-        st.button(
-            f"Score {words.count(waiting, 'text')}" if waiting else "All texts are scored",
-            on_click=scoring.ask,
-            disabled=not waiting,
-            icon=":material/gavel:",
-            help=f"Outputs and truths that {model} has not scored, in the background. The scores "
-            "go into the log.",
-        )
-    if scoring.problem and not scoring.busy:
-        st.warning(words.escape_markdown(scoring.problem))
+    jobs.panel(store.scoring(), partial(_start, log))
+
+
+def _start(log: OpenLog) -> None:
+    model = log.warehouse.projections.scorer
+    if model is None:
+        return
+    unscored = queries.unscored_text_count(log.warehouse, model)
+    st.button(
+        f"Score {words.count(unscored, 'text')}" if unscored else "All texts are scored",
+        on_click=store.scoring().start,
+        disabled=not unscored,
+        icon=":material/gavel:",
+        help=f"Outputs and truths that {model} has not scored, in the background. The scores "
+        "go into the log.",
+    )
 
 
 def caption(sources: Mapping[str, str]) -> None:
