@@ -21,6 +21,7 @@ from data_access import api
 from data_access.errors import LogError, MisreadError
 from data_access.images import UnreadableImageError, on_white, open_image
 from data_access.log import MAX_IMAGE_BYTES
+from data_access.log.stores import bypass_proxies_on_loopback
 from data_access.progress import tolerate_any_encoding
 from data_access.records import Feedback, Prediction
 from data_access.settings import LaunchSettings
@@ -41,6 +42,7 @@ What it reads is kept with the picture, and what you flag is looked into."""
 def main() -> int:
     """Returns the exit code: 2 where the app could not start."""
     tolerate_any_encoding()
+    bypass_proxies_on_loopback()  # Gradio asks its own server whether it is up
     try:
         settings = LaunchSettings.from_environment()
         service = Service.from_environment(seconds=5.0)
@@ -157,16 +159,16 @@ def _answer(service: Service, read: Callable[[Any], bytes], source: Any) -> list
         served = service.read(body, "capture")
     except UnreadableImageError as error:
         raise gr.Error(f"This cannot be read: {error}.", print_exception=False) from error
-    said = [f"Read by {service.version} in {served.seconds * 1000:,.0f} ms"]
+    notes = [f"Read by {service.version} in {served.seconds * 1000:,.0f} ms"]
     if served.confidence is not None:
-        said.append(f"confidence {served.confidence:.0%}")
+        notes.append(f"confidence {served.confidence:.0%}")
     if served.record_key is None:
-        said.append("it could not be logged, so it cannot be flagged")
+        notes.append("it could not be logged, so it cannot be flagged")
     flags = [
         gr.Button(f"Flag as {flag}", interactive=served.record_key is not None) for flag in FLAGS
     ]
     shown = on_white(open_image(body))
-    return [served.record_key, shown, served.text, ", ".join(said) + ".", "", "", *flags]
+    return [served.record_key, shown, served.text, ", ".join(notes) + ".", "", "", *flags]
 
 
 def _flag(service: Service, flag: str, record_key: str, correction: str, comment: str) -> list[Any]:
@@ -239,10 +241,10 @@ class LogFlags(gr.FlaggingCallback):
             Prediction(record_key=key, timestamp=now, output_text=text, **self._labels), image
         )
         if flag_option:
-            said = hashlib.sha256(f"{key} {flag_option} {username} {now}".encode()).hexdigest()
+            digest = hashlib.sha256(f"{key} {flag_option} {username} {now}".encode()).hexdigest()
             self._writer.write_feedback(
                 Feedback(
-                    feedback_key=said[:32],
+                    feedback_key=digest[:32],
                     record_key=key,
                     timestamp=now,
                     flag=flag_option,

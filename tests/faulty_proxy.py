@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback before the real S3 server, which fails on cue.
+"""An HTTP or HTTPS proxy on loopback before the real S3 server, which fails on cue.
 
 Clients are told its address as the endpoint. A signature covers the Host header, so requests go
 on byte for byte as they came. `FaultyProxy.on` says which of them meet a fault instead.
@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -40,6 +41,10 @@ class Exchange:
     _body: bytes
     answered: bool = False
 
+    @property
+    def is_conditional(self) -> bool:
+        return "If-None-Match" in self._handler.headers
+
     def forward(self) -> Response:
         """What the server says. Raises OSError where it is down."""
         return self._handler.ask(self._body)
@@ -68,6 +73,12 @@ def refuse(status: int, code: str) -> Fault:
         exchange.send(Response(status, [("Content-Type", "application/xml")], body))
 
     return act
+
+
+def refuse_conditions(exchange: Exchange) -> None:
+    """As a store does that has no conditional writes."""
+    if exchange.is_conditional:
+        refuse(501, "NotImplemented")(exchange)
 
 
 def say(body: bytes, status: int = 200) -> Fault:
@@ -130,14 +141,17 @@ class Rule:
 class FaultyProxy:
     """Passes requests on, but for those that a rule takes. `seen` are all, in order."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = urllib.parse.urlsplit(upstream)
         self.seen: list[tuple[str, str]] = []
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def on(
         self,

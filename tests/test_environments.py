@@ -1,16 +1,22 @@
 """Stores, networks, folders and terminals as companies have them."""
 
+import hashlib
+import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from data_access.api import open_log, open_writer
 from data_access.embedded import EmbeddedServer
 from data_access.errors import LogError, SettingsError, WarehouseError
 from data_access.ingest.sync import sync
@@ -20,7 +26,7 @@ from data_access.settings import LaunchSettings
 from data_access.warehouse import Warehouse
 from data_access.writer import Writer
 from tests.conftest import OpenWarehouse
-from tests.faulty_proxy import FaultyProxy, refuse
+from tests.faulty_proxy import FaultyProxy, refuse, refuse_conditions, say
 from tests.samples import ROOT, picture, prediction, write, write_picture
 from tests.test_writer import event
 
@@ -110,18 +116,38 @@ def test_a_request_that_nothing_can_mend_is_final(proxy: FaultyProxy, log_uri: s
     assert not failure.value.retryable
 
 
-def test_a_store_without_conditional_writes_names_the_setting_that_does_without(
-    proxy: FaultyProxy, log_uri: str
+@pytest.fixture
+def settings_of_the_log(
+    log_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> pytest.MonkeyPatch:
+    """What an application's environment says; more can be set."""
+    monkeypatch.setenv("MISREAD_LOG", log_uri)
+    monkeypatch.setenv("MISREAD_SPOOL", str(tmp_path / "spool"))
+    return monkeypatch
+
+
+def test_a_store_without_conditional_writes_is_named_once_and_loses_nothing(
+    proxy: FaultyProxy, settings_of_the_log: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rule = proxy.on("PUT", "a", refuse(501, "NotImplemented"))
-    with pytest.raises(LogError, match="MISREAD_CONDITIONAL_WRITES=0"):
-        Log.open(log_uri).put("a", b"1")
-    assert rule.met
-    proxy.heal()
-    log = Log.open(log_uri, conditional_writes=False)
-    assert log.put("a", b"1")
-    assert not log.put("a", b"2")
-    assert log.get("a") == b"1"
+    proxy.on("PUT", "", refuse_conditions)
+    with open_writer(seconds=0.02) as writer:
+        for number in range(3):
+            writer.write_prediction(event(f"{number}"))
+        time.sleep(0.3)
+    assert writer.waiting == 3
+    (warning,) = caplog.messages
+    assert "does not support conditional writes; set MISREAD_CONDITIONAL_WRITES=0" in warning
+
+    settings_of_the_log.setenv("MISREAD_CONDITIONAL_WRITES", "0")
+    with open_writer() as writer:
+        writer.write_prediction(event("3"))
+        writer.write_prediction(event("0", output_text="another"))
+    assert writer.waiting == 0
+    log = open_log()
+    names = [row.key.rpartition("/")[2] for row in log.list("predictions/")]
+    assert sorted(names) == ["0.json", "1.json", "2.json", "3.json"]
+    assert b"another" not in log.get("predictions/date=2026-07-06/0.json")
+    assert not log.put("predictions/date=2026-07-06/0.json", b"{}")
 
 
 def test_a_part_of_a_folder_that_cannot_be_listed_is_told_and_not_forgotten() -> None:
@@ -187,6 +213,229 @@ def test_loopback_needs_no_entry_in_no_proxy(log_uri: str, monkeypatch: pytest.M
     assert log.put("a", b"1")
     assert log.list("")
     assert os.environ["NO_PROXY"].split(",")[0] == "intranet.example"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A private certificate authority, and what it has signed for 127.0.0.1."""
+
+    authority: Path
+    server: Path
+    key: Path
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server, self.key)
+        return context
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl on this machine to sign a certificate with")
+    folder = tmp_path_factory.mktemp("certificates")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    key = ["-newkey", "rsa:2048", "-nodes"]
+    for command in (
+        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Example Corp"],
+        ["req", *key, "-keyout", "server.key", "-out", "request", "-subj", "/CN=store"],
+        [
+            "x509", "-req", "-in", "request", "-out", "server.pem", "-CA", "ca.pem",
+            "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names",
+        ],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+
+
+@pytest.fixture
+def tls_proxy(
+    s3_server: EmbeddedServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyProxy]:
+    """The S3 server behind TLS, with a certificate of the private authority."""
+    with FaultyProxy(s3_server.endpoint, certificates.tls).running() as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", running.endpoint)
+        yield running
+
+
+def trust_by_variable(bundle: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("AWS_CA_BUNDLE", str(bundle))
+
+
+def trust_by_profile(bundle: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "config").write_text(f"[profile work]\nca_bundle = {bundle}\n")
+    patch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    patch.setenv("AWS_PROFILE", "work")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        key = os.environ[name]
+        with (folder / "config").open("a") as file:
+            file.write(f"{name.lower()} = {key}\n")
+        patch.delenv(name)
+
+
+Trust = Callable[[Path, Path, pytest.MonkeyPatch], None]
+
+
+@pytest.mark.parametrize("trust", [trust_by_variable, trust_by_profile])
+def test_a_store_with_a_certificate_of_a_private_authority_is_read_and_written(
+    tls_proxy: FaultyProxy,
+    certificates: Certificates,
+    log_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    open_warehouse: OpenWarehouse,
+    trust: Trust,
+) -> None:
+    bundle = tmp_path / "bundle.pem"  # a bundle has the certificates of others, too
+    bundle.write_bytes(certificates.server.read_bytes() + certificates.authority.read_bytes())
+    trust(bundle, tmp_path, monkeypatch)
+    log = Log.open(log_uri)
+    image = write_picture(log, picture(1))
+    write(log, "predictions/1.json", prediction("a", inputs__image=image))
+    report = sync(log, open_warehouse(log))
+    assert (report.predictions, report.scored_images, report.failures) == (1, 1, {})
+    assert [row.key for row in log._list_bucket("predictions/")] == ["predictions/1.json"]  # boto3
+    assert tls_proxy.seen
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        lambda log: log.list(""),
+        lambda log: list(log._list_any("", None)),
+        lambda log: log.put("a", b""),
+        lambda log: log.image("images/1.png"),
+    ],
+)
+def test_a_certificate_that_nobody_vouches_for_is_named_with_what_to_do(
+    tls_proxy: FaultyProxy, log_uri: str, access: Callable[[Log], object]
+) -> None:
+    with pytest.raises(LogError, match="is not trusted: set AWS_CA_BUNDLE to") as failure:
+        access(Log.open(log_uri))
+    assert not failure.value.transient
+    assert not tls_proxy.seen
+
+
+def test_a_certificate_for_another_host_is_named(
+    tls_proxy: FaultyProxy,
+    certificates: Certificates,
+    log_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", tls_proxy.endpoint.replace("127.0.0.1", "localhost"))
+    log = Log.open(log_uri)
+    with pytest.raises(LogError, match="is for another host name"):
+        log.list("")
+    with pytest.raises(LogError, match="is for another host name"):
+        log._list_any("", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(None, "No such file or directory"), (b"\xff\0", "no PEM certificate is in it")],
+)
+def test_a_bundle_that_is_none_is_told(
+    tls_proxy: FaultyProxy,
+    log_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes | None,
+    reason: str,
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if body is not None:
+        bundle.write_bytes(body)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    with pytest.raises(LogError) as failure:
+        Log.open(log_uri)
+    assert str(failure.value) == (
+        f"The CA bundle {bundle} (AWS_CA_BUNDLE, or ca_bundle of the profile) cannot be used: "
+        f"{reason}."
+    )
+
+
+SSO_PROFILES = """
+[profile session]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = Reader
+region = eu-central-1
+[sso-session corp]
+sso_region = eu-central-1
+sso_start_url = https://example.com/start
+[profile legacy]
+sso_start_url = https://example.com/start
+sso_region = eu-central-1
+sso_account_id = 123456789012
+sso_role_name = Reader
+region = eu-central-1
+"""
+START_URL = "https://example.com/start"
+
+
+@pytest.mark.parametrize("profile", ["session", "legacy"])
+@pytest.mark.parametrize("expires", [None, "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+def test_an_sso_session_that_has_ended_names_the_command_that_starts_one(
+    log_uri: str,
+    s3_server: EmbeddedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: str,
+    expires: str | None,
+) -> None:
+    """No token, an expired one, and one that the SSO service (a stand-in for it) refuses."""
+    (tmp_path / "config").write_text(SSO_PROFILES)
+    if expires is not None:
+        token = {"startUrl": START_URL, "region": "eu-central-1", "accessToken": "token"}
+        for source in ("corp", START_URL):
+            name = hashlib.sha1(source.encode()).hexdigest()
+            (tmp_path / f"{name}.json").write_text(json.dumps(token | {"expiresAt": expires}))
+    for provider in ("credentials.SSOProvider", "tokens.SSOTokenProvider"):
+        monkeypatch.setattr(f"botocore.{provider}._SSO_TOKEN_CACHE_DIR", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    with FaultyProxy(s3_server.endpoint).running() as sso:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", sso.endpoint)
+        rule = sso.on("GET", "", say(b'{"__type": "UnauthorizedException"}', status=401))
+        with pytest.raises(LogError) as failure:
+            Log.open(log_uri).list("")
+    assert bool(rule.met) == (expires is not None and expires > "2030")
+    assert str(failure.value) == (
+        f"There is no valid AWS SSO session for {log_uri}: run `aws sso login --profile {profile}`."
+    )
+
+
+def test_a_profile_that_is_not_there_is_named_with_what_to_do(
+    log_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(LogError) as failure:
+        Log.open(log_uri)
+    assert str(failure.value) == (
+        "There is no AWS profile nobody: correct AWS_PROFILE, or create it with "
+        "`aws configure sso --profile nobody`."
+    )
+
+
+def test_a_writer_without_credentials_is_one_sentence_in_a_notebook_too(
+    log_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISREAD_SPOOL", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(LogError) as failure:
+        open_writer(log_uri)
+    sentence = (
+        f"No AWS credentials for {log_uri}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY (Unable to locate credentials)."
+    )
+    assert str(failure.value) == sentence
+    assert failure.value._render_traceback_() == [f"LogError: {sentence}"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "70000", "-1"])

@@ -284,7 +284,7 @@ def write_on_and_on(uri: str, spool: str, seed: int, tell: Callable[[object], No
     writer = Writer(log, Path(spool))
     number = 0
     while True:
-        writer._left_alone_until = 0.0
+        writer._backoff_until = 0.0
         key = f"r{seed}-{number}"
         tell(("begun", key))
         writer.write_prediction(event(key), picture(number % 200))

@@ -17,13 +17,17 @@ from data_access.log import Log
 from tests.samples import OBJECTS, RECORDS, ROOT, prediction, write
 
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
+DEAD_PROXY = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
+}
 needs_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port
 
 
@@ -63,7 +67,9 @@ class Launched:
                 seconds = time.monotonic() - self.started
                 assert self.process.stdout is not None
                 while "Misread is at" not in self._printed:
-                    self._printed += self.process.stdout.readline()
+                    line = self.process.stdout.readline()
+                    assert line, self._printed
+                    self._printed += line
                 self.descendants = descendants(self.process.pid)
                 return seconds
             except (urllib.error.URLError, ConnectionError):
@@ -85,10 +91,10 @@ def descendants(pid: int) -> set[int]:
         except OSError:
             continue
         parents[int(status.parent.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family - {pid}
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +107,7 @@ def _no_s3_server_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 @needs_linux
 @pytest.mark.skipif(not is_available(), reason="there is no embedded S3 server for this machine")
-def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
+def test_the_demo_starts_beside_a_dead_proxy_stops_whole_and_keeps_what_was_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
@@ -109,11 +115,17 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
     first.wait_until_healthy()
     assert len(first.descendants) >= 2  # the S3 server and the dashboard
 
-    beside = Launched(state, "--capture")
+    beside = Launched(state, "--capture", **DEAD_PROXY)
     assert beside.process.stdout is not None
-    while "The capture app is at" not in (line := beside.process.stdout.readline()):
-        assert "S3 server" not in line, "it uses the one that runs"
-    assert str(beside.capture_port) in line
+    lines = []
+    for line in beside.process.stdout:
+        lines.append(line)
+        if "The capture app is at" in line:
+            break
+    else:
+        raise AssertionError("".join(lines))
+    assert not any("S3 server" in line for line in lines), "it uses the one that runs"
+    assert str(beside.capture_port) in lines[-1]
     beside.stop()
     assert beside.process.returncode == 0
     printed = first.stop()
@@ -129,7 +141,7 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
         assert len(list(log.list(""))) == OBJECTS
         write(log, "predictions/date=2026-08-31/added.json", prediction("added"))
 
-    second = Launched(state)
+    second = Launched(state, **DEAD_PROXY)
     assert second.wait_until_healthy() < 20
     printed = second.stop(signal.SIGTERM)
     assert "Uploading" not in printed
@@ -138,9 +150,9 @@ def test_the_demo_starts_stops_whole_and_keeps_what_was_added(
     monkeypatch.setenv("MISREAD_WAREHOUSE", str(state / "demo.duckdb"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    held = open_api(DEMO_LOG)
-    assert len(held.records()) == RECORDS + 1
-    held.close()
+    log_and_warehouse = open_api(DEMO_LOG)
+    assert len(log_and_warehouse.records()) == RECORDS + 1
+    log_and_warehouse.close()
 
 
 @needs_linux

@@ -69,8 +69,8 @@ def test_a_key_that_is_none_is_refused(log: Log, tmp_path: Path, key: str) -> No
 
 
 def test_an_object_that_is_not_there_is_told_so(log: Log) -> None:
-    said = refusal(lambda: log.get("predictions/1.json"))
-    assert str(said) == f"{log.uri}/predictions/1.json is not there (any more)."
+    failure = refusal(lambda: log.get("predictions/1.json"))
+    assert str(failure) == f"{log.uri}/predictions/1.json is not there (any more)."
     assert not refusal(lambda: log.image("images/1.png")).retryable
 
 
@@ -79,9 +79,9 @@ def test_an_image_of_too_many_bytes_is_not_fetched(
 ) -> None:
     monkeypatch.setattr("data_access.log.log.MAX_IMAGE_BYTES", 10)  # 64 MB would be slow to make
     log.put("images/1.png", picture())
-    said = refusal(lambda: log.image("images/1.png"))
-    assert str(said).endswith("bytes, too many to open")
-    assert not said.retryable
+    failure = refusal(lambda: log.image("images/1.png"))
+    assert str(failure).endswith("bytes, too many to open")
+    assert not failure.retryable
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -94,10 +94,10 @@ def test_a_store_that_is_down_is_told_in_seconds(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
     log = Log.open("s3://misread-tests/x")
     started = time.monotonic()
-    said = refusal(lambda: access(log))
+    failure = refusal(lambda: access(log))
     assert time.monotonic() - started < 10
-    assert str(said).endswith("does not answer: is the store up, and its address right?")
-    assert said.retryable
+    assert str(failure).endswith("does not answer: is the store up, and its address right?")
+    assert failure.retryable
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -106,21 +106,16 @@ def test_wrong_credentials_are_told(
     log_uri: str, monkeypatch: pytest.MonkeyPatch, access: Callable[[Log], object], name: str
 ) -> None:
     monkeypatch.setenv(name, "wrong")
-    said = refusal(lambda: access(Log.open(log_uri)))
-    assert "denied: check the credentials and the bucket's policy." in str(said)
-    assert said.retryable
+    failure = refusal(lambda: access(Log.open(log_uri)))
+    assert "denied: check the credentials and the bucket's policy" in str(failure)
+    assert failure.retryable
 
 
 def test_no_credentials_at_all_are_told(log_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    said = refusal(lambda: Log.open(log_uri))
-    assert str(said).startswith(f"No AWS credentials for {log_uri}: set AWS_PROFILE")
-
-
-def test_a_profile_that_is_not_there_is_told(log_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
-    assert "nobody" in str(refusal(lambda: Log.open(log_uri)))
+    failure = refusal(lambda: Log.open(log_uri))
+    assert str(failure).startswith(f"No AWS credentials for {log_uri}: set AWS_PROFILE")
 
 
 def test_credentials_and_endpoint_can_come_from_a_profile(

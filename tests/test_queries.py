@@ -481,7 +481,8 @@ def test_exported_records_have_dotted_names_and_a_column_for_each_tag(
     warehouse: Warehouse, sample_frame: pd.DataFrame
 ) -> None:
     served = {event["record_key"]: event for event in raw_events("predictions")}
-    assert list(sample_frame.columns[:4]) == ["record_key", "timestamp", "environment", "application"]
+    first = ["record_key", "timestamp", "environment", "application"]
+    assert list(sample_frame.columns[:4]) == first
     assert sample_frame["timestamp"].is_monotonic_increasing
     assert sample_frame["tags.latency_ms"].dtype == np.float64
     for row in sample_frame.to_dict("records"):

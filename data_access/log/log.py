@@ -76,7 +76,7 @@ class Log:
 
         image_roots: `s3://bucket/prefix` places outside the log whose images may be fetched.
         conditional_writes: whether the store knows `If-None-Match`; if not, `put` looks first.
-        Raises LogError where the folder does not exist or no credentials are found.
+        Raises LogError where the folder does not exist or there are no credentials.
         """
         return cls(uri, open_store(uri), image_roots, conditional_writes)
 
@@ -98,7 +98,7 @@ class Log:
         return [LogObject(*row) for row in zip(*columns, strict=True)]
 
     def listing(self, prefix: str, unreadable: dict[str, str] | None = None) -> pa.Table:
-        """The same as a table of LISTING's columns, for when there are many.
+        """The objects below a prefix as a table with LISTING's columns, for when there are many.
 
         unreadable: takes the sentence for each part of a folder, by its prefix, that cannot be
         listed; without it, such a part raises LogError too. Raises as `list` does.
@@ -112,7 +112,7 @@ class Log:
             if self.uri.startswith("s3://") and not is_missing(error):
                 raise store_failure(self.uri, error) from error
             return LISTING.empty_table()
-        except InvalidPathError:  # which of them it is, it does not say
+        except InvalidPathError:  # obstore does not name the key
             return self._list_any(prefix, unreadable)
         except FAILURES as error:
             if not self.uri.startswith("s3://"):
@@ -120,7 +120,7 @@ class Log:
             raise store_failure(self.uri, error) from error
 
     def _list_any(self, prefix: str, unreadable: dict[str, str] | None) -> pa.Table:
-        """A listing in which keys may be anything, slower: for where obstore refuses one."""
+        """A listing in which keys may be anything; slower, for where obstore refuses a key."""
         parts: dict[str, str] = {}
         try:
             in_bucket = self.uri.startswith("s3://")
@@ -141,12 +141,12 @@ class Log:
         for page in client.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=f"{root}{prefix}"
         ):
-            for found in page.get("Contents", []):
+            for entry in page.get("Contents", []):
                 yield LogObject(
-                    found["Key"].removeprefix(root),
-                    found["ETag"],
-                    found["Size"],
-                    found["LastModified"].astimezone(UTC).replace(tzinfo=None),
+                    entry["Key"].removeprefix(root),
+                    entry["ETag"],
+                    entry["Size"],
+                    entry["LastModified"].astimezone(UTC).replace(tzinfo=None),
                 )
 
     def _list_folder(self, prefix: str, unreadable: dict[str, str]) -> Iterator[LogObject]:
@@ -207,7 +207,7 @@ class Log:
             raise self._failure(key, error) from error
 
     def is_there(self, key: str) -> bool:
-        """Whether there is an object of this key now. Raises LogError where that cannot be told."""
+        """Whether an object of this key exists now. Raises LogError where that is uncertain."""
         try:
             obstore.head(self._store, key)
         except FAILURES as error:
@@ -235,7 +235,7 @@ class Log:
     def _put(
         self, key: str, body: bytes, mode: Literal["create", "overwrite"]
     ) -> AlreadyExistsError | None:
-        """What a store said that has the object, or is just being given it; None once written."""
+        """None once written; the conflict where the object exists or is being written elsewhere."""
         try:
             obstore.put(self._store, key, body, mode=mode)
         except AlreadyExistsError as error:
@@ -245,7 +245,7 @@ class Log:
         return None
 
     def remove(self, key: str) -> None:
-        """Delete an object for good; one that is gone already is no error. Raises LogError."""
+        """Delete an object for good; a missing object is no error. Raises LogError."""
         try:
             obstore.delete(self._store, key)
         except FAILURES as error:
@@ -319,22 +319,22 @@ def _key(root: Path, path: str | os.PathLike[str]) -> str:
 
 
 def _log_object(key: str, meta: Any) -> LogObject:
-    """From what obstore tells of an object; one without an e-tag has its second as one."""
+    """meta: an obstore ObjectMeta; where it has no e-tag, the second of the change stands in."""
     moment = meta["last_modified"].astimezone(UTC)
     tag = meta["e_tag"] or str(int(moment.timestamp()))
     return LogObject(key, tag, meta["size"], moment.replace(tzinfo=None))
 
 
 def _listing_table(chunks: Iterable[pa.RecordBatch]) -> pa.Table:
-    """The same of many, with LISTING's columns."""
+    """The chunks of an obstore listing as one table, with LISTING's columns."""
     batches = list(chunks)
     if not batches:
         return LISTING.empty_table()
-    found = pa.Table.from_batches(batches)
-    moments = found["last_modified"].cast(pa.timestamp("us"))
+    objects = pa.Table.from_batches(batches)
+    moments = objects["last_modified"].cast(pa.timestamp("us"))
     seconds = moments.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    tags = pc.coalesce(found["e_tag"], seconds.cast(pa.string()))
-    columns = [found["path"], tags, found["size"], moments]
+    tags = pc.coalesce(objects["e_tag"], seconds.cast(pa.string()))
+    columns = [objects["path"], tags, objects["size"], moments]
     return pa.table(dict(zip(LISTING.names, columns, strict=True))).cast(LISTING)
 
 
@@ -374,7 +374,7 @@ def create_bucket(uri: str) -> None:
         client = boto3.Session().client("s3")
         if is_loopback(client.meta.endpoint_url):
             bypass_proxies_on_loopback()
-        if bucket not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
+        if bucket not in {existing["Name"] for existing in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket=bucket)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise LogError(f"The bucket {bucket} cannot be created: {error}") from error

@@ -5,6 +5,8 @@ The S3 error code decides; the HTTP status counts only where an answer has no co
 
 import re
 
+import botocore.exceptions
+import botocore.session
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 from data_access.errors import LogError
@@ -12,7 +14,7 @@ from data_access.errors import LogError
 CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>|An error occurred \(([\w.]+)\)")
 STATUS = re.compile(r"non-2xx status code: (\d+)")
 UNREACHABLE = re.compile(r"error sending request|\bconnect|timed? ?out|\bdns\b", re.IGNORECASE)
-CERTIFICATE = re.compile(r"UnknownIssuer|certificate verify|invalid peer certificate|SSL valid")
+CREDENTIALS = re.compile(r".*External AWS credential provider: (?:\w+: )?")
 SSO = re.compile(r"\bSSO\b|SSOToken|TokenRetrievalError")
 FOLDER_DENIED = re.compile(r"Permission denied|Read-only file system|os error (13|30)\b")
 MISSING = ("", "404", "NoSuchKey", "NotFound", "NoSuchVersion")
@@ -64,25 +66,44 @@ SENTENCES = {
     ),
 }
 UNEXPLAINED = "{place} cannot be {done} now: the store answers with error {status}."
-TOLD_BY_SENTENCE = (*MISSING, "NoSuchBucket", "AccessDenied")
+IMPLIED_CODES = (*MISSING, "NoSuchBucket", "AccessDenied")  # their sentences say it all
+# by what a TLS client says of a certificate (the first pattern that is in it)
+CERTIFICATES = {
+    r"NotValidForName|hostname mismatch|address mismatch|doesn't match": (
+        "The TLS certificate of the store of {place} is for another host name: "
+        "check the endpoint's address."
+    ),
+    r"InvalidCertificate\(\s*Expired|certificate has expired|NotValidYet|not yet valid": (
+        "The TLS certificate of the store of {place} has expired or is not valid yet: "
+        "check it, and the clock of this machine."
+    ),
+    r"InvalidCertificate|CERTIFICATE_VERIFY_FAILED|SSL validation failed": (
+        "The TLS certificate of the store of {place} is not trusted: "
+        "set AWS_CA_BUNDLE to your organization's CA bundle."
+    ),
+}
 
 
 def store_failure(place: str, error: Exception, done: str = "read") -> LogError:
-    """The failure to raise for what a client said of a request, often a page of XML.
+    """The failure to raise for a client's error, whose text is often a page of XML.
 
-    done: `read` or `written`.
+    done: `read`, `written` or `removed`.
     """
     text = _message(error)
     code, status = _code(text), _status(text)
     sentence = _sentence(place, error, text, code or status, done).format(
         place=place, done=done, status=status
     )
-    if code and code not in sentence and code not in TOLD_BY_SENTENCE:
-        sentence = f"{sentence} The store said {code}."
+    if code and code not in sentence and code not in IMPLIED_CODES:
+        sentence = f"{sentence.removesuffix('.')} ({code})."
     is_busy = code in BUSY or (status[:1] == "5" and status != "501")
-    return LogError(
-        sentence, retryable=code not in FINAL, transient=is_busy or is_unreachable(error)
-    )
+    is_silent = is_unreachable(error) and not _certificate_sentence(error)
+    return LogError(sentence, retryable=code not in FINAL, transient=is_busy or is_silent)
+
+
+def credentials_failure(place: str, error: Exception) -> LogError:
+    """The failure to raise where boto3 finds no credentials or no profile for a place."""
+    return LogError(_credentials_sentence(error, str(error)).format(place=place))
 
 
 def is_missing(error: Exception) -> bool:
@@ -97,17 +118,15 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def _sentence(place: str, error: Exception, text: str, code: str, done: str) -> str:
+    """A sentence with fields `place`, `done` and `status`; code: S3's, or else the status."""
     if is_missing(error):
         return "{place} is not there (any more)."
     if not place.startswith("s3://") and FOLDER_DENIED.search(text):
         return "{place} cannot be {done}: permission denied; check who owns the folder."
-    if SSO.search(text):
-        return "The AWS SSO session for {place} has expired: run `aws sso login`."
-    if CERTIFICATE.search(text):
-        return (
-            "The TLS certificate of {place} is not trusted: "
-            "set AWS_CA_BUNDLE to your organization's CA bundle."
-        )
+    if CREDENTIALS.search(text) or SSO.search(text):
+        return _credentials_sentence(error, text)
+    if sentence := _certificate_sentence(error):
+        return sentence
     if code in ("NotImplemented", "501") and done == "written":
         return UNCONDITIONAL
     for pattern, sentence in SENTENCES.items():
@@ -119,21 +138,48 @@ def _sentence(place: str, error: Exception, text: str, code: str, done: str) -> 
         return "{place} does not answer: is the store up, and its address right?"
     if _status(text):
         return UNEXPLAINED
-    said = text.splitlines()[0][:200] if text else type(error).__name__
-    return "{place} cannot be {done}: " + said.replace("{", "{{").replace("}", "}}")
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    return "{place} cannot be {done}: " + _literal(first_line)
+
+
+def _credentials_sentence(error: Exception, text: str) -> str:
+    profile = botocore.session.get_session().profile
+    if isinstance(error, botocore.exceptions.ProfileNotFound):
+        return _literal(
+            f"There is no AWS profile {profile}: correct AWS_PROFILE, or create it with "
+            f"`aws configure sso --profile {profile}`."
+        )
+    if SSO.search(f"{type(error).__name__} {text}"):
+        command = f"aws sso login --profile {profile}" if profile else "aws sso login"
+        return "There is no valid AWS SSO session for {place}: run " + _literal(f"`{command}`.")
+    advice = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    reason = CREDENTIALS.sub("", text.splitlines()[0]).removesuffix(".")
+    return f"No AWS credentials for {{place}}: {advice} ({_literal(reason)})."
+
+
+def _certificate_sentence(error: Exception) -> str | None:
+    """None where it is not a TLS certificate that a client refuses."""
+    text = str(error)  # obstore names the reason in the details alone
+    matches = (row for pattern, row in CERTIFICATES.items() if re.search(pattern, text))
+    return next(matches, None)
+
+
+def _literal(text: str) -> str:
+    """At most 200 characters of a text, to be formatted."""
+    return text[:200].replace("{", "{{").replace("}", "}}")
 
 
 def _message(error: Exception) -> str:
-    """What a client says of an error, without the settings it repeats."""
+    """An error's text without the client's settings, which some clients append."""
     text = str(error).partition("\n\nDebug source:")[0]
     return re.sub(r"max_retries: \d+, retry_timeout: \S+", "", text)
 
 
 def _code(text: str) -> str:
-    found = CODE.search(text)
-    return (found[1] or found[2]) if found else ""
+    match = CODE.search(text)
+    return (match[1] or match[2]) if match else ""
 
 
 def _status(text: str) -> str:
-    found = STATUS.search(text)
-    return found[1] if found else ""
+    match = STATUS.search(text)
+    return match[1] if match else ""

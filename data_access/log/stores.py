@@ -18,6 +18,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import LocalStore, S3Store
 
 from data_access.errors import LogError
+from data_access.log.store_errors import credentials_failure
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -25,7 +26,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def open_store(uri: str) -> Any:
     """The store of `s3://bucket/prefix` or of a folder; nothing is fetched yet.
 
-    Raises LogError where the folder does not exist or no credentials are found.
+    Raises LogError where the folder does not exist or there are no credentials.
     """
     if not uri.startswith("s3://"):
         folder = Path(uri)
@@ -41,20 +42,18 @@ def open_store(uri: str) -> Any:
         core = botocore.session.get_session()
         session = boto3.Session(botocore_session=core)
         client = session.client("s3", region_name=session.region_name or "us-east-1")
+        if session.get_credentials() is None:
+            raise botocore.exceptions.NoCredentialsError
         credentials = Boto3CredentialProvider(session)
-        authorities = core.get_config_variable("ca_bundle")
-    except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        if "SSO" in f"{type(error).__name__} {error}":
-            raise LogError(
-                f"The AWS SSO session for {uri} has expired: run `aws sso login`."
-            ) from error
-        raise LogError(
-            f"No AWS credentials for {uri}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY ({error})."
-        ) from error
+        ca_bundle = core.get_config_variable("ca_bundle")
+    except botocore.exceptions.BotoCoreError as error:
+        raise credentials_failure(uri, error) from error
+    except ValueError as error:
+        raise LogError(f"{uri} cannot be opened: {error}.") from error
     endpoint, region = client.meta.endpoint_url, client.meta.region_name
     if is_loopback(endpoint):
         bypass_proxies_on_loopback()
+    is_tls = endpoint.startswith("https://")
     usual = endpoint in ("https://s3.amazonaws.com", f"https://s3.{region}.amazonaws.com")
     return S3Store(
         bucket,
@@ -64,23 +63,28 @@ def open_store(uri: str) -> Any:
         virtual_hosted_style_request=usual and "." not in bucket,
         credential_provider=credentials,
         client_options={
-            "allow_http": endpoint.startswith("http://"),
+            "allow_http": not is_tls,
             "connect_timeout": "5s",
             "timeout": "60s",
-            **({"root_certificate": _certificates(authorities)} if authorities else {}),
+            **({"root_certificate": _certificates(ca_bundle)} if is_tls and ca_bundle else {}),
         },
         retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=20)},
     )
 
 
 def _certificates(path: str) -> bytes:
+    """PEM certificates. Raises LogError where a file cannot be read or holds none."""
     try:
-        return Path(path).expanduser().read_bytes()
+        bundle = Path(path).expanduser().read_bytes()
+        reason = "" if b"-----BEGIN CERTIFICATE-----" in bundle else "no PEM certificate is in it"
     except OSError as error:
+        reason = f"{error.strerror}"
+    if reason:
         raise LogError(
-            f"The CA bundle {path} (AWS_CA_BUNDLE, or ca_bundle of the profile) cannot be read: "
-            f"{error.strerror}."
-        ) from error
+            f"The CA bundle {path} (AWS_CA_BUNDLE, or ca_bundle of the profile) cannot be used: "
+            f"{reason}."
+        )
+    return bundle
 
 
 def is_loopback(url: str) -> bool:
