@@ -249,8 +249,8 @@ def _fill(warehouse: Warehouse, records: int) -> None:
         cursor.execute(TEXTS.format(**sizes), {"words": WORDS.split(), "loops": list(LOOPS)})
         cursor.execute(PREDICTED.format(**sizes))
         cursor.execute(FEEDBACK)
-        _insert_scores(cursor, "text", "record_key", TEXT_SCORES, TEXT_SCORES_FROM)
-        _insert_scores(cursor, "image", IMAGE_SCORES_KEY, IMAGE_SCORES, "image_of")
+        _insert_values(cursor, "text", "record_key", TEXT_SCORES, TEXT_SCORES_FROM)
+        _insert_values(cursor, "image", IMAGE_SCORES_KEY, IMAGE_SCORES, "image_of")
         predictions = cursor.sql(PREDICTIONS.format()).to_arrow_table()
         insert_predictions(cursor, warehouse.projections, predictions)
     warehouse.refresh(changed=True)
@@ -286,7 +286,7 @@ IMAGE_SCORES = {
 }
 
 
-def _insert_scores(
+def _insert_values(
     cursor: duckdb.DuckDBPyConnection, kind: str, keys: str, columns: dict[str, str], source: str
 ) -> None:
     values = ", ".join(f"{sql} as {quoted(name)}" for name, sql in columns.items())

@@ -227,9 +227,8 @@ def test_a_log_that_cannot_be_written_to_is_one_sentence(
 
 
 def test_a_sync_at_work_leaves_it_to_the_next_one(
-    folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
+    folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
-    monkeypatch.setattr("data_access.ingest.store.ADDED_SECONDS", 0.01)
     warehouse = open_warehouse(folder_log)
     with warehouse.writing:
         assert not save(folder_log, warehouse, "a", LOW)

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +18,6 @@ from data_access.ingest import lines as lines_module
 from data_access.ingest import parquet as parquet_module
 from data_access.ingest.bulk import read_objects
 from data_access.ingest.events import Events
-from data_access.projections.values import VALUES_SCHEMA
 from data_access.records import (
     COVERED_SCHEMA,
     annotation_table,
@@ -37,7 +38,7 @@ def by_rows(objects: Objects) -> Events:
         feedback_table([(key, *row) for key, held in read for row in held.feedback]),
         quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
         COVERED_SCHEMA.empty_table(),
-        VALUES_SCHEMA.empty_table(),
+        read_objects([]).text_values,
         annotation_table([(key, *row) for key, held in read for row in held.annotations]),
         read_objects([]).image_values,
     )
@@ -55,8 +56,8 @@ def comparable(events: Events) -> dict[str, list[str]]:
     return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
 
 
-def assert_same(objects: Objects) -> Events:
-    read = read_objects(objects)
+def assert_same(objects: Objects, reader: Callable[[Objects], Events] = read_objects) -> Events:
+    read = reader(objects)
     assert comparable(read) == comparable(by_rows(objects))
     return read
 
@@ -347,13 +348,12 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
     assert not len(read.quarantined)
 
 
-def test_many_shapes_and_long_objects_are_cut_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "SHAPES", 3)
-    monkeypatch.setattr(lines_module, "SLICE", 500)
+def test_many_shapes_and_long_objects_are_cut_up() -> None:
     rows = [prediction(f"{n}") | {f"tag{n % 7}": n} for n in range(40)]
     body = b"\n" + lines(rows).replace(b"\n", b"\n\n\n") + b"\n"
     objects = [(f"predictions/{n}", body[n:]) for n in range(3)]
-    read = assert_same([*objects, ("predictions/long", lines([prediction("x", "y" * 2000)] * 3))])
+    objects.append(("predictions/long", lines([prediction("x", "y" * 2000)] * 3)))
+    read = assert_same(objects, partial(read_objects, max_shapes=3, slice_bytes=500))
     assert len(read.predictions) == 3 * 40 - 1 + 3
 
 

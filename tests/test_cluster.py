@@ -87,7 +87,7 @@ def test_both_engines_write_the_same_scores(
     assert score_on_ray(log, warehouse, "bundled", name) == ScoringReport(name)
 
 
-def test_both_engines_write_the_same_measures(
+def test_both_engines_write_the_same_values(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:
     log = Log.open(log_uri)
@@ -115,7 +115,7 @@ def test_both_engines_write_the_same_measures(
     assert alone.rows(scored) == warehouse.rows(scored)
 
 
-def test_own_projections_are_measured_on_a_cluster_that_has_them(
+def test_custom_projections_are_scored_on_a_cluster_that_has_them(
     cluster: None, folder_log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "ours.py"
@@ -209,14 +209,14 @@ def test_a_worker_that_is_killed_costs_time_only(
     assert killed
     assert report.rows == 6_001
     sync(log, warehouse)
-    counted = "select count(*), count(distinct (record_key, projection)) from logged_values"
-    assert warehouse.rows(counted) == [(36_006, 36_006)]
+    counted = "select count(*), count(distinct (record_key, subject)) from logged_text_values"
+    assert warehouse.rows(counted) == [(6_001, 6_001)]
 
 
 @pytest.mark.soak
 @pytest.mark.skipif(not SOAK, reason="large enough to be killed at work: in `make soak`")
 @needs_proc
-def test_a_killed_worker_measures_no_image_twice(
+def test_a_killed_worker_scores_no_image_twice(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:
     log = Log.open(log_uri)

@@ -17,7 +17,7 @@ from data_access.cli import main
 from data_access.errors import LogError
 from data_access.ingest import compaction
 from data_access.ingest.bulk import read_objects
-from data_access.ingest.compaction import CompactionReport, compact
+from data_access.ingest.compaction import CompactionReport, Limits, compact
 from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
@@ -240,7 +240,8 @@ def test_nothing_is_removed_that_the_compacted_object_does_not_hold(log: Log) ->
     [key] = [key for key in originals if is_compacted(key) and key.startswith("predictions/")]
     events = read_objects([(key, log.get(key))])
     less = compaction._rows("predictions/", events).slice(1)
-    sources = compaction._sources(log, next(o for o in log.list("predictions/") if o.key == key))
+    original = next(entry for entry in log.list("predictions/") if entry.key == key)
+    sources = compaction._sources(log, original, original.size)
     assert not isinstance(sources, LogError)
     replace_object(log, key, compaction._parquet(less, sources))
     report = compact(log, TODAY, remove_originals=True)
@@ -275,20 +276,18 @@ def test_what_other_engines_leave_beside_the_data_is_left_alone(
     assert fresh(log, open_warehouse) == before
 
 
-def test_large_objects_and_long_folders(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "SMALL", 400)
-    monkeypatch.setattr(compaction, "MERGED_OBJECTS", 3)
+def test_large_objects_and_long_folders(log: Log) -> None:
+    limits = Limits(small_bytes=400, merged_objects=3)
     for number in range(7):
         write(log, f"predictions/{DAY}/{number}.json", prediction(f"{number}"))
     write(log, f"predictions/{DAY}/large.json", prediction("large", "x" * 500))
-    assert compact(log, TODAY) == CompactionReport(written=2, merged=6, events=6)
+    assert compact(log, TODAY, limits=limits) == CompactionReport(written=2, merged=6, events=6)
 
 
-def test_a_footer_of_any_length_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "FOOTER", 16)
+def test_a_footer_of_any_length_is_read(log: Log) -> None:
     fill(log)
     compact(log, TODAY)
-    assert compact(log, TODAY) == CompactionReport()
+    assert compact(log, TODAY, limits=Limits(footer_bytes=16)) == CompactionReport()
 
 
 def test_two_compactions_at_once(log: Log, open_warehouse: OpenWarehouse) -> None:

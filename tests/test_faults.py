@@ -88,7 +88,7 @@ def answers_of_a_fresh_warehouse(log: Log, path: Path) -> Answers:
 def attempt(log: Log, warehouse: Warehouse) -> list[str]:
     """Sync; the sentences that tell what it could not do."""
     try:
-        sentences = list(sync(log, warehouse).failures)
+        sentences = list(sync(log, warehouse, missing_again=timedelta(0)).failures)
     except MisreadError as error:
         sentences = [str(error)]
     for sentence in sentences:
@@ -171,11 +171,9 @@ def test_a_fault_that_passes_changes_no_answer(
     scene: Scene,
     proxy: FaultyProxy,
     warehouse: Warehouse,
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
     """Each request meets the fault once: of a listing, of objects, of images."""
-    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     met = [
         proxy.on(method, key, FAULTS[name], times=1, each=True)
         for method, key in (("LIST", EVENTS), ("GET", EVENTS), ("GET", "images/[0-7]"))
@@ -190,7 +188,7 @@ def test_a_fault_that_passes_changes_no_answer(
     assert [rule.met for rule in met][:2] == [2, 15]
     assert met[2].met
     proxy.heal()
-    sync(log, warehouse)  # an image that was said to be missing is looked for again
+    sync(log, warehouse, missing_again=timedelta(0))
     assert answers(warehouse) == scene.whole
 
 
@@ -231,14 +229,12 @@ def test_an_object_that_fails_is_read_by_the_next_sync(
 
 
 @pytest.mark.parametrize("name", ["403", "404", "500", "503", "reset"])
-def test_an_image_that_fails_is_measured_by_a_later_sync(
+def test_an_image_that_fails_is_scored_by_a_later_sync(
     scene: Scene,
     proxy: FaultyProxy,
     warehouse: Warehouse,
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     proxy.on("GET", "images/[0-7]", FAULTS[name])
     told = attempt(Log.open(scene.uri), warehouse)
     assert bool(told) == (name != "404"), "an image that is not there is no failure of the sync"
@@ -340,18 +336,16 @@ def test_a_log_that_changes_while_it_is_read(
     s3_server: EmbeddedServer,
     proxy: FaultyProxy,
     open_warehouse: OpenWarehouse,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     when: str,
 ) -> None:
-    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     log = Log.open(log_uri)
     dark, light = write_picture(log, picture(20, 240)), write_picture(log, picture())
     for number in range(40):
         served = prediction(f"r{number}", f"line {number}", inputs__image=dark)
         write(log, f"predictions/{number:02}.json", served)
     warehouse = open_warehouse(log)
-    sync(log, warehouse)
+    sync(log, warehouse, missing_again=timedelta(0))
     for number in range(40, 80):
         served = prediction(f"r{number}", f"line {number}", inputs__image=light)
         write(log, f"predictions/{number:02}.json", served)
@@ -698,11 +692,9 @@ def test_a_passing_fault_is_no_last_word_on_an_image(
     scene: Scene,
     proxy: FaultyProxy,
     warehouse: Warehouse,
-    monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
 ) -> None:
     """The name of an image that a writer kept is the SHA-256 of its bytes, so they can be told."""
-    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
     proxy.on("GET", "images/[0-7]", fault)
     attempt(Log.open(scene.uri), warehouse)
     proxy.heal()

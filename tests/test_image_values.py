@@ -30,12 +30,13 @@ from data_access.projections import Projection, ProjectionTable, load_projection
 from data_access.projections.table import IMAGE
 from data_access.projections.values import (
     IMAGE_VALUES,
+    IMAGES,
     folder,
-    image_values_schema,
+    has_other_version,
     image_values_version,
-    is_of_another,
-    put_image_values,
-    read_image_values,
+    put_values,
+    read_values,
+    values_schema,
 )
 from data_access.scoring.images import ImageScoringReport, score_images
 from data_access.selection import Selection
@@ -59,6 +60,7 @@ MEAN, WIDTH = f"greyscale_image_mean({IMAGE})", f"width({IMAGE})"
 NAMES = [row.name for row in load_projections().computed_from_image()]
 VERSION = image_values_version(load_projections())
 FOLDER = folder(IMAGE, VERSION)
+SCHEMA = values_schema(IMAGES, NAMES)
 SHA256 = "0123456789abcdef" * 4
 
 
@@ -70,7 +72,7 @@ def fill(log: Log, count: int = 5) -> list[str]:
     return images
 
 
-def measure_all(log: Log, warehouse: Warehouse, **more: Any) -> ImageScoringReport:
+def score_all(log: Log, warehouse: Warehouse, **more: Any) -> ImageScoringReport:
     """What `score --what images` does."""
     sync(log, warehouse, images=False)
     report = score_images(log, warehouse, **more)
@@ -82,7 +84,7 @@ def means(warehouse: Warehouse) -> dict[str, float | None]:
     return dict(warehouse.rows(f'select record_key, "{MEAN}" from records'))
 
 
-def measure_of(image: str | None, value: float = 7.0, **more: Any) -> dict[str, Any]:
+def row_of(image: str | None, value: float = 7.0, **more: Any) -> dict[str, Any]:
     """A row of an object of values, in which every projection has the same value."""
     row = {"image": image, "sha256": SHA256, "failure": None} | dict.fromkeys(NAMES, value)
     return row | more
@@ -90,16 +92,14 @@ def measure_of(image: str | None, value: float = 7.0, **more: Any) -> dict[str, 
 
 def parquet(*rows: dict[str, Any], types: pa.Schema | None = None) -> bytes:
     body = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), types or image_values_schema(NAMES)), body)
+    pq.write_table(pa.Table.from_pylist(list(rows), types or SCHEMA), body)
     return body.getvalue()
 
 
-def test_what_the_log_has_measures_of_is_not_fetched(
-    log: Log, open_warehouse: OpenWarehouse
-) -> None:
+def test_what_the_log_has_values_of_is_not_fetched(log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(log)
     first = open_warehouse(log)
-    assert measure_all(log, first, images_at_once=2) == ImageScoringReport(scored=5, objects=3)
+    assert score_all(log, first, images_at_once=2) == ImageScoringReport(scored=5, objects=3)
     expected = all_records(first)
     for image in images:
         remove_object(log, image)
@@ -112,21 +112,21 @@ def test_what_the_log_has_measures_of_is_not_fetched(
     assert score_images(log, second) == ImageScoringReport()
 
 
-def test_new_images_are_measured_when_they_come(
+def test_new_images_are_scored_when_they_come(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     fill(folder_log, 3)
     warehouse = open_warehouse(folder_log)
-    measure_all(folder_log, warehouse)
+    score_all(folder_log, warehouse)
     late = write_picture(folder_log, picture(ground=50))
     write(folder_log, "predictions/2.json", prediction("late", inputs__image=late))
-    assert measure_all(folder_log, warehouse) == ImageScoringReport(scored=1, objects=1)
+    assert score_all(folder_log, warehouse) == ImageScoringReport(scored=1, objects=1)
     assert len(folder_log.list(FOLDER)) == 2
     counted = "select count(*), count(distinct image) from logged_image_values"
     assert warehouse.rows(counted) == [(4, 4)]
 
 
-def test_what_a_sync_has_measured_is_written_without_opening_it_again(
+def test_what_a_sync_has_scored_is_written_without_opening_it_again(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     images = fill(folder_log)
@@ -135,21 +135,19 @@ def test_what_a_sync_has_measured_is_written_without_opening_it_again(
     expected = all_records(warehouse)
     for image in images:
         remove_object(folder_log, image)
-    report = measure_all(folder_log, warehouse, images_at_once=3)
+    report = score_all(folder_log, warehouse, images_at_once=3)
     assert report == ImageScoringReport(scored=5, known=5, objects=2)
     fresh = open_warehouse(folder_log, name="fresh.duckdb")
     assert sync(folder_log, fresh).logged_images == 5
     assert all_records(fresh) == expected
 
 
-def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenWarehouse) -> None:
+def test_values_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(log, 2)
     warehouse = open_warehouse(log)
-    put_image_values(
-        log, VERSION, pa.Table.from_pylist([measure_of(images[0])], image_values_schema(NAMES))
-    )
+    put_values(log, IMAGE, VERSION, pa.Table.from_pylist([row_of(images[0])], SCHEMA))
     [first] = log.list(FOLDER)
-    other = [measure_of(image, 8.0) for image in images]
+    other = [row_of(image, 8.0) for image in images]
     replace_object(log, first.key.replace(".parquet", "-other.parquet"), parquet(*other))
     sync(log, warehouse)
     both = [found.key for found in log.list(FOLDER)]
@@ -169,32 +167,32 @@ def test_measures_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenW
     assert (means(warehouse)["r1"] or 0) > 60
 
 
-def test_measures_of_an_image_that_was_measured_here_change_nothing(
+def test_values_of_an_image_that_was_scored_here_change_nothing(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     [image] = fill(folder_log, 1)
     warehouse = open_warehouse(folder_log)
     sync(folder_log, warehouse)
     expected = all_records(warehouse)
-    folder_log.put(f"{FOLDER}1.parquet", parquet(measure_of(image)))
+    folder_log.put(f"{FOLDER}1.parquet", parquet(row_of(image)))
     assert sync(folder_log, warehouse) == SyncReport(objects=1)
     assert all_records(warehouse) == expected
 
 
-def test_an_image_that_is_missing_has_the_measures_that_the_log_gets(
+def test_an_image_that_is_missing_has_the_values_that_the_log_gets(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     [image] = fill(folder_log, 1)
     remove_object(folder_log, image)
     warehouse = open_warehouse(folder_log)
-    assert measure_all(folder_log, warehouse) == ImageScoringReport(left=1)
+    assert score_all(folder_log, warehouse) == ImageScoringReport(left=1)
     assert means(warehouse) == {"r0": None}
-    folder_log.put(f"{FOLDER}1.parquet", parquet(measure_of(image)))
+    folder_log.put(f"{FOLDER}1.parquet", parquet(row_of(image)))
     assert sync(folder_log, warehouse) == SyncReport(objects=1, logged_images=1)
     assert means(warehouse) == {"r0": 7.0}
 
 
-def test_measures_of_another_version_wait_for_their_projections(
+def test_values_of_another_version_wait_for_their_projections(
     folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [image] = fill(folder_log, 1)
@@ -204,9 +202,11 @@ def test_measures_of_another_version_wait_for_their_projections(
     assert image_values_version(newer) != VERSION
     assert image_values_version(ProjectionTable(newer.rows[::-1])) == image_values_version(newer)
     key = f"{folder(IMAGE, image_values_version(newer))}1.parquet"
-    folder_log.put(key, parquet(measure_of(image)))
+    folder_log.put(key, parquet(row_of(image)))
     folder_log.put(f"{IMAGE_VALUES}anything/at all", b"rubbish")
-    assert is_of_another(key, VERSION) and not is_of_another(key, image_values_version(newer))
+    assert has_other_version(key, VERSION) and not has_other_version(
+        key, image_values_version(newer)
+    )
     fetched: list[str] = []
     get = folder_log.get
 
@@ -232,35 +232,35 @@ def test_measures_of_another_version_wait_for_their_projections(
 
 
 def of_types(**types: pa.DataType) -> pa.Schema:
-    wanted = {field.name: field.type for field in image_values_schema(NAMES)} | types
+    wanted = {field.name: field.type for field in SCHEMA} | types
     return pa.schema(list(wanted.items()))
 
 
 HOSTILE: dict[str, tuple[str | None, bytes]] = {
-    "not below a version": (f"{IMAGE_VALUES[:-1]}/1.parquet", parquet(measure_of("x"))),
+    "not below a version": (f"{IMAGE_VALUES[:-1]}/1.parquet", parquet(row_of("x"))),
     "no Parquet": (None, b'{"image": "x"}'),
-    "half of it": (None, parquet(measure_of("x"))[:-9]),
+    "half of it": (None, parquet(row_of("x"))[:-9]),
     "a column too few": (
         None,
-        parquet(measure_of("x"), types=pa.schema([*image_values_schema(NAMES)][:-1])),
+        parquet(row_of("x"), types=pa.schema([*SCHEMA][:-1])),
     ),
-    "a column too many": (None, parquet(measure_of("x"), types=of_types(more=pa.float64()))),
-    "texts": (None, parquet(measure_of("x") | {MEAN: "1"}, types=of_types(**{MEAN: pa.string()}))),
-    "numbers": (None, parquet(measure_of("x") | {"image": 1}, types=of_types(image=pa.int64()))),
-    "no name": (None, parquet(measure_of("x"), measure_of(None))),
-    "an empty name": (None, parquet(measure_of(""))),
-    "an endless name": (None, parquet(measure_of("x" * 2_001))),
-    "no hash": (None, parquet(measure_of("x", sha256=None))),
-    "another hash": (None, parquet(measure_of("x", sha256="../" * 21 + "x"))),
-    "an essay": (None, parquet(measure_of("x", failure="no " * 101))),
-    "missing": (None, parquet(measure_of("x", failure=MISSING_IMAGE))),
-    "damaged": (None, parquet(measure_of("x", failure=DAMAGED_IMAGE))),
-    "twice": (None, parquet(measure_of("x"), measure_of("x", 8.0))),
+    "a column too many": (None, parquet(row_of("x"), types=of_types(more=pa.float64()))),
+    "texts": (None, parquet(row_of("x") | {MEAN: "1"}, types=of_types(**{MEAN: pa.string()}))),
+    "numbers": (None, parquet(row_of("x") | {"image": 1}, types=of_types(image=pa.int64()))),
+    "no name": (None, parquet(row_of("x"), row_of(None))),
+    "an empty name": (None, parquet(row_of(""))),
+    "an endless name": (None, parquet(row_of("x" * 2_001))),
+    "no hash": (None, parquet(row_of("x", sha256=None))),
+    "another hash": (None, parquet(row_of("x", sha256="../" * 21 + "x"))),
+    "an essay": (None, parquet(row_of("x", failure="no " * 101))),
+    "missing": (None, parquet(row_of("x", failure=MISSING_IMAGE))),
+    "damaged": (None, parquet(row_of("x", failure=DAMAGED_IMAGE))),
+    "twice": (None, parquet(row_of("x"), row_of("x", 8.0))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_measures_is_quarantined(
+def test_what_holds_no_values_is_quarantined(
     folder_log: Log, open_warehouse: OpenWarehouse, name: str
 ) -> None:
     folder_log.put("x", picture())
@@ -283,10 +283,10 @@ def test_what_is_no_measures_is_quarantined(
 def test_what_is_no_number_is_no_value(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(folder_log, 4)
     rows = [
-        measure_of(images[0], math.nan),
-        measure_of(images[1], math.inf),
-        measure_of(images[2], 7.0, failure="too large to open"),
-        measure_of(images[3], 7.0) | {WIDTH: None},
+        row_of(images[0], math.nan),
+        row_of(images[1], math.inf),
+        row_of(images[2], 7.0, failure="too large to open"),
+        row_of(images[3], 7.0) | {WIDTH: None},
     ]
     folder_log.put(f"{FOLDER}1.parquet", parquet(*rows))
     warehouse = open_warehouse(folder_log)
@@ -316,13 +316,13 @@ def test_only_what_others_would_find_too_is_written(
     served = [prediction(f"r{n}", inputs__image=name) for n, name in enumerate(names)]
     write(folder_log, "predictions/1.jsonl", *served)
     warehouse = open_warehouse(folder_log, table)
-    assert measure_all(folder_log, warehouse) == ImageScoringReport(scored=2, left=4, objects=1)
+    assert score_all(folder_log, warehouse) == ImageScoringReport(scored=2, left=4, objects=1)
     held = "select image from logged_image_values order by image"
     assert warehouse.rows(held) == sorted([(wide,), (unreadable,)])
     expected = all_records(warehouse)
     told = queries.failures(warehouse)
     assert list(told["sentence"]) == ["RuntimeError: not this width"]
-    assert measure_all(folder_log, warehouse) == ImageScoringReport()
+    assert score_all(folder_log, warehouse) == ImageScoringReport()
     fresh = open_warehouse(folder_log, table, name="fresh.duckdb")
     sync(folder_log, fresh)
     assert all_records(fresh) == expected
@@ -332,16 +332,16 @@ def test_only_what_others_would_find_too_is_written(
     alone = open_warehouse(folder_log, table, name="alone.duckdb")
     sync(folder_log, alone)
     assert all_records(alone) == expected
-    report = measure_all(folder_log, alone)
+    report = score_all(folder_log, alone)
     assert report == ImageScoringReport(scored=2, known=2, objects=1)
 
 
-def test_compaction_and_the_data_page_know_measures(
+def test_compaction_and_the_data_page_know_values(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     fill(folder_log)
     warehouse = open_warehouse(folder_log)
-    measure_all(folder_log, warehouse, images_at_once=3)
+    score_all(folder_log, warehouse, images_at_once=3)
     before = [(found.key, found.e_tag) for found in folder_log.list(FOLDER)]
     compact(folder_log, date(2199, 1, 1), remove_originals=True)
     assert [(found.key, found.e_tag) for found in folder_log.list(FOLDER)] == before
@@ -363,7 +363,7 @@ objects = st.one_of(
         st.sampled_from(
             [f"{folder(IMAGE, image_values_version(FEW))}{number}" for number in (1, 2)]
         ),
-        st.lists(images.map(measure_of), max_size=2, unique_by=lambda row: str(row["image"])),
+        st.lists(images.map(row_of), max_size=2, unique_by=lambda row: str(row["image"])),
     ),
 )
 steps = st.lists(st.lists(objects, min_size=1, max_size=3), min_size=1, max_size=4)
@@ -372,7 +372,7 @@ steps = st.lists(st.lists(objects, min_size=1, max_size=3), min_size=1, max_size
 @pytest.mark.soak
 @settings(max_examples=rounds(4, 8), suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
-def test_after_any_history_of_measures_the_records_are_those_of_a_fresh_warehouse(
+def test_after_any_history_of_values_the_records_are_those_of_a_fresh_warehouse(
     steps: list[list[tuple[str, list[dict[str, Any]]]]],
 ) -> None:
     """Of images that are not there, so that every value is one that the log has."""
@@ -385,7 +385,7 @@ def test_after_any_history_of_measures_the_records_are_those_of_a_fresh_warehous
             for changes in steps:
                 for key, rows in changes:
                     if rows:
-                        few = image_values_schema([MEAN, WIDTH])
+                        few = values_schema(IMAGES, [MEAN, WIDTH])
                         of_images = key.startswith(IMAGE_VALUES)
                         body = parquet(*rows, types=few) if of_images else lines(rows)
                         replace_object(log, key, body)
@@ -447,6 +447,6 @@ def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) ->
         killed += running.end(0.0).code == -9
     assert killed
     assert Running(environ, run_command, command).end().code == 0
-    held = [read_image_values(o.key, log.get(o.key), NAMES) for o in log.list(FOLDER)]
+    held = [read_values(o.key, log.get(o.key), load_projections()) for o in log.list(FOLDER)]
     assert sorted(pa.concat_tables(held)["image"].to_pylist()) == images
     assert len(held) == 6

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_access.cli import main
 from data_access.errors import MisreadError
@@ -18,7 +17,7 @@ from data_access.importers import ImportReport
 from data_access.importers.gantry import import_file
 from data_access.ingest.sync import sync
 from data_access.log import Log
-from data_access.projections.values import safe_name
+from data_access.projections.values import TEXTS, values_schema
 from data_access.records import Feedback, Prediction
 from data_access.records.decoding import read_object
 from tests.conftest import OpenWarehouse
@@ -72,13 +71,12 @@ def keys(log: Log) -> list[str]:
 
 
 def scores(log: Log, projection: str) -> dict[str, float]:
-    (key,) = [held.key for held in log.list(f"projections/{safe_name(projection)}@gantry/")]
+    (key,) = [entry.key for entry in log.list("projections/records@gantry/")]
     table = pq.read_table(io.BytesIO(log.get(key)))
-    assert [(f.name, str(f.type)) for f in table.schema] == [
-        ("record_key", "string"),
-        ("value", "double"),
-    ]
-    return dict(zip(*table.to_pydict().values(), strict=True))
+    names = [column.name for column in table.schema if column.type == pa.float64()]
+    assert table.schema == values_schema(TEXTS, names)
+    pairs = zip(table["record_key"].to_pylist(), table[projection].to_pylist(), strict=True)
+    return {record_key: value for record_key, value in pairs if value is not None}
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -325,18 +323,6 @@ def test_names_keep_their_case_where_only_some_are_in_upper_case(
     import_file(folder_log, file)
     [row] = events(folder_log)[0].values()
     assert (row.output_text, row.environment, row.tags) == ("Dear Mum", "prod", {"Client": "iOS"})
-
-
-@given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
-def test_names_of_projections_are_safe_and_told_apart(names: list[str]) -> None:
-    one, other = map(safe_name, names)
-    assert one != other
-    assert not set('/\\% :*?"<>|') & set(one)
-
-
-def test_the_name_of_the_labs_projection_stays_legible() -> None:
-    assert safe_name(OBSCENE) == OBSCENE
-    assert safe_name("f(a, ß/..)") == "f(a!2C!20!C3!9F!2F..)"
 
 
 def test_the_command_imports_and_what_was_imported_is_read(

@@ -22,7 +22,6 @@ from data_access.jobs import SyncJob
 from data_access.log import LISTING, Log, LogObject
 from data_access.projections import Projection, ProjectionTable, load_projections
 from data_access.projections.table import IMAGE, TEXT
-from data_access.projections.values import folder, values_object
 from data_access.records import Record
 from data_access.selection import Range, Selection
 from data_access.warehouse import Warehouse
@@ -401,7 +400,7 @@ def test_an_image_that_cannot_be_read_is_counted_with_its_reason(
 
 
 def test_a_missing_image_is_looked_for_again_after_a_while(
-    log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
+    log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     write(log, "predictions/1.json", prediction("a", inputs__image="images/late.png"))
     warehouse = open_warehouse(log)
@@ -410,8 +409,7 @@ def test_a_missing_image_is_looked_for_again_after_a_while(
     log.put("images/late.png", picture())
     sync(log, warehouse)
     assert failures(warehouse), "not at every sync: there may be many"
-    monkeypatch.setattr("data_access.ingest.compute.MISSING_AGAIN", timedelta(0))
-    sync(log, warehouse)
+    sync(log, warehouse, missing_again=timedelta(0))
     assert failures(warehouse) == {}
     assert queries.status(warehouse).unscored == 0
 
@@ -513,7 +511,7 @@ def test_an_object_that_cannot_be_fetched_is_told_and_tried_again(
     assert queries.status(warehouse).predictions == 1
 
 
-def test_a_picture_of_many_reports_is_measured_once(
+def test_an_image_of_many_reports_is_scored_once(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     folder_log.put("images/one.png", picture())
@@ -628,78 +626,3 @@ def test_events_are_kept_as_written(folder_log: Log, open_warehouse: OpenWarehou
     assert shown.tags == tags
     exported = queries.record_batches(warehouse, Selection()).read_all().to_pylist()[0]
     assert {name: exported[f"tags.{name}"] for name in tags} == tags | {"list": "[1]"}
-
-
-OBSCENE = f"detoxify.obscene({TEXT})"
-
-
-def write_scores(log: Log, source: str, name: str, values: dict[str, float]) -> str:
-    key = f"{folder(OBSCENE, source)}{name}.parquet"
-    replace_object(log, key, values_object(values))
-    return key
-
-
-def obscene(warehouse: Warehouse) -> dict[str, float | None]:
-    return dict(warehouse.rows(f'select record_key, "{OBSCENE}" from records'))
-
-
-def test_scores_found_in_the_log_are_those_of_one_source(
-    log: Log, open_warehouse: OpenWarehouse
-) -> None:
-    write(log, "predictions/1.jsonl", *(prediction(key) for key in "abcd"))
-    write_scores(log, "gantry", "1", {"a": 0.25, "b": 0.5, "x": 1.0})
-    warehouse = open_warehouse(log)
-    assert sync(log, warehouse).objects == 2
-    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": None, "d": None}
-    write_scores(log, "gantry", "2", {"c": 0.75, "a": 0.9, "d": float("nan")})
-    sync(log, warehouse)
-    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": 0.75, "d": None}
-    key = write_scores(log, "other", "1", dict.fromkeys("abcdefg", 0.125))
-    sync(log, warehouse)
-    assert warehouse.score_sources() == {OBSCENE: "other"}
-    assert obscene(warehouse) == dict.fromkeys("abcd", 0.125)
-    remove_object(log, key)
-    sync(log, warehouse)
-    assert warehouse.score_sources() == {OBSCENE: "gantry"}
-    assert obscene(warehouse) == {"a": 0.25, "b": 0.5, "c": 0.75, "d": None}
-    fresh = open_warehouse(log, name="fresh.duckdb")
-    sync(log, fresh)
-    assert all_records(fresh) == all_records(warehouse)
-
-
-@pytest.mark.parametrize(
-    ("key", "body"),
-    [
-        ("projections/f(a).parquet", values_object({"a": 1.0})),
-        ("projections/f(a)@b/c/d.parquet", values_object({"a": 1.0})),
-        ("projections/f!zz(a)@b/c.parquet", values_object({"a": 1.0})),
-        (f"{folder(OBSCENE, 'x')}1.parquet", b"PAR1"),
-        (f"{folder(OBSCENE, 'x')}1.parquet", b'{"record_key": "a", "value": 1}'),
-    ],
-)
-def test_what_is_no_scores_is_quarantined(
-    folder_log: Log, open_warehouse: OpenWarehouse, key: str, body: bytes
-) -> None:
-    write(folder_log, "predictions/1.json", prediction("a"))
-    folder_log.put(key, body)
-    warehouse = open_warehouse(folder_log)
-    assert sync(folder_log, warehouse).quarantined == 1
-    assert list(queries.quarantine(warehouse)["object_key"]) == [key]
-    assert obscene(warehouse) == {"a": None}
-
-
-def test_a_record_is_written_once_with_the_values_of_its_text(
-    folder_log: Log, open_warehouse: OpenWarehouse
-) -> None:
-    warehouse = open_warehouse(folder_log)
-    write(folder_log, "feedback/1.json", feedback("a", ground_truth_string="a lime of text"))
-    write(folder_log, "predictions/1.json", *[prediction(key) for key in "abc"])
-    report = sync(folder_log, warehouse)
-    assert report.scored_texts == 3
-    rows = warehouse.rows(
-        f'select rowid, record_key, "length({TEXT})", "character_error_rate({TEXT})" '
-        "from records order by record_key"
-    )
-    assert sorted(rowid for rowid, *_ in rows) == [0, 1, 2], "rows that are rewritten get others"
-    values = [row[1:] for row in rows]
-    assert values == [("a", 14, pytest.approx(1 / 14)), ("b", 14, None), ("c", 14, None)]

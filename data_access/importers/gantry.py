@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -31,7 +31,7 @@ from data_access.importers import (
 from data_access.importers.tables import Row, Table
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections.values import folder, safe_name, values_object
+from data_access.projections.values import RECORDS, TEXTS, put_values, values_schema
 from data_access.records import (
     FEEDBACK_FIELDS,
     GROUPS,
@@ -74,7 +74,7 @@ def import_file(
     encoding: str | None = None,
     delimiter: str | None = None,
 ) -> ImportReport:
-    """Every row as a record, with its feedback, and every projection as a Parquet object.
+    """Every row as a record, with its feedback, and its projections as one Parquet object.
 
     environment: of rows that name none; without it they are refused. time: of rows that have
     none; by default when the file was last changed. encoding, delimiter: of a CSV file, where
@@ -102,9 +102,8 @@ def import_file(
             )
     except (OSError, csv.Error, UnicodeError, pa.ArrowException) as error:
         raise MisreadError(f"{file} cannot be read: {error}.") from error
-    for number, (name, values) in enumerate(sorted(scores.items()), start=1):
-        importer.report.scores_added += _put_scores(log, name, values)
-        progress("Keeping projections", number, len(scores))
+    if scores and _put_values(log, scores):
+        importer.report.scores_added = len(scores)
     importer.report.refused.sort(key=lambda refused: refused.line)
     return importer.report
 
@@ -165,10 +164,14 @@ def _check(file: str, rows: Iterator[Row]) -> int:
     return count
 
 
-def _put_scores(log: Log, name: str, values: dict[str, float]) -> bool:
-    """Kept under a name made from their content, so that importing again adds nothing."""
-    content = digest(json.dumps(list(values.items())))
-    return log.put(f"{folder(name, 'gantry')}{content}.parquet", values_object(values))
+def _put_values(log: Log, scores: Mapping[str, Mapping[str, float]]) -> bool:
+    """Add values by projection and record to the log; whether they were new there."""
+    names = sorted(scores)
+    record_keys = list(dict.fromkeys(key for name in names for key in scores[name]))
+    columns = {name: [scores[name].get(key) for key in record_keys] for name in names}
+    nothing = {"input": [None] * len(record_keys)}
+    table = pa.table({"record_key": record_keys} | nothing | columns, values_schema(TEXTS, names))
+    return put_values(log, RECORDS, "gantry", table)
 
 
 def _collect(
@@ -183,7 +186,7 @@ def _collect(
         except (TypeError, ValueError, OverflowError):
             yield Refused(file, row.line, f"{name[:100]} is not a number: {str(value)[:40]}")
             continue
-        if len(safe_name(name)) > MAX_NAME:
+        if len(name) > MAX_NAME:
             yield Refused(file, row.line, f"the name {name[:40]}… is too long for a projection")
         elif math.isfinite(number):
             scores.setdefault(name, {}).setdefault(record_key, number)

@@ -8,27 +8,33 @@ broken, is left to `decoding`: the two must never differ, only in how long they 
 from collections.abc import Sequence
 
 from data_access.ingest.events import Events, EventTables
-from data_access.ingest.lines import is_lines, read_slice, slices
+from data_access.ingest.lines import SHAPES, SLICE, is_lines, read_slice, slices
 from data_access.ingest.parquet import read_table
-from data_access.projections.values import IMAGE_VALUES, PREFIX, read_image_values, read_values
+from data_access.projections import ProjectionTable
+from data_access.projections.values import IMAGE_VALUES, PREFIX, read_values
 from data_access.records import Quarantined
 from data_access.records.decoding import open_parquet, read_object
 from data_access.records.framing import PARQUET, is_sequence, unpacked
 
+NO_PROJECTIONS = ProjectionTable(())
+
 
 def read_objects(
-    objects: Sequence[tuple[str, bytes]], image_projections: Sequence[str] = ()
+    objects: Sequence[tuple[str, bytes]],
+    projections: ProjectionTable = NO_PROJECTIONS,
+    slice_bytes: int = SLICE,
+    max_shapes: int = SHAPES,
 ) -> Events:
     """Events of objects given as (key, body): the same as `decoding.read_object` of each.
 
-    image_projections: the names that values of images are of. Never raises: what cannot be read
-    is in `quarantined`.
+    projections: those whose values are read. slice_bytes, max_shapes: as `lines` has them. Never
+    raises: what cannot be read is in `quarantined`.
     """
     tables = EventTables()
     lines_of: dict[str, list[tuple[str, bytes]]] = {"predictions": [], "feedback": []}
     for key, packed in objects:
         if key.startswith(PREFIX):
-            _read_computed(key, packed, image_projections, tables)
+            _read_values(key, packed, projections, tables)
             continue
         read = EventTables()
         try:
@@ -45,15 +51,15 @@ def read_objects(
         else:
             tables.add(key, read_object(key, packed))
     for kind, bodies in lines_of.items():
-        for part in slices(bodies):
-            read_slice(kind, part, tables)
+        for part in slices(bodies, slice_bytes):
+            read_slice(kind, part, tables, max_shapes)
         unread = {key for key, _ in tables.quarantined}
         sequences = {k: body for k, body in bodies if k in unread and is_sequence(body)}
         if sequences:
             tables.remove(list(sequences))
         for key, body in sequences.items():
             tables.add(key, read_object(key, body))
-    return tables.events(image_projections)
+    return tables.events(projections)
 
 
 def _kind(key: str) -> str:
@@ -62,13 +68,11 @@ def _kind(key: str) -> str:
     return kind if kind in ("predictions", "annotations") else "feedback"
 
 
-def _read_computed(key: str, body: bytes, names: Sequence[str], tables: EventTables) -> None:
-    """Scores, or values of images by the projections of these names."""
+def _read_values(key: str, body: bytes, projections: ProjectionTable, tables: EventTables) -> None:
     try:
-        if key.startswith(IMAGE_VALUES):
-            tables.image_values.append(read_image_values(key, body, names))
-        else:
-            tables.text_values.append(read_values(key, body))
+        values = read_values(key, body, projections)
+        of_images = key.startswith(IMAGE_VALUES)
+        (tables.image_values if of_images else tables.text_values).append(values)
     except Exception as error:  # decoders raise many kinds on hostile bytes
         reason = f"the object cannot be read: {str(error)[:300]}"
         tables.quarantined.append((key, Quarantined(0, reason, repr(body[:50]))))

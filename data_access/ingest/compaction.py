@@ -32,11 +32,7 @@ from data_access.records import ANNOTATIONS, ORIGIN, ORIGIN_LINE, SOURCES, is_co
 from data_access.records.framing import is_left_out
 
 KINDS = ("predictions/", "feedback/", ANNOTATIONS)
-SMALL = 8 * 1024 * 1024  # bytes; larger objects are left as they are
-MERGED_BYTES = 64 * 1024 * 1024  # of originals that become one object
-MERGED_OBJECTS = 20_000
 FETCHERS = 16
-FOOTER = 256 * 1024  # bytes fetched from the end of a compacted object to learn what it covers
 ORDER = [("origin", "ascending"), ("line", "ascending")]
 
 
@@ -56,8 +52,27 @@ class CompactionReport:
     failures: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Sizes of a compaction.
+
+    small_bytes: larger objects are left as they are. merged_bytes, merged_objects: at most so much
+    becomes one object. footer_bytes: fetched from the end of a compacted object to learn what it
+    covers, and more where that is not all.
+    """
+
+    small_bytes: int = 8 * 1024 * 1024
+    merged_bytes: int = 64 * 1024 * 1024
+    merged_objects: int = 20_000
+    footer_bytes: int = 256 * 1024
+
+
 def compact(
-    log: Log, before: date, remove_originals: bool = False, progress: Progress = silent
+    log: Log,
+    before: date,
+    remove_originals: bool = False,
+    progress: Progress = silent,
+    limits: Limits = Limits(),
 ) -> CompactionReport:
     """Merge the small objects of the days before `before`, folder by folder.
 
@@ -69,9 +84,9 @@ def compact(
         for kind in KINDS:
             progress("Listing the log", 0, 0)
             listed = {o.key: o for o in log.list(kind) if not is_left_out(o.key)}
-            covering = _covering(log, listed, pool, report)
+            covering = _covering(log, listed, pool, report, limits)
             covered = {source for sources in covering.values() for source in sources}
-            chunks = list(_chunks(listed.values(), covered, before))
+            chunks = list(_chunks(listed.values(), covered, before, limits))
             for done, chunk in enumerate(chunks, start=1):
                 covering |= _merge(log, kind, chunk, pool, report)
                 progress("Merging objects", done, len(chunks))
@@ -92,12 +107,16 @@ def _is_there(listed: Mapping[str, LogObject], key: str, e_tag: str) -> bool:
 
 
 def _covering(
-    log: Log, listed: Mapping[str, LogObject], pool: ThreadPoolExecutor, report: CompactionReport
+    log: Log,
+    listed: Mapping[str, LogObject],
+    pool: ThreadPoolExecutor,
+    report: CompactionReport,
+    limits: Limits,
 ) -> dict[str, list[Source]]:
     """The compacted objects that are there already, and what each of them covers."""
     compacted = [entry for entry in listed.values() if is_compacted(entry.key)]
     covering: dict[str, list[Source]] = {}
-    read = pool.map(lambda entry: _sources(log, entry), compacted)
+    read = pool.map(lambda entry: _sources(log, entry, limits.footer_bytes), compacted)
     for entry, sources in zip(compacted, read, strict=True):
         if isinstance(sources, LogError):
             report.failures.append(str(sources))
@@ -106,9 +125,8 @@ def _covering(
     return covering
 
 
-def _sources(log: Log, entry: LogObject) -> list[Source] | LogError:
-    """Read from the end of the object alone, where Parquet keeps its schema."""
-    count = FOOTER
+def _sources(log: Log, entry: LogObject, count: int) -> list[Source] | LogError:
+    """Read from the end of the object alone, where Parquet keeps its schema; count: bytes."""
     try:
         while True:
             end = log.tail(entry.key, entry.size, count)
@@ -135,13 +153,13 @@ def _day(entry: LogObject) -> date:
 
 
 def _chunks(
-    listed: Iterable[LogObject], covered: set[Source], before: date
+    listed: Iterable[LogObject], covered: set[Source], before: date, limits: Limits
 ) -> Iterator[list[LogObject]]:
     """Objects of one folder that become one object: at least two, in the order of their keys."""
     folders: dict[str, list[LogObject]] = defaultdict(list)
     for entry in sorted(listed, key=lambda entry: entry.key):
         if (
-            entry.size < SMALL
+            entry.size < limits.small_bytes
             and is_plain(entry.key)
             and not is_compacted(entry.key)
             and (entry.key, entry.e_tag) not in covered
@@ -152,7 +170,7 @@ def _chunks(
         chunk: list[LogObject] = []
         size = 0
         for entry in objects:
-            if len(chunk) == MERGED_OBJECTS or size + entry.size > MERGED_BYTES:
+            if len(chunk) == limits.merged_objects or size + entry.size > limits.merged_bytes:
                 yield chunk
                 chunk, size = [], 0
             chunk.append(entry)
@@ -257,8 +275,8 @@ def _holds(compacted: Events, originals: Events) -> bool:
     if len(compacted.quarantined) or len(originals.quarantined):
         return False
     return all(
-        _comparable(merged, wanted).equals(_comparable(wanted, wanted))
-        for merged, wanted in (
+        _comparable(merged, original).equals(_comparable(original, original))
+        for merged, original in (
             (compacted.predictions, originals.predictions),
             (compacted.feedback, originals.feedback),
             (compacted.annotations, originals.annotations),
@@ -266,9 +284,9 @@ def _holds(compacted: Events, originals: Events) -> bool:
     )
 
 
-def _comparable(table: pa.Table, wanted: pa.Table) -> pa.Table:
-    """Rows first logged in the same objects as the wanted ones, without where they are now."""
-    origins = pc.unique(wanted["origin"])
+def _comparable(table: pa.Table, original: pa.Table) -> pa.Table:
+    """Rows first logged in the same objects as the original ones, without where they are now."""
+    origins = pc.unique(original["origin"])
     same = table.filter(pc.is_in(table["origin"], origins)).drop_columns(["object_key"])
     return same.sort_by(ORDER).combine_chunks()
 

@@ -1,4 +1,7 @@
-"""What a sync computes: projections of texts and images that have no value yet."""
+"""Scoring the images that have no values yet: fetched, opened and given to every projection.
+
+What is kept of them is left to `store`.
+"""
 
 import hashlib
 import math
@@ -15,19 +18,12 @@ from data_access.errors import LogError
 from data_access.images import UnreadableImageError, greyscale, opened
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.report import SyncReport
-from data_access.ingest.store import (
-    OF_IMAGES,
-    TEXT_STAGE,
-    TEXTS_AT_ONCE,
-    insert,
-    keep_failures,
-    store_texts,
-)
-from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
+from data_access.ingest.store import store_images
+from data_access.log import DAMAGED_IMAGE, Log
 from data_access.progress import Progress
 from data_access.projections.compute import compute_column
-from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
-from data_access.projections.values import RETRYABLE_FAILURES, image_values_schema
+from data_access.projections.table import IMAGE, Projection
+from data_access.projections.values import IMAGES, RETRYABLE_FAILURES, values_schema
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
@@ -37,20 +33,6 @@ IMAGES_AT_ONCE = 256  # of one object; as many are lost where a run is killed
 FETCHERS = 16  # past this obstore gains nothing on two cores
 STAGE = "Scoring images"
 HASHED = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.\w+)?$")  # an image named by its content
-
-# of several objects that scored an image, the first counts
-TAKEN = """
-create or replace temp table taken as
-select *
-from logged_image_values
-semi join records on records."inputs.image" = logged_image_values.image
-anti join (
-    select image
-    from image_values
-    where failure is null or failure not in (?, ?)
-) as lasting using (image)
-qualify row_number() over (partition by image order by object_key) = 1
-"""
 
 
 @dataclass(frozen=True)
@@ -99,27 +81,22 @@ def _score_image(log: Log, image: str, projections: Sequence[Projection]) -> Sco
         return ScoredImage(image, sha256, failure, False, nothing, [])
     failed = [
         (row.name, sentence)
-        for row, one in zip(projections, computed, strict=True)
-        for sentence in one.failed.values()
+        for row, column in zip(projections, computed, strict=True)
+        for sentence in column.failed.values()
     ]
-    return ScoredImage(
-        image, sha256, None, False, [float(one.values[0]) for one in computed], failed
-    )
+    values = [float(column.values[0]) for column in computed]
+    return ScoredImage(image, sha256, None, False, values, failed)
 
 
 def image_values_table(
     scored: Sequence[ScoredImage], projections: Sequence[Projection]
 ) -> pa.Table:
-    """Values with the columns of `image_values_schema`."""
-    columns = {
-        "image": [one.image for one in scored],
-        "sha256": [one.sha256 for one in scored],
-        "failure": [one.failure for one in scored],
-    }
+    """Values with the columns of `values_schema`."""
+    columns = {name: [getattr(image, name) for image in scored] for name in IMAGES.columns}
     for number, row in enumerate(projections):
-        values = [one.values[number] for one in scored]
+        values = [image.values[number] for image in scored]
         columns[row.name] = pa.array(values, pa.float64(), from_pandas=True)
-    return pa.table(columns, image_values_schema([row.name for row in projections]))
+    return pa.table(columns, values_schema(IMAGES, [row.name for row in projections]))
 
 
 def pieces(images: Sequence[str], size: int) -> Iterator[list[str]]:
@@ -127,22 +104,6 @@ def pieces(images: Sequence[str], size: int) -> Iterator[list[str]]:
     iterator = iter(images)
     while piece := list(islice(iterator, size)):
         yield piece
-
-
-def compute_texts(warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
-    """Compute what has no row in `text_values`: records whose truth or projections are new."""
-    unscored = "from records anti join text_values using (record_key)"
-    total = warehouse.rows(f"select count(*) {unscored}")[0][0]
-    asked = f"select record_key, {quoted(TEXT)}, {quoted(TRUTH)} {unscored} limit {TEXTS_AT_ONCE}"
-    scored = 0
-    while (texts := warehouse.table(asked)).num_rows:
-        with warehouse.transaction() as cursor:
-            store_texts(cursor, warehouse.projections, texts, report)
-            cursor.execute(
-                "insert into touched select unnest(?)", [texts["record_key"].to_pylist()]
-            )
-        scored += texts.num_rows
-        progress(TEXT_STAGE, scored, total)
 
 
 def unscored_images(warehouse: Warehouse) -> list[str]:
@@ -159,27 +120,17 @@ def unscored_images(warehouse: Warehouse) -> list[str]:
     return [image for (image,) in rows]
 
 
-def take_logged_image_values(warehouse: Warehouse, report: SyncReport) -> None:
-    """Give images what objects of the log hold of them, but those that were scored here."""
-    with warehouse.transaction() as cursor:
-        if not cursor.execute("select 1 from logged_image_values limit 1").fetchall():
-            return
-        cursor.execute(TAKEN, RETRYABLE_FAILURES)
-        cursor.execute("delete from image_values where image in (select image from taken)")
-        [(taken,)] = cursor.execute(
-            "insert into image_values by name select * exclude (object_key), "
-            "object_key as found_in, ?::timestamp as tried from taken",
-            [datetime.now(UTC).replace(tzinfo=None)],
-        ).fetchall()
-        cursor.execute(f"insert into touched {OF_IMAGES.format(images='taken')}")
-    report.logged_images += taken
-
-
-def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport) -> None:
+def compute_images(
+    log: Log,
+    warehouse: Warehouse,
+    progress: Progress,
+    report: SyncReport,
+    missing_again: timedelta = MISSING_AGAIN,
+) -> None:
     """Score what has no row in `image_values`.
 
     An image that cannot be had now is left for the next sync; one that cannot be read gets a
-    row with the reason. A missing or damaged one is looked for again after MISSING_AGAIN.
+    row with the reason. A missing or damaged one is looked for again after missing_again.
     """
     missing = """
         select image
@@ -190,7 +141,7 @@ def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: S
     """
     names = unscored_images(warehouse)
     now = datetime.now(UTC).replace(tzinfo=None)
-    again = [*RETRYABLE_FAILURES, now - MISSING_AGAIN, now, MISSING_AT_ONCE]
+    again = [*RETRYABLE_FAILURES, now - missing_again, now, MISSING_AT_ONCE]
     names += [name for (name,) in warehouse.rows(missing, again)]
     projections = warehouse.projections.computed_from_image()
     done = 0
@@ -198,39 +149,13 @@ def compute_images(log: Log, warehouse: Warehouse, progress: Progress, report: S
         for scored in one_ahead(
             score_batch(log, piece, projections, pool) for piece in pieces(names, IMAGES_AT_ONCE)
         ):
-            kept = [one for one in scored if not one.retryable]
-            for one in scored:
-                report.fail(*[f"{name}: {sentence}" for name, sentence in one.failed])
-                if one.retryable and one.failure is not None:
-                    report.fail(one.failure)
-            _store_images(warehouse, kept, projections)
-            report.scored_images += len(kept)
+            for image in scored:
+                report.fail(*[f"{name}: {sentence}" for name, sentence in image.failed])
+                if image.retryable and image.failure is not None:
+                    report.fail(image.failure)
+            known = [image for image in scored if not image.retryable]
+            failed = [(image.image, *failure) for image in known for failure in image.failed]
+            store_images(warehouse, image_values_table(known, projections), failed)
+            report.scored_images += len(known)
             done += len(scored)
             progress(STAGE, done, len(names))
-
-
-def _store_images(
-    warehouse: Warehouse, scored: Sequence[ScoredImage], projections: Sequence[Projection]
-) -> None:
-    images = [one.image for one in scored]
-    moment = pa.scalar(datetime.now(UTC).replace(tzinfo=None))
-    scores = image_values_table(scored, projections).append_column(
-        "tried", pa.repeat(moment, len(images))
-    )
-    with warehouse.transaction() as cursor:
-        known = cursor.execute(
-            "select image from image_values where failure = ? and image in (select unnest(?))",
-            [MISSING_IMAGE, images],
-        ).fetchall()
-        still_missing = {name for (name,) in known} & {
-            one.image for one in scored if one.failure == MISSING_IMAGE
-        }
-        cursor.execute("delete from image_values where image in (select unnest(?))", [images])
-        insert(cursor, "image_values", scores)
-        failed = [(one.image, *f) for one in scored for f in one.failed]
-        keep_failures(cursor, "image", images, failed)
-        cursor.execute(
-            f"insert into touched select record_key from records "
-            f"where {quoted(IMAGE)} in (select unnest(?))",
-            [[name for name in images if name not in still_missing]],
-        )

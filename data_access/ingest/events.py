@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.projections.values import VALUES_SCHEMA, logged_image_values_schema
+from data_access.projections import ProjectionTable
+from data_access.projections.values import IMAGES, TEXTS, kept_names, logged_schema
 from data_access.records import (
     ANNOTATION_SCHEMA,
     COVERED_SCHEMA,
@@ -26,7 +27,7 @@ class Events:
     """Contents of objects of the log: tables of PREDICTION_SCHEMA, FEEDBACK_SCHEMA and so on.
 
     covered: the other objects (`source`, `e_tag`) whose events a compacted one, `object_key`, has.
-    image_values: of images, by `values.logged_image_values_schema`.
+    text_values, image_values: of `values.logged_schema`.
     """
 
     predictions: pa.Table
@@ -75,7 +76,11 @@ class EventTables:
         for name, rows in vars(other).items():
             getattr(self, name).extend(rows)
 
-    def events(self, image_projections: Sequence[str]) -> Events:
+    def events(self, projections: ProjectionTable) -> Events:
+        no_values = {
+            kind: logged_schema(kind, kept_names(projections, kind)).empty_table()
+            for kind in (TEXTS, IMAGES)
+        }
         return Events(
             pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *self.predictions]),
             pa.concat_tables([FEEDBACK_SCHEMA.empty_table(), *self.feedback]),
@@ -84,9 +89,7 @@ class EventTables:
                 [dict(zip(COVERED_SCHEMA.names, row, strict=True)) for row in self.covered],
                 COVERED_SCHEMA,
             ),
-            pa.concat_tables([VALUES_SCHEMA.empty_table(), *self.text_values]),
+            pa.concat_tables([no_values[TEXTS], *self.text_values]),
             pa.concat_tables([ANNOTATION_SCHEMA.empty_table(), *self.annotations]),
-            pa.concat_tables(
-                [logged_image_values_schema(image_projections).empty_table(), *self.image_values]
-            ),
+            pa.concat_tables([no_values[IMAGES], *self.image_values]),
         )

@@ -55,20 +55,20 @@ def is_lines(body: bytes) -> bool:
         return False
 
 
-def slices(bodies: Sequence[tuple[str, bytes]]) -> Iterator[list[Part]]:
-    """Parts of about SLICE bytes together: many small objects, or a piece of a large one."""
+def slices(bodies: Sequence[tuple[str, bytes]], slice_bytes: int = SLICE) -> Iterator[list[Part]]:
+    """Parts of about slice_bytes together: many small objects, or a piece of a large one."""
     parts: list[Part] = []
     size = 0
     for key, body in bodies:
         before = start = 0
         while start < len(body):
             end = len(body)
-            if end - start > SLICE:
-                cut = body.rfind(b"\n", start, start + SLICE)
+            if end - start > slice_bytes:
+                cut = body.rfind(b"\n", start, start + slice_bytes)
                 cut = cut if cut >= 0 else body.find(b"\n", start)
                 end = cut + 1 if cut >= 0 else end
             piece = body if (start, end) == (0, len(body)) else body[start:end]
-            if parts and size + len(piece) > SLICE:
+            if parts and size + len(piece) > slice_bytes:
                 yield parts
                 parts, size = [], 0
             parts.append(Part(key, piece.rstrip(b"\n"), before))
@@ -79,7 +79,12 @@ def slices(bodies: Sequence[tuple[str, bytes]]) -> Iterator[list[Part]]:
         yield parts
 
 
-def read_slice(kind: str, parts: Sequence[Part], tables: EventTables) -> None:
+def read_slice(
+    kind: str, parts: Sequence[Part], tables: EventTables, max_shapes: int = SHAPES
+) -> None:
+    """Add the events of parts that are read together; rows of rarer shapes than the max_shapes
+    most frequent ones are read one by one.
+    """
     buffer = parts[0].body if len(parts) == 1 else b"\n".join(part.body for part in parts)
     starts = np.concatenate([[0], np.flatnonzero(np.frombuffer(buffer, np.uint8) == 10) + 1])
     lengths = [len(part.body) + 1 for part in parts]
@@ -91,7 +96,7 @@ def read_slice(kind: str, parts: Sequence[Part], tables: EventTables) -> None:
     texts, legible = _texts(buffer, starts)
     table = pa.table({"ordinal": np.arange(len(starts)), "text": texts})
     left = [np.flatnonzero(~legible)]
-    for flat, rows in _shapes(kind, table, legible):
+    for flat, rows in _shapes(kind, table, legible, max_shapes):
         left.append(
             take_events(kind, flat, rows, places, tables) if flat else rows["ordinal"].to_numpy()
         )
@@ -123,7 +128,7 @@ def _texts(buffer: bytes, starts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
 
 
 def _shapes(
-    kind: str, table: pa.Table, legible: np.ndarray
+    kind: str, table: pa.Table, legible: np.ndarray, max_shapes: int
 ) -> Iterator[tuple[str | None, pa.Table]]:
     """Rows of each shape, and the SQL of `flat` for them: None where they have no known shape.
 
@@ -139,11 +144,11 @@ def _shapes(
         yield None, rows.filter(filled)
     frequencies = shape.drop_null().value_counts()
     counts = sorted(frequencies.to_pylist(), key=lambda entry: -entry["counts"])
-    rare = {entry["values"] for entry in counts[SHAPES:]}
+    rare = {entry["values"] for entry in counts[max_shapes:]}
     if rare:
         yield None, table.filter(pc.is_in(shape, pa.array(list(rare), pa.uint64())))
     alone = len(counts) == 1 and not shape.null_count
-    for value in [entry["values"] for entry in counts[:SHAPES]]:
+    for value in [entry["values"] for entry in counts[:max_shapes]]:
         same = pc.equal(shape, pa.scalar(value, pa.uint64()))
         rows = table if alone else table.filter(same)
         [names] = query(f"select {keys} as names from rows", rows.slice(0, 1))["names"].to_pylist()
@@ -169,8 +174,8 @@ def _flat_json(
     names = sort_names(kind, addresses)
     if names is None or len(set(top)) < len(top):
         return None
-    wanted = {name: names.known.get("timestamp" if name == "moment" else name) for name in FLAT}
-    pointers = list(dict.fromkeys(pointer for pointer in wanted.values() if pointer))
+    pointer_of = {name: names.known.get("timestamp" if name == "moment" else name) for name in FLAT}
+    pointers = list(dict.fromkeys(pointer for pointer in pointer_of.values() if pointer))
     listed = ", ".join(map(literal, pointers))
     nests = [json_pointer(name) for name in (*groups, "tags") if name in top]
     typed = ", ".join(map(literal, [*pointers, *nests]))
@@ -178,10 +183,10 @@ def _flat_json(
     trusted = [f"not regexp_matches(text, '{LENIENT}')"]
     columns = []
     for name, sql_type in FLAT.items():
-        if wanted[name] is None:
+        if pointer_of[name] is None:
             columns.append(f"null::{sql_type} as {quoted(name)}")
             continue
-        place = pointers.index(wanted[name])
+        place = pointers.index(pointer_of[name])
         types.insert(place, JSON_TYPES[sql_type])
         columns.append(f"{value_sql(sql_type, f'extracted[{place + 1}]')} as {quoted(name)}")
     # one comparison of all types: each mention of json_type would read the text again

@@ -7,7 +7,7 @@ killed at any moment and the next one goes on.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
@@ -15,17 +15,13 @@ import pyarrow.compute as pc
 
 from data_access.errors import ChangedObjectError, LogError
 from data_access.ingest.ahead import one_ahead
-from data_access.ingest.compute import (
-    FETCHERS,
-    compute_images,
-    compute_texts,
-    take_logged_image_values,
-)
+from data_access.ingest.compute import FETCHERS, MISSING_AGAIN, compute_images
+from data_access.ingest.reading import ReadObjects, fetch, parse_objects
 from data_access.ingest.report import SyncReport
-from data_access.ingest.store import ReadObjects, forget, parse_objects, refusal, store_objects
+from data_access.ingest.store import forget, score_texts, store_objects
 from data_access.log import Log, LogObject
 from data_access.progress import Progress, silent
-from data_access.projections.values import image_values_version, is_of_another
+from data_access.projections.values import PREFIX, image_values_version
 from data_access.records import (
     ANNOTATIONS,
     is_compacted,
@@ -43,23 +39,25 @@ REFRESH_SECONDS = 10.0  # how often readers see what a long sync has read so far
 
 
 def sync(
-    log: Log, warehouse: Warehouse, progress: Progress = silent, images: bool = True
+    log: Log,
+    warehouse: Warehouse,
+    progress: Progress = silent,
+    images: bool = True,
+    missing_again: timedelta = MISSING_AGAIN,
 ) -> SyncReport:
-    """Read new and changed objects, forget removed ones, compute missing scores.
+    """Read new and changed objects, drop removed ones, compute missing values.
 
     progress(stage, done, total) is called as work goes on. images: whether images are scored
-    that nobody has scored yet. Raises LogError where the log cannot be listed; the warehouse
-    then stays as it was.
+    that nobody has scored yet. missing_again: how long a missing image is not looked for again.
+    Raises LogError where the log cannot be listed; the warehouse then stays as it was.
     """
     report = SyncReport()
     with warehouse.writing:
         _load(log, warehouse, progress, report)
-        take_logged_image_values(warehouse, report)
+        score_texts(warehouse, report, progress)
         warehouse.refresh(changed=report.changed)
-        compute_texts(warehouse, progress, report)
-        warehouse.refresh()
         if images:
-            compute_images(log, warehouse, progress, report)
+            compute_images(log, warehouse, progress, report, missing_again)
             warehouse.refresh()
         with warehouse.transaction() as cursor:
             cursor.execute("delete from meta where name = 'synced'")
@@ -83,7 +81,7 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
     with ThreadPoolExecutor(FETCHERS) as pool:
         while True:
             new = [o for o in _new(warehouse, listed) if (o.key, o.e_tag) not in failed]
-            compacted = [found for found in new if is_compacted(found.key)]
+            compacted = [entry for entry in new if is_compacted(entry.key)]
             gone = [] if compacted else _gone(warehouse, listed, unreadable)
             if gone:
                 _make_sure(log, gone)
@@ -128,15 +126,17 @@ def _gone(warehouse: Warehouse, listed: pa.Table, unreadable: Mapping[str, str])
 
 
 def _new(warehouse: Warehouse, listed: pa.Table) -> list[LogObject]:
-    """Objects that are to be read, in the order of their keys."""
+    """Objects that are to be read, in the order of their keys, but values before predictions, so
+    that records are written with them.
+    """
     new = """
         select key, e_tag, size, last_modified
         from listed
         anti join objects using (key, e_tag, size)
         anti join covered on key = source and listed.e_tag = covered.e_tag
-        order by key
+        order by starts_with(key, ?) desc, key
     """
-    return [LogObject(*row) for row in warehouse.rows(new, listed=listed)]
+    return [LogObject(*row) for row in warehouse.rows(new, [PREFIX], listed=listed)]
 
 
 def _read(
@@ -152,27 +152,26 @@ def _read(
 
     One batch is fetched while the one before is parsed and the one before that is stored.
     """
-    wanted = image_values_version(warehouse.projections)
-    names = [row.name for row in warehouse.projections.computed_from_image()]
+    version = image_values_version(warehouse.projections)
     fetched = one_ahead(
-        [*pool.map(partial(_fetch, log, wanted), batch)] for batch in _object_batches(objects)
+        [*pool.map(partial(fetch, log, version), batch)] for batch in _object_batches(objects)
     )
     read: list[ReadObjects] = []
     changed: dict[str, str] = {}
     done = 0
     shown = stored = time.monotonic()
-    for batch in one_ahead(map(partial(parse_objects, names), fetched)):
-        for found, error in batch.failures:
-            failed.add((found.key, found.e_tag))
+    for batch in one_ahead(map(partial(parse_objects, warehouse.projections), fetched)):
+        for entry, error in batch.failures:
+            failed.add((entry.key, entry.e_tag))
             if isinstance(error, ChangedObjectError):
-                changed[found.key] = str(error)
+                changed[entry.key] = str(error)
             else:
                 report.fail(str(error))
         read.append(batch)
         done += len(batch.objects) + len(batch.failures)
         progress("Reading objects", done, len(objects))
         now = time.monotonic()
-        if sum(held.rows for held in read) > ROWS_AT_ONCE or now > stored + STORE_SECONDS:
+        if sum(part.rows for part in read) > ROWS_AT_ONCE or now > stored + STORE_SECONDS:
             store_objects(warehouse, read, report, progress)
             read, stored = [], now
         if now > shown + REFRESH_SECONDS:
@@ -186,26 +185,11 @@ def _object_batches(objects: Sequence[LogObject]) -> Iterator[list[LogObject]]:
     """Objects that are fetched and parsed together: as many as fit in memory."""
     batch: list[LogObject] = []
     size = 0
-    for found in objects:
-        if batch and (len(batch) == OBJECTS_AT_ONCE or size + found.size > BYTES_AT_ONCE):
+    for entry in objects:
+        if batch and (len(batch) == OBJECTS_AT_ONCE or size + entry.size > BYTES_AT_ONCE):
             yield batch
             batch, size = [], 0
-        batch.append(found)
-        size += found.size
+        batch.append(entry)
+        size += entry.size
     if batch:
         yield batch
-
-
-def _fetch(log: Log, wanted: str, found: LogObject) -> tuple[LogObject, bytes | LogError]:
-    """An object's bytes; none of one that is not to be read, as values not of that version."""
-    if not found.size or refusal(found):  # without bytes: the folders that S3's console makes
-        return found, b""
-    if is_of_another(found.key, wanted):
-        return found, b""
-    try:
-        body = log.get(found.key)
-    except LogError as error:
-        return found, error
-    if len(body) != found.size:  # another one of that size has another e-tag in the next listing
-        return found, ChangedObjectError(f"{log.uri}/{found.key} came otherwise than listed.")
-    return found, body

@@ -35,12 +35,12 @@ def compute_column(row: Projection, *columns: Sequence[Any]) -> Computed:
             values, f"{row.name}: {error}", dict.fromkeys(range(len(values)), f"{error}")
         )
     except Exception as error:  # a custom projection can raise anything
-        failure = f"{row.name}: {_said(error)}"
+        failure = f"{row.name}: {_sentence(error)}"
     for number in range(len(values)):
         try:
             values[number] = _computed(row, [column[number : number + 1] for column in columns])[0]
         except Exception as error:
-            failed[number] = _said(error)
+            failed[number] = _sentence(error)
     return Computed(values, failure, failed)
 
 
@@ -57,7 +57,7 @@ def compute_present(projection: Projection, inputs: Mapping[str, Sequence[str | 
     return Computed(values, computed.failure, failed)
 
 
-def _said(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:MAX_FAILURE]
 
 

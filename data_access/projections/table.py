@@ -59,7 +59,7 @@ class Projection:
 
 def _each(function: Callable[[np.ndarray], float]) -> Compute:
     """A batch function from a function of one greyscale array (height, width)."""
-    return lambda images: [function(one) for one in images]
+    return lambda images: [function(levels) for levels in images]
 
 
 def toxicity_name(score: str, column: str) -> str:
@@ -197,7 +197,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         label="polarity",
         unit="background minus ink, −1 to 1",
         inputs=(IMAGE,),
-        explanation="Brightness of the background minus that of the ink: above 0 is dark on "
+        explanation="Background brightness minus ink brightness: above 0 is dark on "
         "light, below 0 light on dark. No value for an image of one grey level.",
         compute=_each(image.polarity),
         bounds=(-1.0, 1.0),

@@ -13,7 +13,7 @@ from rapidfuzz.distance import Levenshtein
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " \n"
 NEAR = 16  # characters back in which a repeated pair counts; further back "the" comes again
-FAR = 8  # a run of so many characters counts wherever it was said before
+FAR = 8  # a run of so many characters counts wherever it occurred before
 MAX_TOKENIZED = 100_000  # characters; spaCy needs a second for a million
 
 

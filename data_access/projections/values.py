@@ -1,20 +1,21 @@
-"""Values of projections kept in the log: `projections/NAME@SOURCE/….parquet`.
+"""Values of projections kept in the log: `projections/SUBJECT@SOURCE/….parquet`.
 
-Of a text: one row a record. NAME is a projection's, SOURCE whoever computed it: the values of two
-sources are never mixed. A value may name its input by the MD5 of the text; it counts as long as
-the record has that text.
+One row for each record or image, one column for each projection. SUBJECT is the column that was
+scored, SOURCE who computed the values: those of two sources are never mixed.
 
-Of images: `projections/inputs.image@VERSION/`, one row an image, a column a projection. VERSION
-stands for a set of image projections, each in its version: who has the same set reads what was
-computed elsewhere, and nobody else does. Kept is only what any reader would find of an image, now
-and later.
+Values of texts name their record, and by `input`, an MD5, the text that they are of: they count as
+long as the record has that text. Values of images name the image and the SHA-256 of its bytes;
+their SOURCE is a version, which stands for a set of image projections, each in its version: who
+has the same set reads what was computed elsewhere, and nobody else does. Kept is only what any
+reader would find of an image, now and later.
 """
 
 import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -22,93 +23,79 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_access.log import DAMAGED_IMAGE, MISSING_IMAGE, Log
-from data_access.projections.table import IMAGE, MAX_FAILURE, ProjectionTable
-from data_access.records import MAX_IMAGE_NAME
+from data_access.projections.table import IMAGE, MAX_FAILURE, TEXT, TRUTH, ProjectionTable
+from data_access.records import MAX_IMAGE_NAME, MAX_LABEL, PREDICTION_FIELDS
 from data_access.records.decoding import open_parquet
 
 PREFIX = "projections/"
-VALUES_SCHEMA = pa.schema(
-    [
-        ("object_key", pa.string()),
-        ("projection", pa.string()),
-        ("source", pa.string()),
-        ("record_key", pa.string()),
-        ("value", pa.float64()),
-        ("input", pa.string()),
-    ]
-)
+RECORDS = "records"
+"""The subject of values that do not say which text they are of."""
 FOLDER = re.compile(rf"{PREFIX}((?:[A-Za-z0-9._()-]|![0-9A-F]{{2}})+)@([^/@]+)/[^/]+")
-
-
-def folder(projection: str, source: str) -> str:
-    """Where a source's scores of a projection are: a prefix that ends in a slash."""
-    return f"{PREFIX}{safe_name(projection)}@{source}/"
-
-
-def safe_name(projection: str) -> str:
-    """The name of a projection as a folder: letters, digits and `.` `_` `-` `(` `)` stay, the
-    bytes of every other character become `!` and two hexadecimal digits.
-    """
-    return "".join(
-        sign if re.fullmatch(r"[A-Za-z0-9._()-]", sign) else _escaped(sign) for sign in projection
-    )
-
-
-def _escaped(sign: str) -> str:
-    return "".join(f"!{byte:02X}" for byte in sign.encode(errors="surrogatepass"))
-
-
-def values_object(values: Mapping[str, float], inputs: Sequence[str] | None = None) -> bytes:
-    """Scores by record key as an object of the log: Parquet with the columns record_key, value.
-
-    inputs: of each record, for a column input.
-    """
-    columns = {
-        "record_key": pa.array(list(values), pa.string()),
-        "value": pa.array(list(values.values()), pa.float64()),
-    }
-    if inputs is not None:
-        columns["input"] = pa.array(inputs, pa.string())
-    table = pa.table(columns)
-    body = io.BytesIO()
-    pq.write_table(table, body)
-    return body.getvalue()
-
-
-def read_values(key: str, body: bytes) -> pa.Table:
-    """A table of VALUES_SCHEMA without the rows that have no finite value.
-
-    Raises ValueError, or what pyarrow raises, for an object that holds no scores.
-    """
-    named = FOLDER.fullmatch(key)
-    if not named:
-        raise ValueError("not below projections/NAME@SOURCE/")
-    if not body.startswith(b"PAR1"):
-        raise ValueError("scores are kept as Parquet, and this is none")
-    held = open_parquet(body).read(columns=["record_key", "value", "input"])
-    if not {"record_key", "value"} <= set(held.column_names):
-        raise ValueError("it has no columns record_key and value")
-    keys, values = held["record_key"].cast(pa.string()), held["value"].cast(pa.float64())
-    inputs = held["input"] if "input" in held.column_names else pa.nulls(len(held), pa.string())
-    there = pa.table(
-        {"record_key": keys, "value": values, "input": inputs.cast(pa.string())}
-    ).filter(pc.and_(pc.is_finite(values), pc.is_valid(keys)))
-    names = {"object_key": key, "projection": _projection(named[1]), "source": named[2]}
-    columns = {name: pa.repeat(value, len(there)) for name, value in names.items()}
-    return pa.table(columns | {name: there[name] for name in there.column_names}).cast(
-        VALUES_SCHEMA
-    )
-
-
-def _projection(name: str) -> str:
-    return unquote(name.replace("!", "%"), errors="replace")
-
-
 IMAGE_VALUES = f"{PREFIX}{IMAGE}@"
 RETRYABLE_FAILURES = (MISSING_IMAGE, DAMAGED_IMAGE)
-"""What is said of an image that is looked for again after a while."""
+"""Failures of an image that is looked for again after a while."""
 
-HASH = "^[0-9a-f]{64}$"
+
+@dataclass(frozen=True)
+class Kind:
+    """What values are of: the texts of a record, or an image.
+
+    name: how the warehouse's tables of them begin. key: the column that names the record or image,
+    in at most max_key characters. input: that of its hash, of hash_length hexadecimal digits.
+    columns: those and others that are no projection's, all of text.
+    """
+
+    name: str
+    noun: str
+    key: str
+    max_key: int
+    input: str
+    hash_length: int
+    columns: tuple[str, ...]
+
+
+TEXTS = Kind("text", "a record", "record_key", MAX_LABEL, "input", 32, ("record_key", "input"))
+IMAGES = Kind(
+    "image", "an image", "image", MAX_IMAGE_NAME, "sha256", 64, ("image", "sha256", "failure")
+)
+KINDS = (TEXTS, IMAGES)
+
+
+def kind_of(subject: str) -> Kind:
+    return IMAGES if subject == IMAGE else TEXTS
+
+
+def kept_names(projections: ProjectionTable, kind: Kind) -> list[str]:
+    """The projections whose values are read from the log: all of images, and those of texts that
+    a sync does not compute itself.
+    """
+    if kind is IMAGES:
+        return [row.name for row in projections.computed_from_image()]
+    return [
+        row.name
+        for row in projections.rows
+        if row.compute is None and row.name not in PREDICTION_FIELDS
+    ]
+
+
+def values_schema(kind: Kind, names: Sequence[str]) -> pa.Schema:
+    """The columns of an object with values by the projections of these names, null for none.
+
+    failure: why an image has no pixels, and therefore no values.
+    """
+    texts = [(name, pa.string()) for name in kind.columns]
+    return pa.schema([*texts, *((name, pa.float64()) for name in names)])
+
+
+def logged_schema(kind: Kind, names: Sequence[str]) -> pa.Schema:
+    """The same of many objects, and before it where each row is from."""
+    place = [(name, pa.string()) for name in ("object_key", "subject", "source")]
+    return pa.schema([*place, *values_schema(kind, names)])
+
+
+def folder(subject: str, source: str) -> str:
+    """Where a source's values of a subject are: a prefix that ends in a slash."""
+    return f"{PREFIX}{subject}@{source}/"
 
 
 def image_values_version(projections: ProjectionTable) -> str:
@@ -117,75 +104,131 @@ def image_values_version(projections: ProjectionTable) -> str:
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
 
 
-def is_of_another(key: str, wanted: str) -> bool:
-    """Whether an object holds values, and of another version than the wanted one."""
-    return key.startswith(IMAGE_VALUES) and not key.startswith(folder(IMAGE, wanted))
+def has_other_version(key: str, version: str) -> bool:
+    """Whether an object holds values of images, and of another version than this one."""
+    return key.startswith(IMAGE_VALUES) and not key.startswith(folder(IMAGE, version))
 
 
-def image_values_schema(names: Sequence[str]) -> pa.Schema:
-    """Of values by the projections of these names: inputs.image, its bytes' SHA-256, and values.
+def put_values(log: Log, subject: str, source: str, values: pa.Table) -> bool:
+    """Add an object of values, with the columns of `values_schema`; whether it was new.
 
-    failure: why the image has no pixels, and therefore no values.
+    It is named by what is scored in it, so that two who score the same write the same object;
+    where that is not known, by all that it holds. Raises LogError where the log takes nothing.
     """
-    texts = [(name, pa.string()) for name in ("image", "sha256", "failure")]
-    return pa.schema([*texts, *((name, pa.float64()) for name in names)])
-
-
-def logged_image_values_schema(names: Sequence[str]) -> pa.Schema:
-    """The same, and before it the object that has the values."""
-    return pa.schema([("object_key", pa.string()), *image_values_schema(names)])
-
-
-def put_image_values(log: Log, wanted: str, values: pa.Table) -> bool:
-    """Add an object named by its images, so that two who score them write the same one.
-
-    Returns whether it was new. Raises LogError where the log takes nothing.
-    """
-    pairs = zip(values["image"].to_pylist(), values["sha256"].to_pylist(), strict=True)
-    key = hashlib.sha256(json.dumps([*pairs]).encode()).hexdigest()[:26]
+    kind = kind_of(subject)
+    names = [kind.key, kind.input]
+    if values[kind.input].null_count:
+        names = values.column_names
+    rows = zip(*(values[name].to_pylist() for name in names), strict=True)
+    name = hashlib.sha256(json.dumps([*rows]).encode()).hexdigest()[:26]
     body = io.BytesIO()
     pq.write_table(values, body)
-    return log.put(f"{folder(IMAGE, wanted)}{key}.parquet", body.getvalue())
+    return log.put(f"{folder(subject, source)}{name}.parquet", body.getvalue())
 
 
-def read_image_values(key: str, body: bytes, names: Sequence[str]) -> pa.Table:
-    """A table of `logged_image_values_schema`, NULL for what is no finite number.
+def read_values(key: str, body: bytes, projections: ProjectionTable) -> pa.Table:
+    """A table of `logged_schema`, null for what is no finite number.
 
     Raises ValueError, or what pyarrow raises, for an object that holds anything else.
     """
+    place = FOLDER.fullmatch(key)
+    if not place:
+        raise ValueError("not below projections/SUBJECT@SOURCE/")
     if not body.startswith(b"PAR1"):
         raise ValueError("values are kept as Parquet, and this is none")
     file = open_parquet(body)
-    wanted = image_values_schema(names)
-    if sorted(file.schema_arrow.names) != sorted(wanted.names):
+    subject, source = unquote(place[1].replace("!", "%"), errors="replace"), place[2]
+    kind = kind_of(subject)
+    names = kept_names(projections, kind)
+    if kind is TEXTS and "value" in file.schema_arrow.names:
+        subject, values = _read_one_projection(subject, file)
+    else:
+        values = _read_columns(subject, file, names)
+    columns = {"object_key": key, "subject": subject, "source": source}
+    schema = logged_schema(kind, names)
+    return pa.table(
+        {name: pa.repeat(value, len(values)) for name, value in columns.items()}
+        | {
+            name: values[name] if name in values.column_names else pa.nulls(len(values))
+            for name in schema.names[len(columns) :]
+        }
+    ).cast(schema)
+
+
+def _read_one_projection(name: str, file: pq.ParquetFile) -> tuple[str, pa.Table]:
+    """An object as they were before: below `projections/NAME@SOURCE/`, NAME that of a projection,
+    with the columns record_key, value and perhaps input. Its subject and its values as they
+    are now; rows without a finite value are left out.
+    """
+    table = file.read(columns=["record_key", "value", "input"])
+    if "record_key" not in table.column_names:
+        raise ValueError("it has no column record_key")
+    record_keys = table["record_key"].cast(pa.string())
+    values = table["value"].cast(pa.float64())
+    inputs = table["input"] if "input" in table.column_names else pa.nulls(len(table))
+    subject = TRUTH if name.endswith(f"({TRUTH})") else TEXT
+    columns = {"record_key": record_keys, "input": inputs.cast(pa.string()), name: values}
+    valued = pc.and_(pc.is_finite(values), pc.is_valid(record_keys))
+    return subject, pa.table(columns).filter(valued)
+
+
+def _read_columns(subject: str, file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """The columns of `values_schema` that an object has."""
+    kind = kind_of(subject)
+    present = file.schema_arrow.names
+    if kind is IMAGES and sorted(present) != sorted([*kind.columns, *names]):
         raise ValueError("its columns are not those of its version")
-    held = file.read().select(wanted.names)
-    if held.schema.types != wanted.types:
-        raise ValueError("its columns are not all of the type they should be")
-    held.validate(full=True)  # texts may be no UTF-8
-    sound = _sound(held)
+    if subject not in (IMAGE, TEXT, TRUTH, RECORDS):
+        raise ValueError(f"no values are of {subject}, and it has no column value")
+    if kind.key not in present:
+        raise ValueError(f"it has no column {kind.key}")
+    table = file.read(columns=[name for name in (*kind.columns, *names) if name in present])
+    table.validate(full=True)  # texts may be no UTF-8
+    columns = {
+        name: _of_type(name, table[name], name in kind.columns) for name in table.schema.names
+    }
+    table = pa.table(columns)
+    if kind.input not in columns:
+        table = table.append_column(kind.input, pa.nulls(len(table), pa.string()))
+    sound = _sound(kind, table)
     if not pc.all(sound, min_count=0).as_py():
-        raise ValueError(f"row {pc.index(sound, False).as_py() + 1} names no image and its bytes")
-    if pc.count_distinct(held["image"]).as_py() < len(held):
-        raise ValueError("it names an image twice")
-    columns = {"object_key": pa.repeat(key, len(held))}
-    columns |= {name: held[name] for name in wanted.names[:3]}
-    opened = pc.is_null(held["failure"])
-    for name in names:
-        there = pc.and_(opened, pc.is_finite(held[name]))
-        columns[name] = pc.if_else(there, held[name], None)
-    return pa.table(columns, logged_image_values_schema(names))
+        row = pc.index(sound, False).as_py() + 1
+        raise ValueError(f"row {row} does not name {kind.noun} and what was scored")
+    if pc.count_distinct(table[kind.key]).as_py() < len(table):
+        raise ValueError(f"it names {kind.noun} twice")
+    valued = pc.is_null(table["failure"]) if kind is IMAGES else pc.is_valid(table[kind.key])
+    for name in columns.keys() - set(kind.columns):
+        finite = pc.and_(valued, pc.is_finite(table[name]))
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pc.if_else(finite, table[name], None))
+    return table
 
 
-def _sound(held: pa.Table) -> pa.ChunkedArray:
-    """Which rows name an image and its bytes, and say of it what does not pass."""
-    length = pc.utf8_length(held["image"])
-    failure = held["failure"]
-    lasting = pc.and_(
-        pc.less_equal(pc.utf8_length(failure), MAX_FAILURE),
-        pc.invert(pc.is_in(failure, pa.array(RETRYABLE_FAILURES))),
+def _of_type(name: str, column: pa.ChunkedArray, is_text: bool) -> pa.ChunkedArray:
+    """Raises ValueError where a column that should hold texts, or numbers, holds something else."""
+    types = pa.types
+    if is_text and (types.is_string(column.type) or types.is_large_string(column.type)):
+        return column.cast(pa.string())
+    if not is_text and (types.is_floating(column.type) or types.is_integer(column.type)):
+        return column.cast(pa.float64(), safe=False)
+    if types.is_null(column.type):
+        return column.cast(pa.string() if is_text else pa.float64())
+    raise ValueError(
+        f"its column {name} holds {column.type}, not {'text' if is_text else 'numbers'}"
     )
-    named = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_IMAGE_NAME))
-    hashed = pc.match_substring_regex(held["sha256"], HASH)
-    sound = pc.and_(pc.and_(named, hashed), pc.fill_null(lasting, True))
+
+
+def _sound(kind: Kind, table: pa.Table) -> pa.ChunkedArray:
+    """Which rows name what was scored, and give an image no failure that may pass."""
+    length = pc.utf8_length(table[kind.key])
+    named = pc.and_(pc.greater(length, 0), pc.less_equal(length, kind.max_key))
+    hashed = pc.match_substring_regex(table[kind.input], f"^[0-9a-f]{{{kind.hash_length}}}$")
+    sound = pc.and_(named, pc.fill_null(hashed, kind is TEXTS))
+    if kind is IMAGES:
+        failure = table["failure"]
+        lasting = pc.and_(
+            pc.less_equal(pc.utf8_length(failure), MAX_FAILURE),
+            pc.invert(pc.is_in(failure, pa.array(RETRYABLE_FAILURES))),
+        )
+        sound = pc.and_(sound, pc.fill_null(lasting, True))
     return pc.fill_null(sound, False)

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from data_access.log import DAMAGED_IMAGE
 from data_access.projections.table import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
-from data_access.projections.values import image_values_schema
-from data_access.sql import literal, quoted
+from data_access.projections.values import IMAGES, kept_names, values_schema
+from data_access.sql import listed, literal, quoted
 from data_access.warehouse import Warehouse
 
 COLUMNS = (TEXT, TRUTH)
@@ -24,41 +24,31 @@ def _texts() -> str:
 def unscored_texts(warehouse: Warehouse, source: str) -> pa.Table:
     """Outputs and truths that lack scores of a source, those of one text together.
 
-    Columns input_column, record_key, text, input (its MD5), held: the scores it has all the same.
+    Columns input_column, record_key, text, input (its MD5).
     """
-    names = " union all ".join(
-        f"select {literal(column)} as input_column, {literal(score)} as score, "
-        f"{literal(toxicity_name(score, column))} as projection"
+    complete = " union all ".join(
+        f"select subject as input_column, record_key, input from logged_text_values "
+        f"where source = $1 and subject = {literal(column)} "
+        f"group by all having {_all_counted(column)}"
         for column in COLUMNS
-        for score in TOXICITY
     )
     return warehouse.table(
         f"""
         with texts as ({_texts()}),
-        names as ({names}),
-        held as (
-            select input_column, record_key, input, score
-            from logged_values
-            join names using (projection)
-            where source = ?
-        )
-        select
-            texts.input_column,
-            texts.record_key,
-            texts.text,
-            texts.input,
-            coalesce(list_sort(list(distinct score) filter (score is not null)), []) as held
+        complete as ({complete})
+        select input_column, record_key, text, input
         from texts
-        left join held
-            on held.input_column = texts.input_column
-            and held.record_key = texts.record_key
-            and (held.input is null or held.input = texts.input)
-        group by all
-        having count(distinct score) < {len(TOXICITY)}
-        order by texts.input, texts.input_column, texts.record_key
+        anti join complete using (input_column, record_key, input)
+        anti join (from complete where input is null) using (input_column, record_key)
+        order by input, input_column, record_key
         """,
         [source],
     )
+
+
+def _all_counted(column: str) -> str:
+    names = [toxicity_name(score, column) for score in TOXICITY]
+    return " and ".join(f"count({quoted(name)}) > 0" for name in names)
 
 
 def unscored_text_count(warehouse: Warehouse, source: str) -> int:
@@ -82,29 +72,32 @@ def _count(warehouse: Warehouse, source: str) -> int:
 
 def known_scores(
     warehouse: Warehouse, source: str, inputs: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """By the MD5 of a text, the scores of a source that any record with this text has, by name."""
-    found: dict[str, dict[str, float]] = {}
-    names = {toxicity_name(score, column): score for score in TOXICITY for column in COLUMNS}
-    for key, projection, value in warehouse.rows(
-        "select input, projection, min(value) from logged_values "
-        "where source = ? and input in (select unnest(?)) group by all",
-        [source, list(inputs)],
-    ):
-        if projection in names:
-            found.setdefault(key, {})[names[projection]] = value
-    return found
+) -> dict[str, tuple[float, ...]]:
+    """By the MD5 of a text, the scores of a source that any record with this text has, in the
+    order of TOXICITY; without the texts that have not all of them.
+    """
+    known: dict[str, tuple[float, ...]] = {}
+    for column in COLUMNS:
+        names = [toxicity_name(score, column) for score in TOXICITY]
+        rows = warehouse.rows(
+            f"select input, {', '.join(f'min({quoted(name)})' for name in names)} "
+            "from logged_text_values where source = ? and subject = ? "
+            f"and input in (select unnest(?)) group by input having {_all_counted(column)}",
+            [source, column, list(inputs)],
+        )
+        known |= {text: tuple(scores) for text, *scores in rows}
+    return known
 
 
 def images_scored_here(warehouse: Warehouse) -> pa.Table:
-    """What syncs have scored and the log does not hold, with the columns of `image_values_schema`.
+    """What syncs have scored and the log does not hold, with the columns of `values_schema`.
 
     Without images that could not be had, or not be scored whole: others may fare better.
     """
-    names = image_values_schema([row.name for row in warehouse.projections.computed_from_image()])
-    found = warehouse.table(
+    schema = values_schema(IMAGES, kept_names(warehouse.projections, IMAGES))
+    values = warehouse.table(
         f"""
-        select {", ".join(map(quoted, names.names))}
+        select {listed(schema)}
         from image_values
         semi join records on {quoted(IMAGE)} = image
         anti join logged_image_values using (image)
@@ -115,4 +108,4 @@ def images_scored_here(warehouse: Warehouse) -> pa.Table:
         """,
         [DAMAGED_IMAGE],
     )
-    return found.cast(names)
+    return values.cast(schema)

@@ -50,16 +50,16 @@ class Contents:
     quarantined: list[Quarantined] = field(default_factory=list)
 
 
-def read_object(key: str, body: bytes) -> Contents:
+def read_object(key: str, body: bytes, max_bytes: int = MAX_OBJECT_BYTES) -> Contents:
     """Events of one object: JSON, JSON lines or Parquet, gzipped or not, by what its bytes are.
 
     The first folder of the key says what they are: `predictions/`, `feedback/`, `annotations/`.
-    Never raises: what cannot be read is in `quarantined`.
+    max_bytes: of the object unpacked. Never raises: what cannot be read is in `quarantined`.
     """
     kind = key.partition("/")[0]
     contents = Contents()
     try:
-        for line, event in _events(unpacked(body), contents):
+        for line, event in _events(unpacked(body, max_bytes), contents):
             _add(kind, contents, line, event)
     except Exception as error:  # decoders raise many kinds on hostile bytes
         _quarantine(contents, 0, f"the object cannot be read: {_reason(error)}", repr(body[:200]))
@@ -100,8 +100,8 @@ def _events(body: bytes, contents: Contents) -> Iterator[tuple[int, dict[str, An
         values: Iterable[tuple[int, Any]] = enumerate(whole, start=1)
     elif whole is not None:
         values = [(1, whole)]
-    elif found := binary_format(body):
-        reason = f"the object is {found}, and events are JSON, JSON lines or Parquet"
+    elif name := binary_format(body):
+        reason = f"the object is {name}, and events are JSON, JSON lines or Parquet"
         _quarantine(contents, 0, reason, repr(body[:200]))
         return
     elif is_sequence(body):

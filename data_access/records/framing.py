@@ -68,18 +68,18 @@ def is_left_out(key: str) -> bool:
     return re.search(LEFT_OUT, key) is not None
 
 
-def unpacked(body: bytes) -> bytes:
+def unpacked(body: bytes, max_bytes: int = MAX_OBJECT_BYTES) -> bytes:
     """Gzip taken off, where there is any, also twice.
 
-    Raises ValueError, or what gzip raises, for a broken one, and past MAX_OBJECT_BYTES.
+    Raises ValueError, or what gzip raises, for a broken one, and past max_bytes.
     """
     for _ in range(GZIP_LAYERS):
         if not body.startswith(GZIP):
             return body
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-            body = stream.read(MAX_OBJECT_BYTES + 1)
-        if len(body) > MAX_OBJECT_BYTES:
-            raise ValueError(f"it unpacks to more than {MAX_OBJECT_BYTES:,} bytes")
+            body = stream.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            raise ValueError(f"it unpacks to more than {max_bytes:,} bytes")
     if body.startswith(GZIP):
         raise ValueError(f"it is gzipped more than {GZIP_LAYERS} times over")
     return body

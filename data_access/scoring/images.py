@@ -21,8 +21,8 @@ from data_access.ingest.compute import (
 )
 from data_access.log import Log
 from data_access.progress import Progress, silent
-from data_access.projections.table import ProjectionTable
-from data_access.projections.values import image_values_version, put_image_values
+from data_access.projections.table import IMAGE, ProjectionTable
+from data_access.projections.values import image_values_version, put_values
 from data_access.warehouse import Warehouse
 
 
@@ -75,9 +75,9 @@ def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> ImageScori
     """Add to the log what the warehouse has scored itself and no object of the log holds."""
     known = queries.images_scored_here(warehouse)
     report = ImageScoringReport(len(known), len(known))
-    wanted = image_values_version(warehouse.projections)
+    version = image_values_version(warehouse.projections)
     for start in range(0, len(known), images_at_once):
-        report.objects += put_image_values(log, wanted, known.slice(start, images_at_once))
+        report.objects += put_values(log, IMAGE, version, known.slice(start, images_at_once))
     return report
 
 
@@ -90,5 +90,5 @@ def score_image_batch(
     report = ImageScoringReport(len(lasting), left=len(images) - len(lasting))
     if lasting:
         table = image_values_table(lasting, rows)
-        report.objects += put_image_values(log, image_values_version(projections), table)
+        report.objects += put_values(log, IMAGE, image_values_version(projections), table)
     return report

@@ -4,7 +4,6 @@ Scores are objects of their own below projections/, so a run can be killed at an
 one goes on, and no text is scored twice. How a text is scored is left to `toxicity`.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from data_access.errors import ModelError
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import TOXICITY, toxicity_name
-from data_access.projections.values import folder, values_object
+from data_access.projections.values import TEXTS, put_values, values_schema
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
 
@@ -76,14 +75,9 @@ def unscored_chunks(
     """
     for chunk in chunks(queries.unscored_texts(warehouse, model), rows_at_once):
         inputs = chunk["input"].to_pylist()
-        found = queries.known_scores(warehouse, model, list(dict.fromkeys(inputs)))
-        known = [
-            [found[key][name] for name in TOXICITY]
-            if key in found and len(found[key]) == len(TOXICITY)
-            else None
-            for key in inputs
-        ]
-        yield chunk.append_column("known", pa.array(known, pa.list_(pa.float64())))
+        scores = queries.known_scores(warehouse, model, list(dict.fromkeys(inputs)))
+        known = pa.array([scores.get(key) for key in inputs], pa.list_(pa.float64()))
+        yield chunk.append_column("known", known)
 
 
 def score_chunk(log: Log, model: str, chunk: pa.Table, scores: Score) -> ScoringReport:
@@ -114,26 +108,16 @@ def chunks(missing: pa.Table, rows: int) -> Iterator[pa.Table]:
 def _put_scores(
     log: Log, model: str, rows: Sequence[Mapping[str, Any]], values: Mapping[str, Sequence[float]]
 ) -> int:
-    """Add the scores of these rows to the log, but those it has already; returns how many objects.
-
-    values: by input. An object is named by what it is the scores of, so that two that score at
-    once write the same one.
-    """
+    """Add the scores of these rows to the log; returns how many objects. values: by input."""
     objects = 0
     for column in dict.fromkeys(row["input_column"] for row in rows):
-        for number, name in enumerate(TOXICITY):
-            lacking = [
-                row for row in rows if row["input_column"] == column and name not in row["held"]
-            ]
-            if not lacking:
-                continue
-            told = "\n".join(f"{row['record_key']} {row['input']}" for row in lacking)
-            key = hashlib.sha256(told.encode()).hexdigest()[:26]
-            body = values_object(
-                {row["record_key"]: values[row["input"]][number] for row in lacking},
-                [row["input"] for row in lacking],
-            )
-            objects += log.put(f"{folder(toxicity_name(name, column), model)}{key}.parquet", body)
+        scored = [row for row in rows if row["input_column"] == column]
+        columns = {name: [row[name] for row in scored] for name in TEXTS.columns}
+        for number, score in enumerate(TOXICITY):
+            scores = [values[row["input"]][number] for row in scored]
+            columns[toxicity_name(score, column)] = scores
+        schema = values_schema(TEXTS, [toxicity_name(score, column) for score in TOXICITY])
+        objects += put_values(log, column, model, pa.table(columns, schema))
     return objects
 
 

@@ -1,21 +1,26 @@
 """The warehouse's tables: what they are, how they are made, and how a record is put together.
 
 `records` is one row per record: of the predictions with its key the one that was logged first (by
-the key of its object and its line there), what `feedback` says of it, and its values from
-`text_values` and `image_values`. Rows are rewritten for the keys in `touched`. `shadowed` names
-the objects whose prediction gave way to another one: they are read again should that one go.
-`covered` names the objects whose events a compacted object holds too. `logged_image_values` has
-what objects of the log hold of images; an image that was not scored here has its values from there,
-and `found_in` says from which object. `failures` says which
-projections could not be computed of a record's text (`scored` is its key) or of an image (its
-name), as long as these have values. `cubes` keeps what was counted of a large log, until the next
-change. Of each record `object_key`, `origin` and `line` say where it
+the key of its object and its line there), what `feedback` says of it, and its values. Rows are
+rewritten for the keys in `touched`. Of each record `object_key`, `origin` and `line` say where it
 came from, `image_hash` which image it shows (only itself, where it has none), and `fold_order`
-which report stands for that image. `annotations` has every event of what people keep beside the
-records; as in `feedback`, one that a compacted object holds too is there twice until its original
-is gone.
+which report stands for that image.
+
+`text_values` and `image_values` have what was computed here, `logged_text_values` and
+`logged_image_values` what objects of the log hold. An image that was not scored here has a row of
+`image_values` from the log all the same, and `found_in` says from which object. Which source of
+texts is shown can change with every object, so those values are joined when records are written.
+`failures` says which projections could not be computed of a record's text (`scored` is its key) or
+of an image (its name), as long as these have values.
+
+`shadowed` names the objects whose prediction gave way to another one: they are read again should
+that one go. `covered` names the objects whose events a compacted object holds too. `cubes` keeps
+what was counted of a large log, until the next change. `annotations` has every event of what
+people keep beside the records; as in `feedback`, one that a compacted object holds too is there
+twice until its original is gone.
 """
 
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
@@ -23,7 +28,18 @@ import pyarrow as pa
 
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
-from data_access.projections.values import IMAGE_VALUES, VALUES_SCHEMA
+from data_access.projections.values import (
+    IMAGE_VALUES,
+    IMAGES,
+    KINDS,
+    PREFIX,
+    TEXTS,
+    Kind,
+    image_values_version,
+    kept_names,
+    logged_schema,
+    values_schema,
+)
 from data_access.records import (
     ANNOTATION_SCHEMA,
     COVERED_SCHEMA,
@@ -34,7 +50,7 @@ from data_access.records import (
 )
 from data_access.sql import declared, listed, literal, quoted
 
-SCHEMA_VERSION = "10"
+SCHEMA_VERSION = "11"
 
 TABLES = {
     "meta": pa.schema({"name": pa.string(), "value": pa.string()}),
@@ -46,7 +62,6 @@ TABLES = {
     "feedback": FEEDBACK_SCHEMA,
     "annotations": ANNOTATION_SCHEMA,
     "quarantine": QUARANTINE_SCHEMA,
-    "logged_values": VALUES_SCHEMA,
     "touched": pa.schema({"record_key": pa.string()}),
     "cubes": pa.schema({"question": pa.string(), "cell": pa.int64(), "records": pa.int64()}),
     "failures": pa.schema(
@@ -61,7 +76,7 @@ SHOWN_SOURCES = "select value from meta where name = 'score sources'"
 PRESENT = "select table_name from duckdb_tables() where not internal"
 
 FEEDBACK_OF = """
-with said as (
+with events as (
     select *
     from feedback
     semi join {predictions} using (record_key)
@@ -75,7 +90,7 @@ feedback_of as (
         {newest},
         list_sort(list_distinct(list(flag))) as flags,
         count(flag) as reports
-    from said
+    from events
     group by record_key
 )
 """
@@ -96,33 +111,28 @@ from (select {columns} from {predictions}) as prediction
 left join feedback_of using (record_key)
 left join text_values using (record_key)
 left join image_values on image_values.image = prediction."inputs.image"
-{logged_text_values}
+{shown_values}
 """
 NEWEST = ",\n        ".join(
     f"arg_max({quoted(name)}, {{'at': timestamp, 'key': feedback_key}}) "
     f"as {quoted(f'feedback.{name}')}"
     for name in FEEDBACK_FIELDS
 )
-LOGGED_VALUES = """
+SHOWN_VALUES = """
 left join (
     select
         record_key{columns}
-    from (
-        select
-            logged_values.*,
-            input is null or input = case
-                when ends_with(projection, '(feedback.ground_truth_string)')
-                then md5("feedback.ground_truth_string")
-                else md5("outputs.output_text")
-            end as current
-        from logged_values
-        join {predictions} as scored using (record_key)
-        left join feedback_of using (record_key)
+    from logged_text_values
+    join {predictions} as scored using (record_key)
+    left join feedback_of using (record_key)
+    where input is null or input = md5(
+        if(subject = 'feedback.ground_truth_string',
+            "feedback.ground_truth_string", "outputs.output_text")
     )
-    where current
     group by record_key
-) as logged_text_values using (record_key)
+) as shown_values using (record_key)
 """
+"""Values of texts that the log holds, of the source that is shown; the first object counts."""
 
 
 def prepare(
@@ -138,38 +148,36 @@ def prepare(
             f"{path} is a database of something else: name another file in MISREAD_WAREHOUSE."
         )
     cursor.execute(CREATE_TABLES)
-    held = dict(cursor.execute("select name, value from meta").fetchall())
-    if held and held.get("log") != log_uri:
+    meta = dict(cursor.execute("select name, value from meta").fetchall())
+    if meta and meta.get("log") != log_uri:
         raise WarehouseError(
-            f"{path} is the warehouse of {held.get('log')}, not of {log_uri}: "
+            f"{path} is the warehouse of {meta.get('log')}, not of {log_uri}: "
             "name another file in MISREAD_WAREHOUSE."
         )
-    if held and held.get("schema") != SCHEMA_VERSION:
+    if meta and meta.get("schema") != SCHEMA_VERSION:
         for table in present:
             cursor.execute(f"drop table {quoted(table)}")
         cursor.execute(CREATE_TABLES)
-        held = {}
-    wanted = _versions(projections)
-    if not held:
-        _create_values(cursor, projections, "text")
-        _create_values(cursor, projections, "image")
-    for kind in ("text", "image"):
-        if held and held.get(f"{kind} projections") != wanted[f"{kind} projections"]:
-            _create_values(cursor, projections, kind)
-    if not held or any(held.get(name) != value for name, value in wanted.items()):
+        meta = {}
+    versions = _versions(projections)
+    for kind in KINDS:
+        for role, create in (("computed", _create_computed), ("logged", _create_logged)):
+            if meta.get(f"{role} {kind.name}s") != versions[f"{role} {kind.name}s"]:
+                create(cursor, projections, kind)
+    if any(meta.get(name) != value for name, value in versions.items()):
         cursor.execute(f"create or replace temp table rewritten ({declared(PREDICTION_SCHEMA)})")
-        if held:
+        if meta:
             cursor.execute(f"insert into rewritten select {PREDICTION_COLUMNS} from records")
         rows = record_rows(cursor, projections, "rewritten")
         cursor.execute(f"create or replace table records as {rows} order by timestamp")
         cursor.execute("drop table rewritten")
         cursor.execute("delete from touched")
-        cursor.execute("delete from cubes")
+        empty_cubes(cursor)
         cursor.execute("create or replace table extents as " + _extents(projections))
         cursor.execute("delete from meta")
         cursor.executemany(
             "insert into meta values (?, ?)",
-            [("log", log_uri), ("schema", SCHEMA_VERSION), *wanted.items()],
+            [("log", log_uri), ("schema", SCHEMA_VERSION), *versions.items()],
         )
 
 
@@ -180,11 +188,7 @@ def rewrite_touched(
 
     changed: whether other tables were written.
     """
-    sources = repr(score_sources(cursor, projections))
-    if [(sources,)] != cursor.execute(SHOWN_SOURCES).fetchall():
-        cursor.execute("insert into touched select record_key from records")
-        cursor.execute("delete from meta where name = 'score sources'")
-        cursor.execute("insert into meta values ('score sources', ?)", [sources])
+    touch_other_sources(cursor, projections)
     touched = cursor.execute("select count(*) from touched").fetchall()[0][0]
     if touched:
         cursor.execute(
@@ -197,21 +201,45 @@ def rewrite_touched(
         cursor.execute("drop table rewritten")
         cursor.execute("delete from touched")
     if touched or changed:
-        cursor.execute("delete from cubes")
+        empty_cubes(cursor)
         cursor.execute("create or replace table extents as " + _extents(projections))
     return bool(touched) or changed
+
+
+def touch_other_sources(cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable) -> None:
+    """Have all records rewritten if they show another source than the one to be shown now."""
+    sources = repr(score_sources(cursor, projections))
+    if [(sources,)] != cursor.execute(SHOWN_SOURCES).fetchall():
+        cursor.execute("insert into touched select record_key from records")
+        cursor.execute("delete from meta where name = 'score sources'")
+        cursor.execute("insert into meta values ('score sources', ?)", [sources])
+
+
+def empty_cubes(cursor: duckdb.DuckDBPyConnection) -> None:
+    """In the transaction that changes records: what was counted of them is no longer true."""
+    cursor.execute("delete from cubes")
 
 
 def score_sources(
     cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable
 ) -> dict[str, str]:
-    """For each projection whose values are in the log, the source with the most of them."""
-    rows = cursor.execute(
-        "select projection, source from logged_values group by projection, source "
-        "order by projection, count(*), source = ?, source desc",
-        [projections.scorer or ""],
+    """For each projection of texts that has values in the log, the source with the most of them.
+
+    On a tie the scorer, or else the first by name.
+    """
+    names = kept_names(projections, TEXTS)
+    counts = "".join(f", count({quoted(name)})" for name in names)
+    by_source = cursor.execute(
+        f"select source{counts} from logged_text_values group by source "
+        "order by source is distinct from ?, source",
+        [projections.scorer],
     ).fetchall()
-    return dict(rows)
+    shown = {}
+    for place, name in enumerate(names, start=1):
+        best = max(by_source, key=itemgetter(place), default=None)
+        if best is not None and best[place]:
+            shown[name] = best[0]
+    return shown
 
 
 def record_rows(
@@ -219,7 +247,7 @@ def record_rows(
 ) -> str:
     """The rows of `records` for a table of predictions, no two of which have one key."""
     sources = score_sources(cursor, projections)
-    columns, logged, join = "", "", ""
+    columns, shown, join = "", "", ""
     for row in projections.rows:
         if row.name == "outputs.confidence":
             continue
@@ -227,21 +255,21 @@ def record_rows(
             scores = "image_values" if row.of_image else "text_values"
             columns += f",\n    {scores}.{quoted(row.name)}"
         elif row.name in sources:
-            name, source = literal(row.name), literal(sources[row.name])
-            columns += f",\n    logged_text_values.{quoted(row.name)}"
-            logged += (
-                f",\n        min_by(value, object_key) filter "
-                f"(projection = {name} and source = {source}) as {quoted(row.name)}"
+            name, source = quoted(row.name), literal(sources[row.name])
+            columns += f",\n    shown_values.{name}"
+            shown += (
+                f",\n        min_by(logged_text_values.{name}, logged_text_values.object_key) "
+                f"filter (source = {source} and {name} is not null) as {name}"
             )
         else:
             columns += f",\n    null::double as {quoted(row.name)}"
-    if logged:
-        join = LOGGED_VALUES.format(predictions=predictions, columns=logged)
+    if shown:
+        join = SHOWN_VALUES.format(predictions=predictions, columns=shown)
     return feedback_of(predictions) + RECORDS.format(
         predictions=predictions,
         columns=PREDICTION_COLUMNS,
         projections=columns,
-        logged_text_values=join,
+        shown_values=join,
         unflagged=2**120,
         moment=2**64,
     )
@@ -264,29 +292,38 @@ def _extents(projections: ProjectionTable) -> str:
 
 
 def _versions(projections: ProjectionTable) -> dict[str, str]:
-    rows = projections.rows
+    texts = [(row.name, row.version) for row in projections.computed_from_text()]
     return {
-        "projections": repr([row.name for row in rows]),
-        "text projections": repr([(r.name, r.version) for r in rows if not r.of_image]),
-        "image projections": repr([(r.name, r.version) for r in rows if r.of_image]),
+        "projections": repr([row.name for row in projections.rows]),
+        "computed texts": repr(texts),
+        "logged texts": repr(kept_names(projections, TEXTS)),
+        "computed images": image_values_version(projections),
+        "logged images": image_values_version(projections),
     }
 
 
-def _create_values(
-    cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable, kind: str
+def _create_computed(
+    cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable, kind: Kind
 ) -> None:
-    """An empty table of values; filled by the next sync, from what the log holds read anew."""
-    if kind == "text":
-        keys, rows = "record_key varchar", projections.computed_from_text()
+    """An empty table of values; the next sync computes them."""
+    if kind is IMAGES:
+        schema = values_schema(kind, [row.name for row in projections.computed_from_image()])
+        schema = schema.append(pa.field("found_in", pa.string()))
+        schema = schema.append(pa.field("tried", pa.timestamp("us")))
     else:
-        keys = "image varchar, sha256 varchar, failure varchar"
-        rows = projections.computed_from_image()
-    columns = keys + "".join(f", {quoted(row.name)} double" for row in rows)
-    if kind == "image":
-        cursor.execute(
-            f"create or replace table logged_image_values (object_key varchar, {columns})"
-        )
-        cursor.execute("update objects set e_tag = null where starts_with(key, ?)", [IMAGE_VALUES])
-        columns += ", found_in varchar, tried timestamp"
-    cursor.execute(f"create or replace table {kind}_values ({columns})")
-    cursor.execute("delete from failures where kind = ?", [kind])
+        names = [row.name for row in projections.computed_from_text()]
+        schema = pa.schema({kind.key: pa.string()} | dict.fromkeys(names, pa.float64()))
+    cursor.execute(f"create or replace table {kind.name}_values ({declared(schema)})")
+    cursor.execute("delete from failures where kind = ?", [kind.name])
+
+
+def _create_logged(
+    cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable, kind: Kind
+) -> None:
+    """An empty table of the log's values; the next sync reads their objects anew."""
+    schema = logged_schema(kind, kept_names(projections, kind))
+    cursor.execute(f"create or replace table logged_{kind.name}_values ({declared(schema)})")
+    cursor.execute(
+        "update objects set e_tag = null where starts_with(key, ?) and starts_with(key, ?) = ?",
+        [PREFIX, IMAGE_VALUES, kind is IMAGES],
+    )

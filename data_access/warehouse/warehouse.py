@@ -108,17 +108,17 @@ class Warehouse:
 
     def cached(self, question: Hashable, answer: Callable[[], Answer]) -> Answer:
         """The answer to a question, worked out once for each version of the data."""
-        asked = (question, self.version)
+        key = (question, self.version)
         with self._answers_lock:
-            if asked in self._answers:
-                self._answers.move_to_end(asked)
-                return cast(Answer, self._answers[asked])
-        found = answer()
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return cast(Answer, self._answers[key])
+        value = answer()
         with self._answers_lock:
-            self._answers[asked] = found
+            self._answers[key] = value
             while len(self._answers) > CACHED_ANSWERS:
                 self._answers.popitem(last=False)
-        return found
+        return value
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
         """A frame of few rows, from the cache where it was asked for before.
@@ -145,16 +145,16 @@ class Warehouse:
         question: names the query and its parameters. Nothing is kept while somebody writes, or
         where the disk is full.
         """
-        held = "select cell, records from cubes where question = ?"
-        found = self.table(held, [question])
-        if found.num_rows or not self.writing.acquire(blocking=False):
-            return found if found.num_rows else self.table(sql, params)
+        kept = "select cell, records from cubes where question = ?"
+        cells = self.table(kept, [question])
+        if cells.num_rows or not self.writing.acquire(blocking=False):
+            return cells if cells.num_rows else self.table(sql, params)
         try:
             with self.transaction() as cursor:
                 cursor.execute(
                     f"insert into cubes select ?, cell, records from ({sql})", [question, *params]
                 )
-                return cursor.sql(held, params=[question]).to_arrow_table()
+                return cursor.sql(kept, params=[question]).to_arrow_table()
         except WarehouseError:
             return self.table(sql, params)
         finally:
@@ -184,8 +184,8 @@ class Warehouse:
             with contextlib.suppress(duckdb.Error):  # the first error is the one to tell
                 cursor.rollback()
             if isinstance(error, OF_THE_DISK):
-                said = str(error).splitlines()[0][:300]
-                raise WarehouseError(f"{self.path} cannot be written: {said}") from error
+                reason = str(error).splitlines()[0][:300]
+                raise WarehouseError(f"{self.path} cannot be written: {reason}") from error
             raise
         finally:
             cursor.close()
