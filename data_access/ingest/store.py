@@ -1,6 +1,7 @@
 """The one write path: what inserts, touches and forgets rows of the warehouse.
 
-The rows of an object, the values of its texts and the mark that it was read land together.
+The rows of an object, the values of its texts and the mark that it was read land together. How a
+record is put together, and written again where it was touched, is left to the warehouse's `tables`.
 """
 
 from collections import Counter
@@ -172,6 +173,8 @@ def store_objects(
 
 def _take_values_of_images(cursor: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table]) -> int:
     """Give images that arrive, or whose values do, those that the log holds; how many got any."""
+    if not cursor.execute("select 1 from logged_image_values limit 1").fetchall():
+        return 0
     cursor.register("arrived", rows["predictions"].select([IMAGE]))
     cursor.register("arrived_values", rows["image_values"].select(["image"]))
     cursor.execute(
@@ -188,8 +191,6 @@ def _take(cursor: duckdb.DuckDBPyConnection, images: str) -> int:
     """Copy values of these images (a table with a column image) from the log's, but those of
     images that were scored here; how many got any.
     """
-    if not cursor.execute("select 1 from logged_image_values limit 1").fetchall():
-        return 0
     cursor.execute(TAKEN.format(images=images), RETRYABLE_FAILURES)
     cursor.execute(
         "delete from taken using image_values where taken.image = image_values.image "
