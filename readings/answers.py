@@ -1,4 +1,4 @@
-"""What a recognizer answers: a reading, or why there is none. What all recognizers share."""
+"""What a recognizer answers: a reading, or why there is none; and what all recognizers share."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from PIL import Image
 from data_access.errors import ModelError
 
 TIMEOUT_SECONDS = 60.0  # for one answer
-MAX_SILENT_ANSWERS = 8  # in a row, before a recognizer is given up
+MAX_SILENT_ANSWERS = 8  # in a row, after which a recognizer is not called again
 MAX_TEXT = 1_000_000  # characters, as of a record
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read. confidence: 0 to 1, or None where the recognizer gives none."""
+    """The text that was read. confidence: 0 to 1, or None where the recognizer gives none."""
 
     text: str
     confidence: float | None
@@ -27,7 +27,7 @@ class NoAnswerError(Exception):
 
 
 class SilentError(NoAnswerError):
-    """Nothing came at all; who is silent so often is not asked again."""
+    """No answer at all; after several in a row a recognizer is not called again."""
 
 
 Answer = Reading | NoAnswerError
@@ -35,12 +35,12 @@ Answer = Reading | NoAnswerError
 
 class Recognizer(Protocol):
     def read_many(self, images: Sequence[Image.Image]) -> list[Answer]:
-        """As many answers as images. Raises ModelError where none can be had at all."""
+        """One answer for each image. Raises ModelError where the recognizer cannot be used."""
         ...
 
 
 def checked(text: Any, confidence: Any = None) -> Answer:
-    """An answer, if it is one: a text of reasonable length; a confidence from 0 to 1, or none."""
+    """A reading, where the text has a reasonable length; confidences outside 0 to 1 are dropped."""
     if not isinstance(text, str):
         return NoAnswerError(f"the recognizer answered with {type(text).__name__}, not with a text")
     if len(text) > MAX_TEXT:
@@ -51,17 +51,17 @@ def checked(text: Any, confidence: Any = None) -> Answer:
 
 
 class SilenceLimit:
-    """Gives up on a recognizer that is silent several times in a row."""
+    """Gives up on a recognizer that does not answer several times in a row."""
 
     def __init__(self, sentence: str) -> None:
         self._sentence = sentence
         self._silent = 0
 
     def checked(self, answer: Answer) -> Answer:
-        """The answer. Raises ModelError after MAX_SILENT_ANSWERS that did not come."""
+        """The answer. Raises ModelError after MAX_SILENT_ANSWERS in a row."""
         self._silent = self._silent + 1 if isinstance(answer, SilentError) else 0
         if self._silent >= MAX_SILENT_ANSWERS:
-            raise ModelError(f"{self._sentence}: {answer}. What was read so far is kept.")
+            raise ModelError(f"{self._sentence}: {answer}. Readings so far are kept.")
         return answer
 
 

@@ -1,7 +1,7 @@
 """Readings kept in the log: `replays/RECOGNIZER/….parquet`, one row for each altered image.
 
-RECOGNIZER says which model in which version read; a row says which image (by the SHA-256 of its
-bytes) altered how. Objects are only ever added, and each is read once by whoever looks.
+RECOGNIZER names the model and its version; a row names the image (by the SHA-256 of its bytes) and
+the intervention. Objects are only ever added, and each reader fetches each once.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ def folder(recognizer: str) -> str:
 
 
 def put_readings(log: Log, recognizer: str, readings: dict[Altered, Reading]) -> bool:
-    """Add an object named by what it holds, so that two who read at once write the same one.
+    """Add an object named by its content, so that two who read the same write the same object.
 
-    Returns whether it was new. Raises LogError where the log takes nothing.
+    Returns whether it was new. Raises LogError where the log cannot be written.
     """
     rows = sorted(
         (*altered, reading.text, reading.confidence) for altered, reading in readings.items()
@@ -57,7 +57,7 @@ def put_readings(log: Log, recognizer: str, readings: dict[Altered, Reading]) ->
 
 
 def read_readings(body: bytes) -> dict[Altered, Reading]:
-    """Raises ValueError, or what pyarrow raises, for an object that holds no readings."""
+    """Raises ValueError, or what pyarrow raises, for an object that is not one of readings."""
     table = open_parquet(body).read(columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
     return {
         (image, intervention): Reading(text, confidence)
@@ -71,7 +71,7 @@ def read_readings(body: bytes) -> dict[Altered, Reading]:
 class Readings:
     """All readings of a log, by recognizer, kept in memory. Threads may share it.
 
-    version: grows whenever there are more. problems: objects that hold no readings.
+    version: grows whenever there are more. problems: by key, why an object could not be read.
     """
 
     def __init__(self, log: Log) -> None:
@@ -83,7 +83,7 @@ class Readings:
         self._looking = threading.Lock()
 
     def of(self, recognizer: str) -> dict[Altered, Reading]:
-        """What has been read so far; not to be changed."""
+        """The readings known so far; not to be changed."""
         return self._readings.get(recognizer, {})
 
     def refresh(self, recognizers: Collection[str]) -> None:
@@ -118,7 +118,7 @@ class Readings:
 def missing(
     readings: dict[Altered, Reading], images: Sequence[str], interventions: Sequence[str]
 ) -> dict[str, list[str]]:
-    """By image, the interventions that have not been read yet; none of what is complete."""
+    """By image, the interventions without a reading; complete images are left out."""
     lacking = {
         image: [key for key in interventions if (image, key) not in readings] for image in images
     }

@@ -87,6 +87,6 @@ def _prediction(body: bytes) -> Answer:
         return NoAnswerError("the endpoint did not answer with JSON")
     if not isinstance(answer, dict) or "pred" not in answer:
         message = answer.get("message") if isinstance(answer, dict) else None
-        told = f": {message[:200]}" if isinstance(message, str) else ""
-        return NoAnswerError(f"the endpoint's answer has no `pred`{told}")
+        reason = f": {message[:200]}" if isinstance(message, str) else ""
+        return NoAnswerError(f"the endpoint's answer has no `pred`{reason}")
     return checked(answer["pred"], answer.get("confidence"))

@@ -21,7 +21,7 @@ from readings.answers import (
 class Function:
     """Any Python function from a PIL image to its text, or to (text, confidence).
 
-    Each image has TIMEOUT_SECONDS; a call that takes longer is left behind.
+    A call that takes longer than TIMEOUT_SECONDS is abandoned.
     """
 
     def __init__(self, named: str, seconds: float = TIMEOUT_SECONDS) -> None:

@@ -9,7 +9,7 @@ from readings.answers import Answer, NoAnswerError, checked, failure_sentence
 
 
 class OwnModel:
-    """One of the project's own models, on one thread: two that wait for each other are slower."""
+    """One of the project's own models, on one thread: two wait for each other and are slower."""
 
     def __init__(self, setting: str) -> None:
         try:

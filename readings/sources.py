@@ -29,7 +29,7 @@ USE = (
 
 @dataclass(frozen=True)
 class Source:
-    """A recognizer that can be asked, by what MISREAD_RECOGNIZER says.
+    """A recognizer, by its setting as in MISREAD_RECOGNIZER.
 
     key: what its readings are kept under in the log; it changes with the model's version.
     label: what pages call it.
@@ -40,7 +40,7 @@ class Source:
     label: str
 
     def load(self) -> Recognizer:
-        """Raises ModelError, with what to do, where it cannot be had."""
+        """Raises ModelError, with what to do, where it cannot be loaded."""
         if ENDPOINT.match(self.setting):
             return Endpoint(_address(self.setting))
         if _weights(self.setting) is not None:
@@ -49,7 +49,7 @@ class Source:
 
 
 def source(setting: str) -> Source:
-    """What a setting names. Raises SettingsError where it makes no sense."""
+    """The recognizer of a setting. Raises SettingsError where it is not understood."""
     bare, version = urldefrag(setting)
     digest = hashlib.sha256(setting.encode()).hexdigest()[:8]
     if ENDPOINT.match(setting):
@@ -63,12 +63,12 @@ def source(setting: str) -> Source:
     if FUNCTION.fullmatch(bare):
         label = f"{bare} {version}".strip()
         return Source(setting, f"{_key_part(label)}-{digest}", label)
-    raise SettingsError(f"MISREAD_RECOGNIZER={setting} is no recognizer: {USE}")
+    raise SettingsError(f"MISREAD_RECOGNIZER={setting} is not a recognizer: {USE}")
 
 
 @functools.cache
 def own_models() -> dict[str, Source]:
-    """The project's own models by the version that their records carry."""
+    """The project's own models by the version in their records."""
     return {path.stem: source(path.stem) for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
@@ -81,7 +81,7 @@ def _weights(setting: str) -> Path | None:
     if path.suffix not in (".safetensors", ".pt"):
         return None
     if not path.is_file():
-        raise SettingsError(f"There are no weights at {path} (MISREAD_RECOGNIZER): {USE}")
+        raise SettingsError(f"No weights at {path} (MISREAD_RECOGNIZER): {USE}")
     return path
 
 
@@ -96,22 +96,22 @@ def _key_part(label: str) -> str:
 
 
 def _address(setting: str) -> str:
-    """The address of an endpoint, if it may be asked. Raises SettingsError where not."""
+    """The address of an endpoint. Raises SettingsError where images must not be sent to it."""
     stated = setting.lower().startswith(PLAIN_HTTP)
     address = urldefrag(f"http://{setting[len(PLAIN_HTTP) :]}" if stated else setting).url
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        raise SettingsError(f"MISREAD_RECOGNIZER is no address: {error}.") from error
+        raise SettingsError(f"MISREAD_RECOGNIZER is not a valid address: {error}.") from error
     if not host or re.search(r"[\s\x00-\x1f]", address):
-        raise SettingsError(f"MISREAD_RECOGNIZER={setting} is no address: {USE}")
+        raise SettingsError(f"MISREAD_RECOGNIZER={setting} is not a valid address: {USE}")
     if parts.username or parts.password:
-        raise SettingsError("MISREAD_RECOGNIZER must not hold a password: the pages show it.")
+        raise SettingsError("MISREAD_RECOGNIZER must not contain a password: the pages show it.")
     if parts.scheme.lower() == "http" and not stated and not _is_loopback(host):
         raise SettingsError(
             f"MISREAD_RECOGNIZER would send images to {host} unencrypted: use https://, or "
-            f"{PLAIN_HTTP}{host}… where that is meant."
+            f"{PLAIN_HTTP}{host}… if that is intended."
         )
     return address
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m replay SELECTION` has altered images read again, and counts."""
+"""The command line: `python -m replay SELECTION` has altered images read again and counts fixes."""
 
 import math
 import sys
@@ -26,20 +26,20 @@ A selection is written as the dashboard's address writes it; paste the whole add
 
 \b
 READER is record (the own model of each record's version), v1, v2, a file of weights, https://… (an
-endpoint that takes {"image": base64} and answers {"pred": text}) or module:function (from a PIL
+endpoint that takes {"image": base64} and returns {"pred": text}) or module:function (from a PIL
 image to its text). Readings are kept in the log under replays/, by image, intervention and reader:
 nothing is read twice, and a replay can be stopped and started again.
 
 \b
-exit codes: 0 done; 1 done, but some images could not be read (said on standard error); 2 not done,
-and why.
+exit codes: 0 done; 1 done, but some images could not be read (listed on standard error); 2 failed,
+with the reason.
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("query", metavar="SELECTION")
 @log_option
-@click.option("--record", metavar="KEY", help="this record alone, whatever is selected")
+@click.option("--record", metavar="KEY", help="only this record, whatever is selected")
 @click.option("--baseline", "baseline_name", metavar="NAME", help="an environment (default: test)")
 @click.option("--reader", metavar="READER", help=f"default: MISREAD_RECOGNIZER, or {BY_VERSION}")
 @click.option(
@@ -47,7 +47,7 @@ and why.
     metavar="N",
     type=click.IntRange(1, MAX_IMAGES),
     default=100,
-    help=f"at most so many distinct ones, drawn by their content (default: 100, at most "
+    help=f"at most this many distinct images, a reproducible random sample (default: 100, at most "
     f"{MAX_IMAGES:,})",
 )
 @click.option(
@@ -55,14 +55,14 @@ and why.
     metavar="NAME",
     multiple=True,
     type=click.Choice([row.name for row in INTERVENTIONS]),
-    help="this intervention, and the unchanged image; can be given again",
+    help="this intervention and the unchanged image; can be repeated",
 )
 @click.option(
     "--csv",
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="also write every case here",
+    help="also write every trial here",
 )
 def replay(
     query: str,
@@ -111,7 +111,7 @@ def replay(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replay a selection; returns the exit code."""
-    when_stopped = "Stopped. What was read so far is kept."
+    when_stopped = "Stopped. Readings so far are kept."
     return run_command(replay, "python -m replay", arguments, when_stopped)
 
 
@@ -136,7 +136,7 @@ def _print_outcomes(planned: Plan, report: Report, results: Sequence[Outcome], c
     for version, count in planned.unknown.items():
         print(
             f"{count:,} images of version {version} were left out: no own model has that version; "
-            "choose one with --reader.",
+            "choose a reader with --reader.",
             file=sys.stderr,
         )
     for sentence, count in list(report.counted().items())[:10]:

@@ -1,7 +1,7 @@
-"""Replaying: images of records, altered and read again; each reading goes into the log once.
+"""Replaying: images of records are altered and read again; each reading goes into the log once.
 
-What was read is kept at once, so a run can be stopped or killed at any moment, and the next one
-reads what is missing, whoever starts it.
+Readings are kept at once, so a run can be stopped or killed at any moment, and the next one makes
+those that are missing, whoever starts it.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ class ReadingTask:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a question needs: the readers by record version, and what has not been read yet.
+    """What a question needs: the readers by record version, and the readings that are missing.
 
     images: how many the answer is about; unknown: versions that no reader is known for, and how
     many images of theirs there are.
@@ -109,7 +109,7 @@ class Report:
         counts: dict[str, int] = {}
         for problem in self.problems:
             counts[problem.sentence] = counts.get(problem.sentence, 0) + 1
-        return dict(sorted(counts.items(), key=lambda one: -one[1]))
+        return dict(sorted(counts.items(), key=lambda row: -row[1]))
 
 
 def plan(
@@ -118,16 +118,16 @@ def plan(
     readings: Readings,
     interventions: Sequence[Intervention] = INTERVENTIONS,
 ) -> Plan:
-    """What is to be read for an answer. Raises SettingsError for a reader that there is not."""
-    found = queries.replay_images(
+    """What an answer needs. Raises SettingsError for an unknown reader."""
+    images = queries.replay_images(
         log.warehouse, question.selection, question.images, question.record_key
     )
-    versions = [None if pd.isna(version) else str(version) for version in found["version"]]
+    versions = [None if pd.isna(version) else str(version) for version in images["version"]]
     readers = _readers(question.reader, versions)
     keys = [row.key for row in interventions]
     tasks: dict[tuple[str, str], ReadingTask] = {}
     unknown: dict[str, int] = {}
-    for sha256, image, version in zip(found["sha256"], found["image"], versions, strict=True):
+    for sha256, image, version in zip(images["sha256"], images["image"], versions, strict=True):
         reader = readers.get(version)
         if reader is None:
             unknown[version or "none"] = unknown.get(version or "none", 0) + 1
@@ -137,7 +137,7 @@ def plan(
             task = ReadingTask(reader.setting, sha256, image, tuple(lacking[sha256]))
             tasks[reader.key, sha256] = task
     ordered = sorted(tasks.values(), key=lambda task: (task.setting, task.sha256))
-    return Plan(readers, found["sha256"].nunique(), tuple(ordered), unknown)
+    return Plan(readers, images["sha256"].nunique(), tuple(ordered), unknown)
 
 
 def _readers(reader: str, versions: Sequence[str | None]) -> dict[str | None, Source]:
@@ -150,31 +150,31 @@ def _readers(reader: str, versions: Sequence[str | None]) -> dict[str | None, So
 def answer(
     log: OpenLog, question: Question, baseline: Selection, planned: Plan, readings: Readings
 ) -> pd.DataFrame:
-    """What was read so far for a question, as `judgement.trials`; kept until there is more."""
+    """The trials of a question so far, as of `judgement.trials`; cached until there are more."""
     limits = limits_of(log, baseline)
-    held = {key: readings.of(key) for key in set(planned.recognizers.values())}
+    by_recognizer = {key: readings.of(key) for key in set(planned.recognizers.values())}
 
     def judged() -> pd.DataFrame:
         images = queries.replay_images(
             log.warehouse, question.selection, question.images, question.record_key
         )
-        read = {image for found in held.values() for image, _ in found}
+        read = {image for known in by_recognizer.values() for image, _ in known}
         shown = [sha256 for sha256 in images["sha256"].drop_duplicates() if sha256 in read]
         cases = queries.replay_cases(log.warehouse, question.selection, shown, question.record_key)
-        return trials(cases, held, planned.recognizers, limits)
+        return trials(cases, by_recognizer, planned.recognizers, limits)
 
-    asked = ("replay", question, limits, tuple(sorted(held)), readings.version)
-    return log.warehouse.cached(asked, judged)
+    key = ("replay", question, limits, tuple(sorted(by_recognizer)), readings.version)
+    return log.warehouse.cached(key, judged)
 
 
 def limits_of(log: OpenLog, baseline: Selection) -> Limits:
-    """Where the baseline's range begins."""
-    held = queries.extents(log.warehouse)
-    found = {
-        name: queries.low_range(log.warehouse, baseline, name) if name in held else None
+    """Where the baseline's range begins, by its 5th percentiles."""
+    extents = queries.extents(log.warehouse)
+    low_ranges = {
+        name: queries.low_range(log.warehouse, baseline, name) if name in extents else None
         for name in (ENTROPY, CONFIDENCE)
     }
-    return Limits(*(None if low is None else low.high for low in found.values()))
+    return Limits(*(None if low is None else low.high for low in low_ranges.values()))
 
 
 def run(
@@ -185,11 +185,11 @@ def run(
     interventions: Sequence[Intervention] = INTERVENTIONS,
     report: Report | None = None,
 ) -> Report:
-    """Read what these tasks lack, and add it to the log. Images that cannot be had, altered or read
-    are counted in the report, which can be one that somebody watches.
+    """Make the missing readings of these tasks, and add them to the log. Images that cannot be
+    fetched, altered or read are counted in the report, which a caller may watch.
 
-    Raises ModelError where a recognizer cannot be had or stays silent, LogError where the log
-    cannot be listed or takes nothing; what was read before stays.
+    Raises ModelError where a recognizer cannot be loaded or does not answer, LogError where the log
+    cannot be listed or written; earlier readings are kept.
     """
     report = report or Report()
     total = sum(len(task.interventions) for task in tasks)
@@ -202,17 +202,17 @@ def run(
         recognizer: Recognizer | None = None
         for chunk in _chunks(list(group)):
             readings.refresh([reader.key])  # what somebody else has read meanwhile
-            held = readings.of(reader.key)
+            known = readings.of(reader.key)
             recognizer = recognizer or load(reader)
-            found: dict[Altered, Reading] = {}
+            new: dict[Altered, Reading] = {}
             try:
-                for batch in _batches(_altered(log, chunk, rows, held, report)):
-                    _read(recognizer, batch, found, report)
-                    progress(STAGE, min(done + len(found), total), total)
+                for batch in _batches(_altered(log, chunk, rows, known, report)):
+                    _read(recognizer, batch, new, report)
+                    progress(STAGE, min(done + len(new), total), total)
             finally:  # what was read before a failure, or Ctrl-C, is kept
-                if found:
-                    report.objects += put_readings(log, reader.key, found)
-                    report.readings += len(found)
+                if new:
+                    report.objects += put_readings(log, reader.key, new)
+                    report.readings += len(new)
             done += sum(len(task.interventions) for task in chunk)
             progress(STAGE, done, total)
     return report
@@ -230,18 +230,18 @@ def _altered(
     log: Log,
     tasks: Sequence[ReadingTask],
     rows: Mapping[str, Intervention],
-    held: Mapping[Altered, Reading],
+    known: Mapping[Altered, Reading],
     report: Report,
 ) -> Iterator[Item]:
     """Each image of the tasks in each of its ways, fetched and opened once."""
     for task in tasks:
-        keys = [key for key in task.interventions if (task.sha256, key) not in held]
+        keys = [key for key in task.interventions if (task.sha256, key) not in known]
         if not keys:
             continue
         try:
             image = open_image(_body(log, task))
         except (LogError, UnreadableImageError) as error:
-            report.problems.append(Problem(task.image, None, f"the image cannot be had: {error}"))
+            report.problems.append(Problem(task.image, None, f"the image cannot be read: {error}"))
             continue
         for key in keys:
             try:
@@ -255,7 +255,7 @@ def _altered(
 def _body(log: Log, task: ReadingTask) -> bytes:
     body = log.image(task.image)
     if hashlib.sha256(body).hexdigest() != task.sha256:
-        raise LogError("it is not the one that was measured; sync first", retryable=False)
+        raise LogError("it has changed since the last sync; sync first", retryable=False)
     return body
 
 
@@ -274,11 +274,11 @@ def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
 
 
 def _read(
-    recognizer: Recognizer, batch: list[Item], found: dict[Altered, Reading], report: Report
+    recognizer: Recognizer, batch: list[Item], new: dict[Altered, Reading], report: Report
 ) -> None:
     answers = recognizer.read_many([image for *_, image in batch])
     for (task, key, _), answer in zip(batch, answers, strict=True):
         if isinstance(answer, NoAnswerError):
             report.problems.append(Problem(task.image, key, str(answer)))
         else:
-            found[task.sha256, key] = answer
+            new[task.sha256, key] = answer

@@ -1,6 +1,6 @@
-"""What a replay does to an image before it is read again: one row of a table each.
+"""What a replay does to an image before it is read again: a function and a row of a table each.
 
-A new one is a function and a row. Pure: an image in mode L or RGB in, another one out.
+Pure: an image of mode L or RGB in, another one out.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Intervention:
     """One way to alter an image.
 
     name: in addresses and in the log. label: what pages call it, as in "inverting fixes 83 of 97".
-    version: changes whenever the images would; readings of another version are made anew.
+    version: changes whenever the altered images would; then readings are made anew.
     control: whether it is there to be compared with, not to fix anything.
     """
 
@@ -84,7 +84,7 @@ def crop_to_ink(image: Image.Image) -> Image.Image:
 
 
 def _span(counts: np.ndarray, margin: int) -> tuple[int, int]:
-    """First and one past the last place of nearly all that is counted; all, where nothing is."""
+    """Bounds (half-open) of 99.6% of the counts; of everything where nothing is counted."""
     total = counts.sum()
     if not total:
         return 0, len(counts)
@@ -103,7 +103,7 @@ def scaled(factor: float) -> Alter:
     def alter(image: Image.Image) -> Image.Image:
         width, height = (max(1, round(side * factor)) for side in image.size)
         if width * height > MAX_PIXELS:
-            raise ValueError(f"at {factor:g} times its size the image is too large")
+            raise ValueError(f"at {factor:g} times its size the image would be too large")
         return image.resize((width, height), Image.Resampling.LANCZOS)
 
     return alter
@@ -130,7 +130,7 @@ def _ink(image: Image.Image) -> np.ndarray:
 NOTHING = Intervention(
     name="nothing",
     label="the unchanged image",
-    explanation="The image as it was sent: what reading it once more changes by itself.",
+    explanation="The image as it was sent: what rereading changes by itself.",
     alter=lambda image: image,
     control=True,
 )
@@ -139,37 +139,37 @@ INTERVENTIONS: tuple[Intervention, ...] = (
     Intervention(
         name="invert",
         label="inverting",
-        explanation="Light becomes dark and dark light.",
+        explanation="Light becomes dark, dark becomes light.",
         alter=ImageOps.invert,
     ),
     Intervention(
         name="autocontrast",
         label="auto-contrast",
-        explanation="Grey levels are stretched to the whole range, 1% cut off at either end.",
+        explanation="Grey levels are stretched to the full range, 1% clipped at either end.",
         alter=stretch,
     ),
     Intervention(
         name="blur",
         label="blurring",
-        explanation="A Gaussian blur of one pixel: takes grain and texture away.",
+        explanation="A Gaussian blur of one pixel: removes grain and texture.",
         alter=lambda image: image.filter(ImageFilter.GaussianBlur(1)),
     ),
     Intervention(
         name="sharpen",
         label="sharpening",
-        explanation="An unsharp mask of two pixels: edges get crisper.",
+        explanation="An unsharp mask of two pixels: edges become crisper.",
         alter=lambda image: image.filter(ImageFilter.UnsharpMask(2, 150, 3)),
     ),
     Intervention(
         name="deskew",
         label="levelling",
-        explanation="Turned by up to 8 degrees so that rows of writing are level.",
+        explanation="Rotated by up to 8 degrees so that lines of writing are level.",
         alter=deskew,
     ),
     Intervention(
         name="crop",
         label="cropping to the ink",
-        explanation="Empty margins are cut off.",
+        explanation="Empty margins are removed.",
         alter=crop_to_ink,
     ),
     Intervention(

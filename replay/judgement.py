@@ -1,4 +1,4 @@
-"""What a replay shows: which cases changed, which are fixed, and whether chance would do as well.
+"""What a replay shows: which cases changed, which are fixed, and whether that could be chance.
 
 Pure: frames and limits in, frames and numbers out.
 """
@@ -31,7 +31,7 @@ TRIALS = (
 class Limits:
     """Where the baseline's range begins: its 5th percentiles; None where it has no values.
 
-    An output with less word entropy or less confidence than that is outside of it.
+    An output with less word entropy or less confidence is outside the range.
     """
 
     entropy: float | None
@@ -42,16 +42,16 @@ class Limits:
 class Outcome:
     """What one intervention did to the cases that were read with it.
 
-    changed: cases whose text differs from the logged one, white space aside.
+    changed: cases whose text differs from the logged one, ignoring white space.
     outside: cases whose logged output is outside the baseline's range; fixed: those of them whose
-    new one is inside; low, high: the 95% interval of that share, each image counted once (records
-    of one image are no independent cases).
-    inside, broken: the same the other way round.
-    truths: cases whose truth is known; error_before, error_after: their median character error
-    rate, NaN of none.
+    new output is inside; low, high: the 95% confidence interval of that share, each image counted
+    once (records of one image are not independent).
+    inside, broken: the reverse.
+    truths: cases with a known truth; error_before, error_after: their median character error rate,
+    NaN without any.
     p: one-sided, of McNemar's exact test against the unchanged image, corrected for the number of
     interventions; NaN where there is nothing to compare.
-    better: whether it fixes more than reading the unchanged image does, beyond chance.
+    better: whether it fixes significantly more than rereading the unchanged image.
     """
 
     intervention: str
@@ -82,17 +82,17 @@ def trials(
 ) -> pd.DataFrame:
     """One row for each case and each intervention that was read, with TRIALS as columns.
 
-    cases: as of `queries.replay_cases`. recognizers: the key of the one that reads the records of
-    a version. readings: by recognizer. Where one side has no confidence, entropy alone decides.
+    cases: as of `queries.replay_cases`. recognizers: by record version, the key of the one that
+    reads it. readings: by recognizer. Where one side has no confidence, entropy alone decides.
     """
     rows = []
     for case in cases.to_dict("records"):
         key = recognizers.get(_text(case["version"]))
-        held = readings[key] if key is not None else {}
+        known = readings[key] if key is not None else {}
         for row in INTERVENTIONS:
-            found = held.get((case["sha256"], row.key))
-            if found is not None:
-                rows.append((case, key, row.name, found))
+            reading = known.get((case["sha256"], row.key))
+            if reading is not None:
+                rows.append((case, key, row.name, reading))
     frame = pd.DataFrame(
         {
             "record_key": [case["record_key"] for case, *_ in rows],
@@ -102,11 +102,11 @@ def trials(
             "recognizer": [key for _, key, _, _ in rows],
             "intervention": [name for _, _, name, _ in rows],
             "before": [_text(case["before"]) for case, *_ in rows],
-            "after": [found.text for *_, found in rows],
+            "after": [reading.text for *_, reading in rows],
             "truth": [_text(case["truth"]) for case, *_ in rows],
             "entropy_before": np.array([case["entropy"] for case, *_ in rows], dtype=float),
             "confidence_before": np.array([case["confidence"] for case, *_ in rows], dtype=float),
-            "confidence_after": np.array([found.confidence for *_, found in rows], dtype=float),
+            "confidence_after": np.array([reading.confidence for *_, reading in rows], dtype=float),
         }
     )
     distinct = frame["after"].drop_duplicates()
@@ -145,28 +145,31 @@ def _errors(frame: pd.DataFrame, side: str) -> list[float]:
     ]
 
 
-def outcomes(found: pd.DataFrame) -> list[Outcome]:
-    """What each intervention did, the one that fixes most first; the controls come last.
+def outcomes(trials: pd.DataFrame) -> list[Outcome]:
+    """What each intervention did, the most effective first; the controls come last.
 
-    The last but one is the unchanged image, the last one a random other intervention: for each
-    case one of those that are not the first, drawn by its key, always the same.
+    trials: as of `trials`. The controls are the unchanged image and a random other intervention:
+    for each case another than the first, drawn by its key and so reproducible.
     """
-    by_name = {str(name): rows for name, rows in found.groupby("intervention", sort=False)}
+    by_name = {str(name): rows for name, rows in trials.groupby("intervention", sort=False)}
     unchanged = by_name.pop(NOTHING.name, None)
     order = [row.name for row in INTERVENTIONS]
     tried = sorted(
         (_outcome(name, rows) for name, rows in by_name.items()),
-        key=lambda one: (-one.fixed / max(one.outside, 1), order.index(one.intervention)),
+        key=lambda outcome: (
+            -outcome.fixed / max(outcome.outside, 1),
+            order.index(outcome.intervention),
+        ),
     )
     if unchanged is not None:
-        p_values = [_mcnemar(by_name[one.intervention], unchanged) for one in tried]
+        p_values = [_mcnemar(by_name[outcome.intervention], unchanged) for outcome in tried]
         corrected = significance.benjamini_hochberg(np.array(p_values))
         tried = [
-            replace(one, p=float(p), better=bool(p < significance.SIGNIFICANT))
-            for one, p in zip(tried, corrected, strict=True)
+            replace(outcome, p=float(p), better=bool(p < significance.SIGNIFICANT))
+            for outcome, p in zip(tried, corrected, strict=True)
         ]
         tried.append(_outcome(NOTHING.name, unchanged))
-    drawn = _drawn(found, tried[0].intervention) if tried else found
+    drawn = _drawn(trials, tried[0].intervention) if tried else trials
     return [*tried, _outcome(RANDOM, drawn)] if len(drawn) else tried
 
 
@@ -195,8 +198,8 @@ def _outside(rows: pd.DataFrame) -> int:
 
 
 def _mcnemar(rows: pd.DataFrame, unchanged: pd.DataFrame) -> float:
-    """One-sided p of the images that one of the two fixed and the other did not; NaN of none."""
-    sides = [one.drop_duplicates("sha256")[["sha256", "fixed"]] for one in (rows, unchanged)]
+    """One-sided p over the images that only one of both fixed; NaN without images."""
+    sides = [side.drop_duplicates("sha256")[["sha256", "fixed"]] for side in (rows, unchanged)]
     pairs = sides[0].merge(sides[1], on="sha256", suffixes=("", "_unchanged"))
     won = int((pairs["fixed"] & ~pairs["fixed_unchanged"]).sum())
     lost = int((~pairs["fixed"] & pairs["fixed_unchanged"]).sum())
@@ -205,9 +208,9 @@ def _mcnemar(rows: pd.DataFrame, unchanged: pd.DataFrame) -> float:
     return float(binomtest(won, won + lost, alternative="greater").pvalue)
 
 
-def _drawn(found: pd.DataFrame, best: str) -> pd.DataFrame:
-    """For each case the row of one intervention, neither the best one nor the unchanged image."""
-    others = found[~found["intervention"].isin([best, NOTHING.name])]
+def _drawn(trials: pd.DataFrame, best: str) -> pd.DataFrame:
+    """One row of each case, of an intervention that is neither the best nor the unchanged image."""
+    others = trials[~trials["intervention"].isin([best, NOTHING.name])]
     draws = [
         int(hashlib.sha256(f"{key} {name}".encode(errors="replace")).hexdigest()[:12], 16)
         for key, name in zip(others["record_key"], others["intervention"], strict=True)
@@ -216,6 +219,6 @@ def _drawn(found: pd.DataFrame, best: str) -> pd.DataFrame:
     return chosen.drop(columns="draw")
 
 
-def best(found: Sequence[Outcome]) -> Outcome | None:
-    """The intervention that fixes most, where it does more than the unchanged image."""
-    return found[0] if found and found[0].better else None
+def best(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The most effective intervention, if it is better than the unchanged image."""
+    return outcomes[0] if outcomes and outcomes[0].better else None

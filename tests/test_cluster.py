@@ -144,8 +144,8 @@ def test_custom_projections_are_scored_on_a_cluster_that_has_them(
         assert score_images(folder_log, opened.warehouse).scored == 4
         assert objects(folder_log) == by_ray
         wanted = image_values_version(opened.warehouse.projections)
-        with pytest.raises(ModelError, match="has other projections of images"):
-            _ImageScorer(folder_log.uri, (), (), wanted)
+        with pytest.raises(ModelError, match="has different projections of images"):
+            _ImageScorer(folder_log.opened_with, (), wanted)
     finally:
         opened.close()
 

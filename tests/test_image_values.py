@@ -420,10 +420,10 @@ def test_the_command_says_what_it_did(
     images = fill(log, 3)
     write(log, "predictions/2.json", prediction("gone", inputs__image="images/gone.png"))
     assert main(["score", "--what", "images"]) == 0
-    told = "3 images scored, in 1 object. 1 image could not be, and will be tried again.\n"
+    told = "3 images scored, in 1 object. 1 image could not be scored and will be retried.\n"
     assert capsys.readouterr().out == told
     assert main(["score", "--what", "images"]) == 0
-    told = "Nothing to score: the log has values of every image that can be had.\n"
+    told = "Nothing to score: the log has values for every readable image.\n"
     assert capsys.readouterr().out == told
     for image in images:
         remove_object(log, image)

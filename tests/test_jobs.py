@@ -6,16 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from data_access.errors import MisreadError, WorkerError
-from data_access.jobs import Job, Outcome
+from data_access.ingest.report import SyncReport
+from data_access.jobs import Job, Outcome, SyncJob
+from data_access.log import Log
 from data_access.progress import Progress
 from data_access.worker import NICENESS, Worker
+from pages.parts import store
 from tests import worker_functions
+from tests.checkpoints import write_checkpoint
+from tests.samples import prediction, write
+from tests.test_pages import Dashboard, dashboard, stands, text
+
+__all__ = ["dashboard"]
 
 
 def wait(until: Callable[[], object], seconds: float = 60.0) -> None:
@@ -309,3 +318,67 @@ def test_the_panel_tells_how_long_it_will_take(shown: AppTest) -> None:
     shown.run()
     text = shown.get("progress")[0].proto.text
     assert "of 1,000,000, about " in text and text.endswith(" left")
+
+
+def endless_sync(job: SyncJob, request: None, progress: Progress) -> SyncReport:
+    """Stands in for the sync of a log so large that nobody waits for it."""
+    for done in count():
+        progress("Reading objects", done, 2 * done + 1)
+        time.sleep(0.01)
+    raise AssertionError
+
+
+def test_a_sync_is_cancelled_on_the_data_page_and_at_the_foot(
+    dashboard: Dashboard, folder_log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    app = dashboard("data", folder_log.uri)
+    job = store.syncing()
+    wait(lambda: not job.busy)
+    for start, cancel in (("sync-now", "cancel.sync"), (None, "cancel.foot")):
+        with monkeypatch.context() as patched:
+            patched.setattr(SyncJob, "work", endless_sync)
+            app.run()
+            button = next(button for button in app.button if button.label == "Sync now")
+            (app.button(key=start) if start else button).click().run()
+            wait(lambda: job.done)
+            app.run()
+            stands(app)
+            assert "Reading objects … " in app.get("progress")[0].proto.text
+            app.button(key=cancel).click().run()
+            wait(lambda: not job.busy)
+        app.run()
+        stands(app)
+        assert text(app).count("Cancelled. What was done so far is kept.") == 2
+    app.button(key="sync-now").click().run()
+    wait(lambda: not job.busy)
+    app.run()
+    assert "Cancelled" not in text(app) and "The last sync found nothing new" in text(app)
+    assert "**1** of 1 record" in text(app)
+
+
+def test_scoring_is_cancelled_on_the_data_page_and_started_again(
+    dashboard: Dashboard, folder_log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISREAD_TOXICITY", str(write_checkpoint(tmp_path / "tiny")))
+    write(folder_log, "predictions/1.jsonl", prediction("a", "one"), prediction("b", "two"))
+    app = dashboard("data", folder_log.uri)
+    job = store.scoring()
+    next(button for button in app.button if button.label == "Score 2 texts").click().run()
+    wait(lambda: job.stage)
+    app.run()
+    stands(app)
+    assert "Loading the model …" in [bar.proto.text for bar in app.get("progress")]
+    app.button(key="cancel.scoring").click().run()
+    wait(lambda: not job.busy, 10)
+    app.run()
+    stands(app)
+    assert "Cancelled. What was done so far is kept." in text(app)
+    assert not folder_log.list("projections/")
+    next(button for button in app.button if button.label == "Score 2 texts").click().run()
+    wait(lambda: not job.busy, 120)
+    wait(lambda: not store.syncing().busy)
+    app.run()
+    stands(app)
+    assert "Scored 2 texts" in text(app)
+    assert "All texts are scored" in [button.label for button in app.button]

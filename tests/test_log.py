@@ -1,3 +1,4 @@
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -201,3 +202,11 @@ def test_a_port_that_is_taken_meanwhile_is_left_for_another(
         with embedded_server(tmp_path / "s3") as server:
             assert server.endpoint != f"http://127.0.0.1:{taken.getsockname()[1]}"
             assert not ports
+
+
+def test_another_process_opens_the_same_log(tmp_path: Path) -> None:
+    log = Log.open(str(tmp_path), ("s3://elsewhere/images",), conditional_writes=False)
+    arguments = json.loads(json.dumps(log.opened_with))
+    again = Log.open(**arguments)
+    assert again.opened_with == log.opened_with == arguments
+    assert arguments["conditional_writes"] is False

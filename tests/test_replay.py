@@ -63,8 +63,8 @@ KEYS = [row.key for row in INTERVENTIONS]
 
 
 @pytest.fixture
-def told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that says what the recognizer of the tests was asked."""
+def calls_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that lists the calls of the recognizer of the tests."""
     file = tmp_path / "told"
     file.touch()
     monkeypatch.setenv("TOLD_OF", str(file))
@@ -72,8 +72,8 @@ def told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def asked(told_of: Path) -> list[str]:
-    return told_of.read_text().splitlines()
+def calls(calls_file: Path) -> list[str]:
+    return calls_file.read_text().splitlines()
 
 
 @pytest.fixture
@@ -250,9 +250,9 @@ def test_objects_that_are_no_readings_harm_nobody(folder_log: Log) -> None:
     assert readings.of("v1") == held and len(readings.problems) == 2
 
 
-def test_nothing_is_read_twice(opened: OpenLog, told_of: Path, tmp_path: Path) -> None:
+def test_nothing_is_read_twice(opened: OpenLog, calls_file: Path, tmp_path: Path) -> None:
     report, found = replayed(opened, Question(PROD, POLARITY, images=3))
-    assert report.readings == 3 * len(INTERVENTIONS) == len(asked(told_of))
+    assert report.readings == 3 * len(INTERVENTIONS) == len(calls(calls_file))
     assert len(found) == report.readings
 
     report, _ = replayed(opened, Question(PROD, POLARITY))
@@ -263,10 +263,10 @@ def test_nothing_is_read_twice(opened: OpenLog, told_of: Path, tmp_path: Path) -
     report, again = replayed(other, Question(PROD, POLARITY))
     other.close()
     assert report == Report() and len(again) == 8 * len(INTERVENTIONS)
-    assert len(asked(told_of)) == len(again)
+    assert len(calls(calls_file)) == len(again)
 
 
-def test_records_of_one_image_share_its_readings(opened: OpenLog, told_of: Path) -> None:
+def test_records_of_one_image_share_its_readings(opened: OpenLog, calls_file: Path) -> None:
     image = str(opened.records("environment=prod")["inputs.image"][0])
     write(
         opened.log,
@@ -279,7 +279,7 @@ def test_records_of_one_image_share_its_readings(opened: OpenLog, told_of: Path)
     assert found["record_key"].nunique() == 11
 
 
-def test_a_new_version_of_an_intervention_is_read_anew(opened: OpenLog, told_of: Path) -> None:
+def test_a_new_version_of_an_intervention_is_read_anew(opened: OpenLog, calls_file: Path) -> None:
     replayed(opened, Question(PROD, POLARITY))
     newer = [type(row)(**{**row.__dict__, "version": "2"}) for row in INTERVENTIONS[:1]]
     readings = Readings(opened.log)
@@ -289,13 +289,13 @@ def test_a_new_version_of_an_intervention_is_read_anew(opened: OpenLog, told_of:
 
 
 def test_a_question_is_never_about_more_images_than_the_cap(opened: OpenLog) -> None:
-    asked_for = Question(PROD, POLARITY, images=10 * MAX_IMAGES)
-    assert asked_for.images == MAX_IMAGES
-    assert asked_for == Question(PROD, POLARITY, images=MAX_IMAGES), "one plan and one answer"
+    question = Question(PROD, POLARITY, images=10 * MAX_IMAGES)
+    assert question.images == MAX_IMAGES
+    assert question == Question(PROD, POLARITY, images=MAX_IMAGES), "one plan and one answer"
     assert Question(PROD, POLARITY, images=0).images == 1
 
 
-def test_one_case(opened: OpenLog, told_of: Path) -> None:
+def test_one_case(opened: OpenLog, calls_file: Path) -> None:
     report, found = replayed(opened, Question(TEST, POLARITY, record_key="p0"))
     assert report.readings == len(INTERVENTIONS)
     assert set(found["record_key"]) == {"p0"}
@@ -307,7 +307,7 @@ def _replay(uri: str, tasks: list[ReadingTask], tell: Callable[[object], None]) 
     run(Log.open(uri), tasks, lambda stage, done, total: tell(done))
 
 
-def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) -> None:
+def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, calls_file: Path) -> None:
     more = [write_picture(opened.log, picture(229 - n, 90)) for n in range(24)]
     events = [prediction(f"m{n}", LOOP, inputs__image=image) for n, image in enumerate(more)]
     write(opened.log, "predictions/m.jsonl", *events)
@@ -315,7 +315,7 @@ def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) ->
     question = Question(PROD, POLARITY)
     key = source(POLARITY).key
     tasks = list(plan(opened, question, Readings(opened.log)).tasks)
-    environ = {"SLOW": "0.01", "TOLD_OF": str(told_of), "PYTHONPATH": str(ROOT)}
+    environ = {"SLOW": "0.01", "TOLD_OF": str(calls_file), "PYTHONPATH": str(ROOT)}
     running = Running(environ, _replay, opened.log.uri, tasks)
     while running.wait() <= 80:
         pass
@@ -325,13 +325,13 @@ def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, told_of: Path) ->
     readings.refresh([key])
     kept = len(readings.of(key))
     assert 80 <= kept < 32 * len(INTERVENTIONS)
-    before = len(asked(told_of))
+    before = len(calls(calls_file))
     report, found = replayed(opened, question)
-    assert report.readings == 32 * len(INTERVENTIONS) - kept == len(asked(told_of)) - before
+    assert report.readings == 32 * len(INTERVENTIONS) - kept == len(calls(calls_file)) - before
     assert len(found) == 32 * len(INTERVENTIONS)
 
 
-def test_two_at_once_do_no_harm(opened: OpenLog, told_of: Path) -> None:
+def test_two_at_once_do_no_harm(opened: OpenLog, calls_file: Path) -> None:
     tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
     threads = [
         threading.Thread(target=run, args=(Log.open(opened.log.uri), tasks)) for _ in range(3)
@@ -374,7 +374,7 @@ def test_images_that_cannot_be_had_are_counted(opened: OpenLog) -> None:
     assert report.readings == 6 * len(INTERVENTIONS)
     assert [problem.image for problem in report.problems] == [tasks[0].image, tasks[1].image]
     assert "missing from the log" in report.problems[0].sentence
-    assert "not the one that was measured" in report.problems[1].sentence
+    assert "changed since the last sync" in report.problems[1].sentence
 
 
 def test_a_bomb_is_left_alone(opened: OpenLog) -> None:
@@ -649,7 +649,7 @@ def wait(job: ReplayJob, until: Callable[[], object]) -> None:
 
 
 def test_a_replay_in_the_background_is_cancelled_and_goes_on(
-    opened: OpenLog, told_of: Path, monkeypatch: pytest.MonkeyPatch
+    opened: OpenLog, calls_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLOW", "0.02")
     monkeypatch.setattr("replay.engine.IMAGES_AT_ONCE", 2)
@@ -677,7 +677,7 @@ def test_a_replay_in_the_background_is_cancelled_and_goes_on(
     assert len(readings.of(key)) == 8 * len(INTERVENTIONS)
 
 
-def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, told_of: Path) -> None:
+def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, calls_file: Path) -> None:
     job = ReplayJob(opened.log)
     unanswerable = request(opened, Question(PROD, "no.such:thing"))
     job.start(unanswerable)
@@ -686,7 +686,7 @@ def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, told_of: Pat
     remove_object(opened.log, unanswerable.tasks[0].image)
     job.start(request(opened, Question(PROD, POLARITY)))
     wait(job, lambda: not job.busy)
-    assert "the image cannot be had" in str(job.problem) and job.report is not None
+    assert "the image cannot be read" in str(job.problem) and job.report is not None
     assert [type(problem) for problem in job.report.problems] == [Problem]
 
 
@@ -710,7 +710,7 @@ def test_the_time_left_counts_each_recognizer_by_its_own_rate(opened: OpenLog) -
 
 def test_the_command(
     opened: OpenLog,
-    told_of: Path,
+    calls_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -718,14 +718,14 @@ def test_the_command(
     monkeypatch.setenv("MISREAD_LOG", opened.log.uri)
     monkeypatch.setenv("MISREAD_WAREHOUSE", str(tmp_path / "command.duckdb"))
     file = tmp_path / "out.csv"
-    asked_for = ["environment=prod", "--reader", POLARITY, "--csv", str(file)]
-    assert main([*asked_for, "--only", "invert"]) == 0
+    arguments = ["environment=prod", "--reader", POLARITY, "--csv", str(file)]
+    assert main([*arguments, "--only", "invert"]) == 0
     said = capsys.readouterr().out
     assert "inverting" in said and "6 of 6" in said and "the unchanged image" in said
-    assert len(asked(told_of)) == 16
+    assert len(calls(calls_file)) == 16
     monkeypatch.setenv("MISREAD_RECOGNIZER", POLARITY)
     assert main(["environment=prod", "--csv", str(file)]) == 0
-    assert len(asked(told_of)) == 8 * len(INTERVENTIONS)
+    assert len(calls(calls_file)) == 8 * len(INTERVENTIONS)
     with file.open(encoding="utf-8-sig", newline="") as held:
         rows = list(csv.DictReader(held))
     assert len(rows) == 8 * len(INTERVENTIONS)
@@ -743,7 +743,7 @@ def test_the_command(
 
 
 @pytest.fixture
-def with_reader(monkeypatch: pytest.MonkeyPatch, told_of: Path) -> None:
+def with_reader(monkeypatch: pytest.MonkeyPatch, calls_file: Path) -> None:
     monkeypatch.setenv("MISREAD_RECOGNIZER", POLARITY)
 
 

@@ -216,7 +216,7 @@ def test_the_command_says_what_it_did(
     said = f"2 outputs and truths scored by {name} (1 different text), in 1 object.\n"
     assert capsys.readouterr().out == said
     assert main(["score"]) == 0
-    assert capsys.readouterr().out == f"Nothing to score: every text has its scores by {name}.\n"
+    assert capsys.readouterr().out == f"Nothing to score: {name} has scored every text.\n"
     assert main(["score", "--model", str(tmp_path / "nowhere")]) == 2
     assert "No model at" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`score`: compute values that are dear, into the log, where every reader finds them."""
+"""`score`: compute expensive values once, into the log, for every reader."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from data_access.scoring.texts import ScoringReport
 EPILOG = """
 MODEL is bundled; one that Detoxify publishes (original, original-small, unbiased, unbiased-small,
 multilingual), whose weights are downloaded once into TORCH_HOME; or the path of a checkpoint. The
-scores of two models are never mixed: the pages show those of MISREAD_TOXICITY once it has as many
-as any other, and name the model.
+scores of two models are never mixed: the pages show those of MISREAD_TOXICITY once it has scored as
+many texts as any other, and name the model.
 """
 
 
@@ -25,7 +25,7 @@ as any other, and name the model.
     "--what",
     type=click.Choice(["texts", "images", "all"]),
     default="texts",
-    help="images: those that each reader would otherwise score for itself (default: texts)",
+    help="images: which each reader would otherwise score for itself (default: texts)",
 )
 @click.option(
     "--model",
@@ -42,9 +42,9 @@ as any other, and name the model.
 def command(
     place: str | None, what: str, model: str | None, engine: str, address: str | None
 ) -> int:
-    """Give every output and every truth that has none yet the six scores of a Detoxify model, and
-    write them into the log, where every reader finds them; or do so with the projections of every
-    image. Can be stopped at any moment and run again; nothing is scored twice.
+    """Score every output and truth that has no scores of a Detoxify model yet (or the projections
+    of every image) and write the scores into the log, for every reader. Can be stopped at any time
+    and run again; nothing is scored twice.
     """
     ray = engine == "ray"
     with opened(place) as log:
@@ -63,7 +63,7 @@ def command(
 
 def _texts_sentence(report: ScoringReport) -> str:
     if not report.rows:
-        return f"Nothing to score: every text has its scores by {report.model}."
+        return f"Nothing to score: {report.model} has scored every text."
     return (
         f"{counted(report.rows, 'output or truth', 'outputs and truths')} scored by "
         f"{report.model} ({counted(report.texts, 'different text')}), in "
@@ -73,9 +73,9 @@ def _texts_sentence(report: ScoringReport) -> str:
 
 def _images_sentence(report: ImageScoringReport) -> str:
     if not report.images:
-        return "Nothing to score: the log has values of every image that can be had."
+        return "Nothing to score: the log has values for every readable image."
     sentence = f"{counted(report.scored, 'image')} scored, in {counted(report.objects, 'object')}"
     sentence += f" ({report.known:,} of them before)." if report.known else "."
     if report.left:
-        sentence += f" {counted(report.left, 'image')} could not be, and will be tried again."
+        sentence += f" {counted(report.left, 'image')} could not be scored and will be retried."
     return sentence

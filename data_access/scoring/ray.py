@@ -1,7 +1,7 @@
-"""Scoring and images on a Ray cluster: the same functions on the same pieces as on one machine.
+"""Scoring on a Ray cluster: the same functions on the same pieces as on one machine.
 
-The one home of ray, which is optional. What is to be done, and what an object is named, is left to
-`scoring` and `images`: both engines write the same objects.
+The only module that imports ray, which is optional. What is scored, and how objects are named, is
+left to `texts` and `images`: both engines write the same objects.
 """
 
 import os
@@ -13,16 +13,16 @@ from typing import Any
 import pyarrow as pa
 
 from data_access.errors import ModelError
+from data_access.ingest import compute
 from data_access.ingest.compute import FETCHERS, IMAGES_AT_ONCE, pieces, unscored_images
-from data_access.ingest.compute import STAGE as IMAGES_STAGE
 from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
 from data_access.projections.values import image_values_version
+from data_access.scoring import texts
 from data_access.scoring.images import ImageScoringReport, put_known, score_image_batch
 from data_access.scoring.texts import (
     ROWS_AT_ONCE,
-    STAGE,
     ScoringReport,
     score_chunk,
     unscored_chunks,
@@ -30,8 +30,8 @@ from data_access.scoring.texts import (
 from data_access.scoring.toxicity import Toxicity
 from data_access.warehouse import Warehouse
 
-CONNECT_SECONDS = 10.0  # seconds that a cluster may take to answer
-INSTALL = "Work on a cluster needs Ray: pip install -r requirements-ray.txt."
+CONNECT_SECONDS = 10.0  # that a cluster may take to answer
+INSTALL = "Scoring on a cluster needs Ray: pip install -r requirements-ray.txt."
 
 
 def score_on_ray(
@@ -43,9 +43,9 @@ def score_on_ray(
     progress: Progress = silent,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> ScoringReport:
-    """As `scoring.score`, by one worker for each processor of a cluster.
+    """As `texts.score`, by one worker for each processor of a cluster.
 
-    address: of an existing cluster; by default one is started on this machine, for this run. Its
+    address: of an existing cluster; by default one is started on this machine for this run. Its
     nodes need Misread, what scoring needs, the model, and access to the log. A worker that dies
     is replaced, and its piece scored again. Raises ModelError, LogError.
     """
@@ -55,10 +55,10 @@ def score_on_ray(
 
     def scored(row: Mapping[str, int]) -> None:
         report.add(ScoringReport(model, **row))
-        progress(STAGE, report.rows, total)
+        progress(texts.STAGE, report.rows, total)
 
-    progress(STAGE, 0, total)
-    _work(chunks, _Scorer, (log.uri, setting, model), address, scored)
+    progress(texts.STAGE, 0, total)
+    _work(chunks, _Scorer, (log.opened_with, setting, model), address, scored)
     return report
 
 
@@ -81,12 +81,12 @@ def score_images_on_ray(
 
     def scored(row: Mapping[str, int]) -> None:
         report.add(ImageScoringReport(**row))
-        progress(IMAGES_STAGE, report.images - before, len(images))
+        progress(compute.STAGE, report.images - before, len(images))
 
-    progress(IMAGES_STAGE, 0, len(images))
-    wanted = image_values_version(warehouse.projections)
+    progress(compute.STAGE, 0, len(images))
+    version = image_values_version(warehouse.projections)
     blocks = [pa.table({"image": piece}) for piece in pieces(images, images_at_once)]
-    arguments = (log.uri, log.image_roots, tuple(modules), wanted)
+    arguments = (log.opened_with, tuple(modules), version)
     _work(blocks, _ImageScorer, arguments, address, scored)
     return report
 
@@ -98,7 +98,7 @@ def _work(
     address: str | None,
     done: Callable[[Mapping[str, int]], None],
 ) -> None:
-    """Have the workers of a cluster do each piece; `done` is told what each of them counted."""
+    """Have the workers of a cluster do each piece; `done` is called with the counts of each."""
     try:
         import ray
         import ray.data
@@ -109,7 +109,7 @@ def _work(
     mine = _join(ray, address)
     try:
         processors = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        found = ray.data.from_arrow(list(blocks)).map_batches(
+        results = ray.data.from_arrow(list(blocks)).map_batches(
             worker,
             fn_constructor_args=arguments,
             batch_size=None,  # a piece as it is
@@ -119,18 +119,18 @@ def _work(
             max_restarts=-1,
             max_task_retries=-1,
         )
-        for row in found.iter_rows():
+        for row in results.iter_rows():
             done(row)
     except (ray.exceptions.RayError, ray.exceptions.UserCodeException) as error:
-        said = str(error).strip().splitlines()[-1][:300]
-        raise ModelError(f"The cluster did not do all of it: {said}") from error
+        reason = str(error).strip().splitlines()[-1][:300]
+        raise ModelError(f"The cluster failed before all was scored: {reason}") from error
     finally:
         if mine:
             ray.shutdown()
 
 
 def _join(ray: Any, address: str | None) -> bool:
-    """Connect to a cluster, or start one; whether it is to be left behind at the end."""
+    """Connect to a cluster, or start one; returns whether to shut down at the end."""
     if ray.is_initialized():
         return False
     quiet = {"logging_level": "WARNING", "log_to_driver": False}
@@ -142,16 +142,16 @@ def _join(ray: Any, address: str | None) -> bool:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
     except (OSError, ValueError, RuntimeError) as error:
-        said = str(error).splitlines()[0][:200]
+        reason = str(error).splitlines()[0][:200]
         raise ModelError(
-            f"There is no Ray cluster at {address or 'this machine'}: {said}"
+            f"There is no Ray cluster at {address or 'this machine'}: {reason}"
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     return True
 
 
 def _reach(address: str) -> None:
-    """Raises OSError where nobody listens there; Ray would try for minutes."""
+    """Raises OSError where nothing listens there; Ray would retry for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
@@ -160,11 +160,12 @@ def _reach(address: str) -> None:
 class _Scorer:
     """A process of the cluster, with the log and the model open."""
 
-    def __init__(self, uri: str, setting: str, model: str) -> None:
-        self._log = Log.open(uri)
+    def __init__(self, log: Mapping[str, Any], setting: str, model: str) -> None:
+        """log: arguments of `Log.open`."""
+        self._log = Log.open(**log)
         self._model = Toxicity.load(setting)
         if self._model.name != model:
-            raise ModelError(f"A node of the cluster has another model at {setting}.")
+            raise ModelError(f"A node of the cluster has a different model at {setting}.")
 
     def __call__(self, piece: pa.Table) -> pa.Table:
         done = score_chunk(self._log, self._model.name, piece, self._model.scores)
@@ -174,14 +175,13 @@ class _Scorer:
 class _ImageScorer:
     """A process of the cluster, with the log and the projections open."""
 
-    def __init__(
-        self, uri: str, image_roots: tuple[str, ...], modules: tuple[str, ...], wanted: str
-    ) -> None:
-        self._log = Log.open(uri, image_roots)
+    def __init__(self, log: Mapping[str, Any], modules: tuple[str, ...], version: str) -> None:
+        """log: arguments of `Log.open`. version: of the projections of images."""
+        self._log = Log.open(**log)
         self._projections = load_projections(modules)
         self._pool = ThreadPoolExecutor(FETCHERS)
-        if image_values_version(self._projections) != wanted:
-            raise ModelError("A node of the cluster has other projections of images.")
+        if image_values_version(self._projections) != version:
+            raise ModelError("A node of the cluster has different projections of images.")
 
     def __call__(self, piece: pa.Table) -> pa.Table:
         images = piece["image"].to_pylist()

@@ -22,7 +22,7 @@ from data_access.projections.table import TOXICITY
 
 BUNDLED = Path(__file__).parent.parent.parent / "toxicity_model" / "bundled" / "model.ckpt"
 PUBLISHED = ("original", "original-small", "unbiased", "unbiased-small", "multilingual")
-MAX_CHARACTERS = 20_000  # the rest of a text is not looked at; no model reads so far
+MAX_CHARACTERS = 20_000  # of a text; no model reads beyond
 TOKENS_AT_ONCE = 512  # of a batch, padding included: more of them fall out of the processor's cache
 TEXTS_AT_ONCE = 32
 TOKENIZED_AT_ONCE = 10_000
@@ -36,7 +36,7 @@ INSTEAD = "MISREAD_TOXICITY=bundled uses the model that comes with Misread."
 
 
 def model_name(setting: str) -> str:
-    """What the scores of a model are kept under: the name of a published one, or the file's with
+    """The name that a model's scores are kept under: that of a published model, or the file's with
     the beginning of its SHA-256, so that other weights never share a name.
 
     Raises ModelError where there is no such file.
@@ -78,17 +78,17 @@ class Toxicity:
         """Load `bundled`, a published model by its name, or a checkpoint by its path.
 
         A checkpoint beside a config.json is loaded without a hub, by that and the tokenizer's
-        files there. Nothing of a file but tensors and plain values is ever made into objects.
-        Raises ModelError, with what to do, where the model cannot be had or is not whole.
+        files there. Only tensors and plain values of a file are ever loaded.
+        Raises ModelError, with what to do, where the model is missing or incomplete.
         """
         name = model_name(setting)
         torch = _import("torch")
         checkpoint = _published(setting) if setting in PUBLISHED else _checkpoint_file(setting)
-        held = _plain(torch, checkpoint)
+        content = _plain(torch, checkpoint)
         try:
-            labels = held["config"]["dataset"]["args"]["classes"]
-            architecture = held["config"]["arch"]["args"]
-            weights = held["state_dict"]
+            labels = content["config"]["dataset"]["args"]["classes"]
+            architecture = content["config"]["arch"]["args"]
+            weights = content["state_dict"]
             names = {architecture["model_name"], architecture["tokenizer_name"], *weights, *labels}
             whole = all(isinstance(name, str) for name in names)
         except (KeyError, TypeError):
@@ -98,15 +98,15 @@ class Toxicity:
         folder = checkpoint.parent if (checkpoint.parent / "config.json").exists() else None
         if folder is not None:
             architecture["model_type"] = str(folder)
-        # Detoxify unpickles whatever a file holds: it gets what was looked at here, not the file
-        looked_at = io.BytesIO()
-        torch.save(held, looked_at)
-        looked_at.seek(0)
+        # Detoxify unpickles whatever a file contains: it gets what was checked here, not the file
+        checked = io.BytesIO()
+        torch.save(content, checked)
+        checked.seek(0)
         detoxify = _import("detoxify")
         _import("transformers.utils.logging").disable_progress_bar()  # of weights, on a terminal
         try:
             loaded = detoxify.Detoxify(
-                checkpoint=looked_at,
+                checkpoint=checked,
                 huggingface_config_path=None if folder is None else str(folder),
             )
         except (OSError, ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
@@ -124,21 +124,21 @@ class Toxicity:
     ) -> np.ndarray:
         """Probabilities, float32 of shape (n, 6) in the order of TOXICITY.
 
-        Equal to `Detoxify.predict` of each text within 1e-4, whatever its batch. An empty text
-        has the model's score of no words. done: told of how many texts were scored since.
+        Within 1e-4 of `Detoxify.predict` of each text, in any batch. An empty text is scored too.
+        done: called with how many texts were scored since.
         """
         distinct = list(dict.fromkeys(texts))
-        found = np.empty((len(distinct), len(TOXICITY)), np.float32)
+        distinct_scores = np.empty((len(distinct), len(TOXICITY)), np.float32)
         repeats = len(texts) - len(distinct)
         for start in range(0, len(distinct), TOKENIZED_AT_ONCE):
             part = distinct[start : start + TOKENIZED_AT_ONCE]
             for numbers, scores in self._batches(part):
-                found[start + numbers] = scores
+                distinct_scores[start + numbers] = scores
                 done(len(numbers))
         if repeats:
             done(repeats)
         place = {text: number for number, text in enumerate(distinct)}
-        return found[[place[text] for text in texts]]
+        return distinct_scores[[place[text] for text in texts]]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Numbers of texts and their scores, texts of about one length together."""
@@ -211,7 +211,7 @@ def _padded(rows: Sequence[Sequence[int]], filler: int) -> np.ndarray:
 
 
 def _readable(text: str) -> str:
-    """The beginning of a text, with what is no character replaced."""
+    """The beginning of a text, with lone surrogates replaced."""
     return text[:MAX_CHARACTERS].encode(errors="replace").decode()
 
 
@@ -241,7 +241,7 @@ def _published(name: str) -> Path:
 
 
 def _plain(torch: Any, checkpoint: Path) -> Any:
-    """What a checkpoint holds, tensors and plain values only."""
+    """The content of a checkpoint: tensors and plain values only."""
     try:
         return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -257,7 +257,7 @@ def _plain(torch: Any, checkpoint: Path) -> Any:
 
 
 def _check(loaded: Any, weights: dict[str, Any], checkpoint: Path) -> None:
-    """Weights that a checkpoint lacks would be random numbers, and so would be the scores."""
+    """Weights that a checkpoint lacks would be random, and so would the scores."""
     missing = [name for name in loaded.model.state_dict() if name not in weights]
     if missing:
         raise ModelError(

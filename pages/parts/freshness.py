@@ -9,7 +9,7 @@ from data_access import OpenLog, queries
 from data_access.jobs import SyncJob
 from pages.parts import cards, jobs, state, store, words
 
-MORE = "The Data page says what else the last sync did."
+MORE = "The Data page lists what the last sync did."
 
 
 @st.fragment(run_every=4.0)
@@ -44,9 +44,9 @@ def _synced(log: OpenLog) -> None:
 
 
 def panel(log: OpenLog, version: int) -> None:
-    """How fresh the warehouse is, a sync at the press of a button, and what the last one did.
+    """How up to date the warehouse is, a button that syncs, and what the last sync did.
 
-    version: of the sync job when the page asked for what it shows.
+    version: of the sync job when the page's numbers were counted.
     """
     _facts(log)
     job = store.syncing()
@@ -71,9 +71,9 @@ def _facts(log: OpenLog) -> None:
     last = store.syncing().finished or status.synced
     with st.grid(4, min_column_width=190):
         for label, moment, explanation in (
-            ("Synced", last, "When the last sync that succeeded ended."),
-            ("Newest record", status.newest, "Time of the newest prediction that was read."),
-            ("Oldest record", status.oldest, "Time of the oldest prediction that was read."),
+            ("Synced", last, "End of the last successful sync."),
+            ("Newest record", status.newest, "Time of the newest prediction read."),
+            ("Oldest record", status.oldest, "Time of the oldest prediction read."),
         ):
             cards.fact(
                 label,
@@ -91,11 +91,11 @@ def _facts(log: OpenLog) -> None:
 
 
 def banner(log: OpenLog) -> None:
-    """What went wrong with the last sync, and what still works."""
+    """What went wrong in the last sync, and what the pages show."""
     job = store.syncing()
     if job.problem:
         problem = words.sentence(words.escape_markdown(job.problem))
         rest = "The pages show what was read before." if job.report is None else MORE
         st.warning(f"{problem} {rest}")
     if job.running and queries.status(log.warehouse).predictions == 0:
-        st.info("The log is being read for the first time; numbers appear as it comes in.")
+        st.info("The log is being read for the first time; numbers appear as records come in.")

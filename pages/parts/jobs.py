@@ -24,7 +24,7 @@ def panel(
     """A job, redrawn by itself; when it has added something, the whole page is run again.
 
     idle: draws what starts it. shows: whether an outcome belongs on this page. details: draws more
-    of a report. version: of the job when the page asked for what it shows (default: now).
+    of a report. version: of the job when the page's data was fetched (default: now).
     """
     draw = partial(show, job, idle, key=job.name, shows=shows, details=details)
     _redrawn(job, draw, job.version if version is None else version)

@@ -30,7 +30,7 @@ def replays(log: OpenLog) -> Replays:
 class Findings:
     """What is known of a question: what it needs, its trials, and what they come to.
 
-    version: of the job when that was asked for.
+    version: of the job when this was looked up.
     """
 
     question: Question
@@ -66,7 +66,7 @@ def readers(log: OpenLog) -> dict[str, str]:
 
 
 def look(log: OpenLog, question: Question, baseline: Baseline) -> Findings:
-    """What the log says to a question now."""
+    """What the log knows of a question now."""
     known = replays(log)
     version = known.job.version
     with st.spinner("Looking for earlier readings …"):

@@ -1,4 +1,4 @@
-"""The sidebar: presets, the filters in groups that fold, the baseline, and saved selections."""
+"""The sidebar: presets, filters in collapsible groups, the baseline, and saved selections."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from pages.parts import filters, saved, state
 
 
 def sidebar(log: OpenLog) -> None:
-    """All that narrows what the pages show, and what they compare it with."""
+    """What narrows down the pages, and what they compare with."""
     selection = state.selection()
     _presets(log, selection)
     active = _active(log, selection)
@@ -22,7 +22,7 @@ def sidebar(log: OpenLog) -> None:
 
 
 def _active(log: OpenLog, selection: Selection) -> dict[str, int]:
-    """How many filters are in force in each group."""
+    """How many filters are active in each group."""
     counts = dict.fromkeys(filters.GROUPS, 0)
     for row in FILTERS:
         counts[row.group] += bool(getattr(selection, row.key))

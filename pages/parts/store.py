@@ -1,4 +1,4 @@
-"""The log that this dashboard shows: opened once a process, kept near its source."""
+"""The log of this dashboard: opened once per process, and the jobs that keep it up to date."""
 
 import atexit
 
@@ -15,7 +15,7 @@ There are two ways to get one:
 - **Your own.** Set `MISREAD_LOG=s3://bucket/prefix` (with your usual AWS profile or variables), or
   `MISREAD_LOG=/path/to/folder`, and run `make run` again.
 
-The README tells what a log looks like and which permissions reading one needs.
+The README describes the format of a log and the permissions that reading one needs.
 """
 
 
@@ -33,7 +33,7 @@ def _open() -> tuple[data_access.OpenLog, SyncJob, ScoringJob]:
 
 
 def opened() -> data_access.OpenLog:
-    """The open log, or a page that says how to get one."""
+    """The open log; without one, a page that says how to get it, and the end of the run."""
     try:
         return _open()[0]
     except MisreadError as error:

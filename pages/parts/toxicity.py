@@ -1,4 +1,4 @@
-"""Is it offensive, and who wrote it: Detoxify's scores of a case, and how many there are yet."""
+"""Is it offensive, and who wrote it: Detoxify's scores of a case, and the job that scores."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,11 +10,11 @@ from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.records import Record
 from pages.parts import jobs, store, words
 
-OFFENSIVE = 0.5  # from here on a score is called high
+OFFENSIVE = 0.5  # a high score
 
 
 def panel(log: OpenLog) -> None:
-    """Which model's scores the pages show, what it has not scored yet, and a button for that."""
+    """Which model's scores the pages show, and a button that scores what it has not scored yet."""
     st.markdown(shown(log.warehouse.score_sources()))
     jobs.panel(store.scoring(), partial(_start, log))
 
@@ -35,7 +35,7 @@ def _start(log: OpenLog) -> None:
 
 
 def caption(sources: Mapping[str, str]) -> None:
-    """Which model made the toxicity scores on a page; nothing where there are none."""
+    """Which model made the toxicity scores on a page; nothing without any."""
     if _models(sources):
         st.caption(shown(sources))
 
