@@ -1,6 +1,6 @@
 """JSON Schema of what writers send, generated from the models: `python -m data_access.schema`.
 
-`docs/schema/` holds its output; a test asks for it to be current.
+`docs/schema/` holds its output; a test checks that it is current.
 """
 
 import json
@@ -17,14 +17,14 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """File name and schema of each kind of event, in the nested form of docs/log.md."""
-    said = _plain(Feedback)
+    feedback_properties = _plain(Feedback)
     feedback = {
         "$schema": DRAFT,
         "title": "Feedback",
         "description": "A user's judgement of one output. Without a feedback_key, one is made "
         "from the content.",
         "type": "object",
-        "properties": said,
+        "properties": feedback_properties,
         "required": ["record_key", "timestamp"],
         "anyOf": [
             {"required": [name], "properties": {name: {"type": "string"}}}
@@ -35,14 +35,14 @@ def schemas() -> dict[str, dict[str, Any]]:
     for name, declared in _plain(Prediction).items():
         group, _, inner = name.partition(".")
         if inner:
-            held = properties.setdefault(group, {"type": "object", "properties": {}})
-            held["properties"][inner] = declared
+            nested = properties.setdefault(group, {"type": "object", "properties": {}})
+            nested["properties"][inner] = declared
         else:
             properties[name] = declared
     properties["feedback"] = {
         "description": "What is known of the output already.",
         "type": "object",
-        "properties": said,
+        "properties": feedback_properties,
     }
     prediction = {
         "$schema": DRAFT,

@@ -28,7 +28,7 @@ freshness.panel(log, version)
 
 st.subheader("By day")
 split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
-by_day = queries.held_by_day(warehouse, split)
+by_day = queries.events_by_day(warehouse, split)
 if by_day.empty:
     st.info("Nothing has been read from this log yet.")
 else:

@@ -1,7 +1,6 @@
 """Linked histograms: the records listed are those in the bars that are highlighted."""
 
 import itertools
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,6 @@ ENTROPY, CONFIDENCE = "entropy(outputs.output_text)", "outputs.confidence"
 LENGTH = "length(outputs.output_text)"  # on a log scale
 NAMES = (ENTROPY, CONFIDENCE, LENGTH)
 FLAGS = ("incorrect", "offensive", "other", "*", "-")
-MODULE = sys.modules["data_access.queries.cube"]
 
 values = st.one_of(
     st.none(),
@@ -310,11 +308,8 @@ def test_a_cube_has_three_sides_at_most(sample_log: OpenLog) -> None:
 
 
 @pytest.fixture
-def kept(
-    folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
-) -> Warehouse:
-    """A synced warehouse of a few records that counts as a large one."""
-    monkeypatch.setattr(MODULE, "KEPT_FROM", 3)
+def kept(folder_log: Log, open_warehouse: OpenWarehouse) -> Warehouse:
+    """A synced warehouse of a few records, which `ask` takes for many."""
     events = [prediction(f"k{k}", "a word " * k, version="1") for k in range(5)]
     write(folder_log, "predictions/a.jsonl", *events)
     warehouse = open_warehouse(folder_log)
@@ -322,20 +317,19 @@ def kept(
     return warehouse
 
 
-def ask(warehouse: Warehouse, **filters: Any) -> Cube:
+def ask(warehouse: Warehouse, kept_from: int = 3, **filters: Any) -> Cube:
     selection = Selection(**filters)
     axes = queries.axes(warehouse, [ENTROPY, LENGTH])
     flag = queries.cube_categories(warehouse, selection)[0]
-    return queries.count_cube(warehouse, selection, axes, flag)
+    return queries.count_cube(warehouse, selection, axes, flag, kept_from)
 
 
 def cubes(warehouse: Warehouse) -> int:
     return int(warehouse.rows("select count(distinct question) from cubes")[0][0])
 
 
-def test_a_small_log_keeps_no_cubes(kept: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "KEPT_FROM", 6)
-    assert ask(kept).records == 5
+def test_a_small_log_keeps_no_cubes(kept: Warehouse) -> None:
+    assert ask(kept, kept_from=6).records == 5
     assert cubes(kept) == 0
 
 

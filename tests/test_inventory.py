@@ -65,16 +65,16 @@ def test_quarantine_is_grouped_by_reason_and_filtered_by_object(
 
 
 @pytest.mark.parametrize("source", ["environment", "application", "object"])
-def test_what_is_held_by_day_adds_up(warehouse: Warehouse, source: queries.Origin) -> None:
-    held = queries.held_by_day(warehouse, source)
-    records = held[held["kind"] == "records"]
+def test_events_by_day_add_up(warehouse: Warehouse, source: queries.Origin) -> None:
+    events = queries.events_by_day(warehouse, source)
+    records = events[events["kind"] == "records"]
     assert records["events"].sum() == RECORDS
     days = {path.parent.name for path in (SAMPLE / "predictions").rglob("*.*")}
     assert {f"date={day:%Y-%m-%d}" for day in records["day"]} == days
     [(feedback,)] = warehouse.rows(
         "select count(distinct (record_key, feedback_key)) from feedback"
     )
-    assert held.loc[held["kind"] == "feedback", "events"].sum() == feedback
+    assert events.loc[events["kind"] == "feedback", "events"].sum() == feedback
 
 
 def test_events_of_compacted_objects_count_once(
@@ -87,9 +87,9 @@ def test_events_of_compacted_objects_count_once(
     write(log, "feedback/date=2026-07-08/f.json", feedback("a"))
     write(log, "feedback/date=2026-07-08/g.json", feedback("nobody"))
     sync(log, warehouse)
-    before = queries.held_by_day(warehouse, "environment")
-    held = {(f"{d:%d}" if d == d else None, k, s): n for d, k, s, n in before.itertuples(False)}
-    assert held == {
+    before = queries.events_by_day(warehouse, "environment")
+    events = {(f"{d:%d}" if d == d else None, k, s): n for d, k, s, n in before.itertuples(False)}
+    assert events == {
         ("06", "records", "prod"): 2,
         ("07", "records", "prod"): 1,
         (None, "records", "dev"): 1,
@@ -98,7 +98,7 @@ def test_events_of_compacted_objects_count_once(
     }
     compact(log, "2026-07-06", "predictions/date=2026-07-06/a.jsonl")
     sync(log, warehouse)
-    after = queries.held_by_day(warehouse, "environment")
+    after = queries.events_by_day(warehouse, "environment")
     pd.testing.assert_frame_equal(before, after)
     objects = queries.objects_by_day(warehouse)
     assert objects["events"].sum() == 6
@@ -144,7 +144,7 @@ def test_every_record_without_a_score_has_a_reason(
     )
     write(log, "feedback/a.jsonl", feedback("d", None, ground_truth_string="fine"))
     sync(log, warehouse)
-    found = {held.projection.name: astuple(held)[1:] for held in queries.scored(warehouse)}
+    found = {row.projection.name: astuple(row)[1:] for row in queries.scored(warehouse)}
     # valued, without input, unreadable, failed, waiting, undefined
     assert found["own(outputs.output_text)"] == (1, 1, 0, 1, 0, 1)
     assert found[ENTROPY] == (3, 1, 0, 0, 0, 0)
@@ -159,7 +159,7 @@ def test_every_record_without_a_score_has_a_reason(
     again = open_warehouse(
         log, table_of(replace(row, version="2", compute=lambda t: [1.0] * len(t)))
     )
-    waiting = {held.projection.name: held.waiting for held in queries.scored(again)}
+    waiting = {row.projection.name: row.waiting for row in queries.scored(again)}
     assert waiting[ENTROPY] == 3 and queries.failures(again).empty
     sync(log, again)
-    assert {sum(astuple(held)[1:]) for held in queries.scored(again)} == {4}
+    assert {sum(astuple(row)[1:]) for row in queries.scored(again)} == {4}

@@ -75,11 +75,9 @@ def test_an_object_that_is_not_there_is_told_so(log: Log) -> None:
     assert not refusal(lambda: log.image("images/1.png")).retryable
 
 
-def test_an_image_of_too_many_bytes_is_not_fetched(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("data_access.log.log.MAX_IMAGE_BYTES", 10)  # 64 MB would be slow to make
+def test_an_image_of_too_many_bytes_is_not_fetched(log: Log) -> None:
     log.put("images/1.png", picture())
+    log = Log(log.uri, log._store, max_image_bytes=10)
     failure = refusal(lambda: log.image("images/1.png"))
     assert str(failure).endswith("bytes, too many to open")
     assert not failure.retryable

@@ -60,8 +60,10 @@ class Log:
         store: Any,
         image_roots: tuple[str, ...] = (),
         conditional_writes: bool = True,
+        max_image_bytes: int = MAX_IMAGE_BYTES,
     ) -> None:
         self.uri = uri
+        self._max_image_bytes = max_image_bytes
         self._conditional_writes = conditional_writes
         self._store = store
         self.image_roots = image_roots
@@ -260,7 +262,7 @@ class Log:
         """The bytes of an image by `inputs.image`: a key of the log, or an allowed s3:// URI.
 
         Raises LogError where the image lies outside the log and the allowed roots, is missing,
-        or has more than MAX_IMAGE_BYTES bytes. A store that does not answer is left alone for
+        or has more than max_image_bytes bytes. A store that does not answer is left alone for
         IMAGE_BACKOFF_SECONDS seconds, so that a page of images does not wait for each of them.
         """
         store, key = self._image_place(name)
@@ -269,7 +271,7 @@ class Log:
             raise LogError(reason)
         try:
             result = obstore.get(store, key)
-            if result.meta["size"] > MAX_IMAGE_BYTES:
+            if result.meta["size"] > self._max_image_bytes:
                 raise LogError(
                     f"the image has {result.meta['size']:,} bytes, too many to open",
                     retryable=False,

@@ -1,4 +1,4 @@
-"""What people keep beside the records: of each kind and name, how it was said to be last."""
+"""Annotations: the latest event of each kind and name, and the selections people saved."""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ SELECTION = "selection"
 
 @dataclass(frozen=True)
 class SavedSelection:
-    """A selection that was given a name. `selection` is None where it cannot be understood here.
+    """A selection saved under a name. selection: None where it cannot be read here.
 
-    problem: why that is. saved: when (UTC).
+    problem: why it cannot be read. saved: when (UTC).
     """
 
     name: str
@@ -29,9 +29,10 @@ class SavedSelection:
 
 
 def last_annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
-    """What there is of a kind, each name as it was said last: columns name, timestamp, payload.
+    """The latest annotation of each name of a kind: columns name, timestamp, payload.
 
-    payload: JSON of an object. Of two events of one moment the one with the greater key counts.
+    payload: a JSON object. Removed names are left out; of two events at the same moment the one
+    with the greater key counts.
     """
     return warehouse.query(
         """
@@ -50,7 +51,7 @@ def last_annotations(warehouse: Warehouse, kind: str) -> pd.DataFrame:
 def last_annotated(
     warehouse: Warehouse, names: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], datetime]:
-    """By (kind, name): when something was last written of it (UTC), its removal included."""
+    """By (kind, name): the time of the latest event (UTC), removals included."""
     rows = warehouse.rows(
         """
         select kind, name, max(timestamp)
@@ -69,7 +70,7 @@ def saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
 
 
 def _saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
-    found = []
+    selections = []
     for name, timestamp, payload in last_annotations(warehouse, SELECTION).itertuples(
         index=False, name=None
     ):
@@ -81,7 +82,7 @@ def _saved_selections(warehouse: Warehouse) -> list[SavedSelection]:
                 raise SelectionError("It was saved without its filters.")
             selection = parse_selection(query, warehouse.projections)
         except SelectionError as error:
-            found.append(SavedSelection(name, None, saved, str(error)))
+            selections.append(SavedSelection(name, None, saved, str(error)))
         else:
-            found.append(SavedSelection(name, selection, saved))
-    return found
+            selections.append(SavedSelection(name, selection, saved))
+    return selections

@@ -115,8 +115,8 @@ def choices(
     warehouse: Warehouse, column: Literal["environment", "version", "application"]
 ) -> list[str]:
     """The values of a column, the most frequent first."""
-    asked = f"select {column} from records where {column} is not null group by 1"
-    return list(warehouse.query(f"{asked} order by count(*) desc, 1")[column])
+    grouped = f"select {column} from records where {column} is not null group by 1"
+    return list(warehouse.query(f"{grouped} order by count(*) desc, 1")[column])
 
 
 def flags(warehouse: Warehouse) -> list[str]:

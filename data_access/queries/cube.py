@@ -210,14 +210,22 @@ def axes(warehouse: Warehouse, names: Sequence[str]) -> tuple[Axis, ...]:
 
 
 def count_cube(
-    warehouse: Warehouse, selection: Selection, sides: Sequence[Axis], category: Category
+    warehouse: Warehouse,
+    selection: Selection,
+    sides: Sequence[Axis],
+    category: Category,
+    kept_from: int = KEPT_FROM,
 ) -> Cube:
-    """The cube of a selection's frame. Raises ValueError for more than MOST_AXES sides."""
+    """The cube of a selection's frame. Raises ValueError for more than MOST_AXES sides.
+
+    kept_from: with so many records in the log, cells are kept in the warehouse's file.
+    """
     if len(sides) > MOST_AXES:
         raise ValueError(f"a cube has at most {MOST_AXES} sides")
     frame, brushes, chosen = _split(selection, sides, category)
     cells, groups = warehouse.cached(
-        ("cube", frame, tuple(sides), category), lambda: _counted(warehouse, frame, sides, category)
+        ("cube", frame, tuple(sides), category),
+        lambda: _counted(warehouse, frame, sides, category, kept_from),
     )
     return Cube(tuple(sides), category, cells, groups, frame, brushes, chosen)
 
@@ -242,7 +250,11 @@ def _split(
 
 
 def _counted(
-    warehouse: Warehouse, frame: Selection, sides: Sequence[Axis], category: Category
+    warehouse: Warehouse,
+    frame: Selection,
+    sides: Sequence[Axis],
+    category: Category,
+    kept_from: int,
 ) -> tuple[pd.DataFrame, tuple[tuple[int, ...], ...]]:
     """Cells and groups as a Cube has them."""
     sizes = [axis.missing + 1 for axis in sides]
@@ -254,6 +266,7 @@ def _counted(
         warehouse,
         f"select {' + '.join(terms)} as cell, count(*) as records from {selected} group by 1",
         [*(param for _, given in keys for param in given), *params],
+        kept_from,
     )
     cell = counted["cell"].to_numpy()
     codes, group = np.unique(cell // strides[-1], return_inverse=True)
@@ -283,7 +296,7 @@ def _bar_sql(axis: Axis) -> Condition:
 
 
 def _group_sql(category: Category) -> Condition:
-    """A number that says which values a record has: a bit for each, the rest the highest."""
+    """A number for the values that a record has: a bit for each, the rest the highest."""
     named = [value for value in category.values if value != NO_VALUE]
     if category.name == FLAG:
         has_flag = ['list_contains("feedback.flags", ?)::int' for _ in named]
@@ -316,9 +329,9 @@ def _values(category: Category, code: int) -> tuple[int, ...]:
     return tuple(k for k in range(len(category.values) + 1) if code >> k & 1)
 
 
-def _kept(warehouse: Warehouse, sql: str, params: Sequence[Any]) -> pa.Table:
+def _kept(warehouse: Warehouse, sql: str, params: Sequence[Any], kept_from: int) -> pa.Table:
     """Cells of a cube; of a large log from the warehouse's file, where they were counted before."""
-    if int(row_of(warehouse, "select count(*) as n from records")["n"]) < KEPT_FROM:
+    if int(row_of(warehouse, "select count(*) as n from records")["n"]) < kept_from:
         return warehouse.table(sql, params)
     question = hashlib.sha256(repr((sql, list(params))).encode()).hexdigest()
     return warehouse.kept_cells(question, sql, params)

@@ -1,4 +1,4 @@
-"""What the log holds by day and source, what of it is no record, and what has which scores."""
+"""What the log holds by day and source, what is quarantined and why, and what is scored."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ from data_access.warehouse import Warehouse
 
 Origin = Literal["environment", "application", "object"]
 
-SOURCES = 5  # told apart; the rarer ones are one
+SOURCES = 5  # shown by name; the rarer ones are summed up
 OTHERS = "all others"
 NO_PREDICTION = "no prediction yet"
 
@@ -55,10 +55,10 @@ class Scored:
     undefined: int
 
 
-def held_by_day(warehouse: Warehouse, source: Origin) -> pd.DataFrame:
-    """Records and feedback, each once: columns day, kind, source and events.
+def events_by_day(warehouse: Warehouse, source: Origin) -> pd.DataFrame:
+    """Records and feedback, each counted once: columns day, kind, source and events.
 
-    day: as the key of the object names it in which they were first logged; NaT for none.
+    day: from the key of the object that logged them first; NaT where the key names none.
     """
     named = {
         "environment": "environment",
@@ -78,18 +78,18 @@ def held_by_day(warehouse: Warehouse, source: Origin) -> pd.DataFrame:
                 partition by record_key, feedback_key order by origin, line, object_key
             ) = 1
         ),
-        said as (
+        feedback_of_records as (
             select feedback_once.object_key, feedback_once.origin, environment, application
             from feedback_once
             left join records using (record_key)
         ),
-        held as (
+        grouped as (
             select origin, 'records' as kind, {columns}, count(*) as events
             from records
             group by all
             union all
             select origin, 'feedback', {columns}, count(*)
-            from said
+            from feedback_of_records
             group by all
         ),
         counted as (
@@ -98,7 +98,7 @@ def held_by_day(warehouse: Warehouse, source: Origin) -> pd.DataFrame:
                 kind,
                 coalesce({named}, {literal(NO_PREDICTION)}) as source,
                 sum(events) as events
-            from held
+            from grouped
             group by all
         ),
         frequent as (
@@ -145,7 +145,7 @@ def objects_by_day(warehouse: Warehouse) -> pd.DataFrame:
 
 
 def quarantine(warehouse: Warehouse, limit: int = 500, within: str = "") -> pd.DataFrame:
-    """What in the log is not a record: columns object_key, line, reason, excerpt.
+    """What is quarantined: columns object_key, line, reason, excerpt.
 
     within: a part of the object's key.
     """
@@ -162,13 +162,13 @@ def quarantine(warehouse: Warehouse, limit: int = 500, within: str = "") -> pd.D
 
 
 def quarantined(warehouse: Warehouse, within: str = "") -> int:
-    """How many lines of these objects are no records."""
-    asked = "select count(*) as lines from quarantine where contains(object_key, ?)"
-    return int(row_of(warehouse, asked, [within])["lines"])
+    """How many lines of these objects are quarantined."""
+    counted = "select count(*) as lines from quarantine where contains(object_key, ?)"
+    return int(row_of(warehouse, counted, [within])["lines"])
 
 
 def quarantine_reasons(warehouse: Warehouse, limit: int = 20) -> pd.DataFrame:
-    """Why lines are no records: columns reason, lines, objects, example, reasons (how many)."""
+    """Why lines are quarantined: columns reason, lines, objects, example, reasons (how many)."""
     return warehouse.query(
         f"""
         select
@@ -187,7 +187,7 @@ def quarantine_reasons(warehouse: Warehouse, limit: int = 20) -> pd.DataFrame:
 
 
 def quarantine_batches(warehouse: Warehouse) -> pa.RecordBatchReader:
-    """All that is not a record, in the columns of `quarantine`."""
+    """All that is quarantined, in the columns of `quarantine`."""
     return warehouse.stream(
         "select object_key, line, reason, excerpt from quarantine order by object_key, line"
     )
@@ -207,7 +207,7 @@ def scored(warehouse: Warehouse) -> list[Scored]:
     """Every projection with how many records it has a value for, and why not for the others."""
     rows = warehouse.projections.rows
     inputs = {row.inputs: f"count(*) filter ({_present(row)})" for row in rows}
-    asked = [
+    counted = [
         *(f"count({quoted(row.name)})" for row in rows),
         # what was computed had its input; what was logged need not
         *(
@@ -217,7 +217,7 @@ def scored(warehouse: Warehouse) -> list[Scored]:
             for row in rows
         ),
     ]
-    columns = ", ".join(f'{sql} as "{number}"' for number, sql in enumerate(asked))
+    columns = ", ".join(f'{sql} as "{number}"' for number, sql in enumerate(counted))
     counts = row_of(
         warehouse,
         f"select count(*) as predictions, count(image_failure) as unreadable, {columns} "
@@ -225,7 +225,7 @@ def scored(warehouse: Warehouse) -> list[Scored]:
     )
     waits = _waiting(warehouse)
     failed = failures(warehouse).groupby("projection")["records"].sum()
-    found = []
+    projections = []
     for number, row in enumerate(rows):
         valued, scorable = int(counts[str(number)]), int(counts[str(number + len(rows))])
         unreadable = int(counts["unreadable"]) if row.of_image else 0
@@ -235,13 +235,13 @@ def scored(warehouse: Warehouse) -> list[Scored]:
         if row.compute is None:
             waiting, left = scorable - valued, 0
         without = int(counts["predictions"]) - scorable
-        found.append(Scored(row, valued, without, unreadable, raised, waiting, left))
-    return found
+        projections.append(Scored(row, valued, without, unreadable, raised, waiting, left))
+    return projections
 
 
 def _waiting(warehouse: Warehouse) -> dict[tuple[str, ...], int]:
-    """By inputs, the records that have these and that nobody has tried to score."""
-    found: dict[tuple[str, ...], int] = {}
+    """By inputs, how many records have these inputs and are not scored yet."""
+    waiting: dict[tuple[str, ...], int] = {}
     text, image = (
         (warehouse.projections.computed_from_text(), "record_key not in (from text_scored)"),
         (warehouse.projections.computed_from_image(), '"inputs.image" not in (from image_scored)'),
@@ -253,7 +253,7 @@ def _waiting(warehouse: Warehouse) -> dict[tuple[str, ...], int]:
                 f'count(*) filter ({present}) as "{number}"'
                 for number, present in enumerate(inputs.values())
             )
-            # what the first of them has a value for was scored: few are left to look up
+            # a value of the first projection means scored: few records are left to look up
             counts = row_of(
                 warehouse,
                 f"""
@@ -265,8 +265,8 @@ def _waiting(warehouse: Warehouse) -> dict[tuple[str, ...], int]:
                 and {unseen}
                 """,
             )
-            found |= {held: int(counts[str(number)]) for number, held in enumerate(inputs)}
-    return found
+            waiting |= {row: int(counts[str(number)]) for number, row in enumerate(inputs)}
+    return waiting
 
 
 def _present(row: Projection) -> str:

@@ -60,7 +60,7 @@ def replay_images(
     selected, params = _selected(selection, record_key)
     return warehouse.query(
         f"""
-        with held as (
+        with readable as (
             select sha256, version, min(image) as image
             from {selected}
             join image_values on image = {quoted(IMAGE)}
@@ -68,8 +68,8 @@ def replay_images(
             group by sha256, version
         )
         select sha256, image, version
-        from held
-        semi join (select distinct sha256 from held order by sha256 limit ?) using (sha256)
+        from readable
+        semi join (select distinct sha256 from readable order by sha256 limit ?) using (sha256)
         order by sha256, version
         """,
         [*params, count],
@@ -88,7 +88,7 @@ def replay_cases(
     entropy, truth.
     """
     selected, params = _selected(selection, record_key)
-    found = warehouse.table(
+    table = warehouse.table(
         f"""
         select
             record_key,
@@ -106,7 +106,7 @@ def replay_cases(
         """,
         [*params, list(images)],
     )
-    frame: pd.DataFrame = found.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     return frame
 
 

@@ -59,13 +59,13 @@ def unscored_text_count(warehouse: Warehouse, source: str) -> int:
 def _count(warehouse: Warehouse, source: str) -> int:
     shown = warehouse.score_sources()
     names = {column: [toxicity_name(score, column) for score in TOXICITY] for column in COLUMNS}
-    if any(shown.get(name, source) != source for found in names.values() for name in found):
+    if any(shown.get(name, source) != source for scores in names.values() for name in scores):
         return int(unscored_texts(warehouse, source).num_rows)
     lacking = " + ".join(  # records have these scores, which is ten times faster
         f"count(*) filter ({quoted(column)} is not null and not ("
-        + " and ".join(f"{quoted(name)} is not null" for name in found)
+        + " and ".join(f"{quoted(name)} is not null" for name in scores)
         + "))"
-        for column, found in names.items()
+        for column, scores in names.items()
     )
     return int(warehouse.rows(f"select {lacking} from records")[0][0])
 

@@ -1,4 +1,4 @@
-"""One row for each kind of filter, and what a selection says in English."""
+"""One row for each kind of filter, and a selection in English."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ end"""
 
 @dataclass(frozen=True)
 class Filter:
-    """One kind of filter: how it is written in a URL, asked in SQL and said in English."""
+    """One kind of filter: its form in a URL, in SQL and in English."""
 
     key: str
     label: str
@@ -239,7 +239,7 @@ FILTERS: tuple[Filter, ...] = (
 
 
 def sentences(selection: Selection, projections: ProjectionTable) -> list[tuple[str, str]]:
-    """(filter's name for `without`, what it says in English) for each filter in force."""
+    """(the name that `without` takes, its sentence) for each filter in force."""
     pairs = [
         (row.key, row.sentence(getattr(selection, row.key)))
         for row in FILTERS

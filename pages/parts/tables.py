@@ -99,11 +99,11 @@ def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> No
     )  # fmt: skip
 
 
-def tags_note(found: LogTags) -> str:
-    """What part of the log the tags were found in, and how many are not shown; empty if all."""
-    sampled = found.looked_at < found.records
-    where = f" Tags found in {found.looked_at:,} of {found.records:,} records." if sampled else ""
-    rarer = f" {words.count(found.left_out, 'rarer tag')} not shown." if found.left_out else ""
+def tags_note(tags: LogTags) -> str:
+    """How much of the log was searched for tags, and how many are not shown; empty if all."""
+    sampled = tags.looked_at < tags.records
+    where = f" Tags found in {tags.looked_at:,} of {tags.records:,} records." if sampled else ""
+    rarer = f" {words.count(tags.left_out, 'rarer tag')} not shown." if tags.left_out else ""
     return where + rarer
 
 
