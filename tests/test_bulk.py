@@ -34,12 +34,12 @@ Objects = list[tuple[str, bytes]]
 def by_rows(objects: Objects) -> Events:
     read = [(key, read_object(key, body)) for key, body in objects]
     return Events(
-        prediction_table([(key, *row) for key, held in read for row in held.predictions]),
-        feedback_table([(key, *row) for key, held in read for row in held.feedback]),
-        quarantine_table([(key, row) for key, held in read for row in held.quarantined]),
+        prediction_table([(key, *row) for key, contents in read for row in contents.predictions]),
+        feedback_table([(key, *row) for key, contents in read for row in contents.feedback]),
+        quarantine_table([(key, row) for key, contents in read for row in contents.quarantined]),
         COVERED_SCHEMA.empty_table(),
         read_objects([]).text_values,
-        annotation_table([(key, *row) for key, held in read for row in held.annotations]),
+        annotation_table([(key, *row) for key, contents in read for row in contents.annotations]),
         read_objects([]).image_values,
     )
 
@@ -220,11 +220,11 @@ def parquet(rows: list[Event]) -> bytes | None:
 
 
 def _fields(rows: list[Event]) -> list[tuple[str, pa.DataType]]:
-    found: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():
-            found.setdefault(name, []).append(value)
-    return [(name, pa.array(values).type) for name, values in found.items()]
+            columns.setdefault(name, []).append(value)
+    return [(name, pa.array(values).type) for name, values in columns.items()]
 
 
 @pytest.mark.soak
@@ -244,8 +244,8 @@ tag = st.one_of(st.integers(0, 9), st.sampled_from(["a", "", None, True, 1.5, [1
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), tag), min_size=1, max_size=3))
 def test_tags_as_text_in_parquet_are_tags(tags: list[dict[str, Any]]) -> None:
     rows = [
-        prediction(f"{number}", tags=json.dumps(held), **{"tags.c": "beside"})
-        for number, held in enumerate(tags)
+        prediction(f"{number}", tags=json.dumps(nested), **{"tags.c": "beside"})
+        for number, nested in enumerate(tags)
     ]
     body = parquet(rows)
     assert body is not None
@@ -298,7 +298,7 @@ def mapped(maps: list[Any], values: pa.DataType | None = None) -> bytes:
 def test_maps_are_tags(maps: list[Any], values: pa.DataType, tags: list[Event]) -> None:
     read = assert_same([("predictions/1.parquet", mapped(maps, values))])
     assert [
-        json.loads(held) for held in read.predictions.sort_by("line")["tags"].to_pylist()
+        json.loads(text) for text in read.predictions.sort_by("line")["tags"].to_pylist()
     ] == tags
 
 
@@ -328,7 +328,7 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
         },
         prediction("e", tags=None, inputs=None),
     ]
-    said = [feedback("a", feedback_key="1"), {"feedback": feedback("b", feedback_key="2")}]
+    judged = [feedback("a", feedback_key="1"), {"feedback": feedback("b", feedback_key="2")}]
     table = parquet([row | {"tags": '{"client": "ios"}'} for row in flat[:2]])
     assert table is not None
     numbers = parquet([prediction(key, outputs__confidence=NAN, tags__x=NAN) for key in "fg"])
@@ -340,7 +340,7 @@ def test_usual_rows_are_all_read_by_columns(monkeypatch: pytest.MonkeyPatch) -> 
             ("predictions/3.parquet", table),
             ("predictions/4.parquet", mapped([[("client", "ios")], [], None])),
             ("predictions/5.parquet", numbers),
-            ("feedback/1.jsonl", lines(said)),
+            ("feedback/1.jsonl", lines(judged)),
         ]
     )
     assert len(read.predictions) == 5 + 2 + 2 + 3 + 2

@@ -37,7 +37,7 @@ from tests.samples import (
     rounds,
     write,
 )
-from tests.test_sync import said, served
+from tests.test_sync import judged, served
 
 TODAY = date(2026, 7, 20)
 DAY = "date=2026-07-06"
@@ -80,7 +80,7 @@ def fill_annotations(log: Log) -> None:
 
 
 def names(log: Log) -> list[str]:
-    return sorted(found.key for kind in compaction.KINDS for found in log.list(kind))
+    return sorted(entry.key for kind in compaction.KINDS for entry in log.list(kind))
 
 
 def answers(warehouse: Warehouse) -> list[Any]:
@@ -314,9 +314,9 @@ def during(log: Log, moment: int, act: Callable[[], object]) -> Log:
 
     class Interrupted(Log):
         def listing(self, prefix: str, unreadable: dict[str, str] | None = None) -> pa.Table:
-            held = super().listing(prefix, unreadable)
+            listed = super().listing(prefix, unreadable)
             self._count()
-            return held
+            return listed
 
         def get_tagged(self, key: str) -> tuple[bytes, str]:
             self._count()
@@ -357,7 +357,7 @@ noted = st.builds(
 )
 objects = st.one_of(
     st.tuples(st.sampled_from(["predictions/a", "predictions/b"]), st.lists(served, max_size=3)),
-    st.tuples(st.sampled_from(["feedback/a", "feedback/b"]), st.lists(said, max_size=3)),
+    st.tuples(st.sampled_from(["feedback/a", "feedback/b"]), st.lists(judged, max_size=3)),
     st.tuples(st.sampled_from(["annotations/a", "annotations/b"]), st.lists(noted, max_size=3)),
 )
 changes = st.lists(
@@ -391,13 +391,13 @@ def test_any_history_with_compactions_reads_as_one_without(
                     report = compact(log, date(2999, 1, 1), change == "compact and remove")
                     assert not report.failures
             sync(log, grown)
-            found = [answers(grown)]
+            seen = [answers(grown)]
             for place in (log, plain):
-                warehouse = Warehouse.open(folder / f"{len(found)}.duckdb", place.uri, table)
+                warehouse = Warehouse.open(folder / f"{len(seen)}.duckdb", place.uri, table)
                 sync(place, warehouse)
-                found.append(answers(warehouse))
+                seen.append(answers(warehouse))
                 warehouse.close()
-            assert found[0] == found[1] == found[2]
+            assert seen[0] == seen[1] == seen[2]
         finally:
             grown.close()
 
@@ -411,9 +411,9 @@ def test_the_command(
     assert main(["compact", "--before", "2026-07-06"]) == 0
     assert capsys.readouterr().out.startswith("0 objects merged into 0, with 0 events; 0 originals")
     assert main(["compact", "--before", "2026-07-20", "--remove-originals"]) == 0
-    said = capsys.readouterr()
-    assert said.out == "11 objects merged into 2, with 13 events; 11 originals removed.\n"
-    assert said.err == "1 object left as they are: part of them is in quarantine.\n"
+    printed = capsys.readouterr()
+    assert printed.out == "11 objects merged into 2, with 13 events; 11 originals removed.\n"
+    assert printed.err == "1 object left as they are: part of them is in quarantine.\n"
     assert main(["compact", "--before", "yesterday"]) == 2
 
 

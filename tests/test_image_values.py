@@ -150,7 +150,7 @@ def test_values_that_are_removed_are_made_anew(log: Log, open_warehouse: OpenWar
     other = [row_of(image, 8.0) for image in images]
     replace_object(log, first.key.replace(".parquet", "-other.parquet"), parquet(*other))
     sync(log, warehouse)
-    both = [found.key for found in log.list(FOLDER)]
+    both = [entry.key for entry in log.list(FOLDER)]
     shown = 7.0 if min(both) == first.key else 8.0
     assert means(warehouse) == {"r0": shown, "r1": 8.0}
     remove_object(log, min(both))
@@ -232,8 +232,8 @@ def test_values_of_another_version_wait_for_their_projections(
 
 
 def of_types(**types: pa.DataType) -> pa.Schema:
-    wanted = {field.name: field.type for field in SCHEMA} | types
-    return pa.schema(list(wanted.items()))
+    columns = {field.name: field.type for field in SCHEMA} | types
+    return pa.schema(list(columns.items()))
 
 
 HOSTILE: dict[str, tuple[str | None, bytes]] = {
@@ -271,9 +271,9 @@ def test_what_holds_no_values_is_quarantined(
     warehouse = open_warehouse(folder_log)
     report = sync(folder_log, warehouse)
     assert (report.quarantined, report.scored_images, report.logged_images) == (1, 1, 0)
-    held = queries.quarantine(warehouse)
-    assert list(held["object_key"]) == [key]
-    assert held["reason"][0]
+    quarantined = queries.quarantine(warehouse)
+    assert list(quarantined["object_key"]) == [key]
+    assert quarantined["reason"][0]
     assert (means(warehouse)["r0"] or 0) > 60
     remove_object(folder_log, key)
     sync(folder_log, warehouse)
@@ -292,7 +292,7 @@ def test_what_is_no_number_is_no_value(folder_log: Log, open_warehouse: OpenWare
     warehouse = open_warehouse(folder_log)
     assert sync(folder_log, warehouse).logged_images == 4
     assert means(warehouse) == {"r0": None, "r1": None, "r2": None, "r3": 7.0}
-    [width] = [held for held in queries.scored(warehouse) if held.projection.name == WIDTH]
+    [width] = [scored for scored in queries.scored(warehouse) if scored.projection.name == WIDTH]
     assert (width.valued, width.unreadable, width.undefined, width.waiting) == (0, 1, 3, 0)
 
 
@@ -317,18 +317,18 @@ def test_only_what_others_would_find_too_is_written(
     write(folder_log, "predictions/1.jsonl", *served)
     warehouse = open_warehouse(folder_log, table)
     assert score_all(folder_log, warehouse) == ImageScoringReport(scored=2, left=4, objects=1)
-    held = "select image from logged_image_values order by image"
-    assert warehouse.rows(held) == sorted([(wide,), (unreadable,)])
+    images = "select image from logged_image_values order by image"
+    assert warehouse.rows(images) == sorted([(wide,), (unreadable,)])
     expected = all_records(warehouse)
-    told = queries.failures(warehouse)
-    assert list(told["sentence"]) == ["RuntimeError: not this width"]
+    failed = queries.failures(warehouse)
+    assert list(failed["sentence"]) == ["RuntimeError: not this width"]
     assert score_all(folder_log, warehouse) == ImageScoringReport()
     fresh = open_warehouse(folder_log, table, name="fresh.duckdb")
     sync(folder_log, fresh)
     assert all_records(fresh) == expected
-    assert queries.failures(fresh).equals(told)
-    for found in folder_log.list("projections/"):
-        remove_object(folder_log, found.key)
+    assert queries.failures(fresh).equals(failed)
+    for entry in folder_log.list("projections/"):
+        remove_object(folder_log, entry.key)
     alone = open_warehouse(folder_log, table, name="alone.duckdb")
     sync(folder_log, alone)
     assert all_records(alone) == expected
@@ -342,13 +342,13 @@ def test_compaction_and_the_data_page_know_values(
     fill(folder_log)
     warehouse = open_warehouse(folder_log)
     score_all(folder_log, warehouse, images_at_once=3)
-    before = [(found.key, found.e_tag) for found in folder_log.list(FOLDER)]
+    before = [(entry.key, entry.e_tag) for entry in folder_log.list(FOLDER)]
     compact(folder_log, date(2199, 1, 1), remove_originals=True)
-    assert [(found.key, found.e_tag) for found in folder_log.list(FOLDER)] == before
+    assert [(entry.key, entry.e_tag) for entry in folder_log.list(FOLDER)] == before
     sync(folder_log, warehouse)
     objects = queries.objects_by_day(warehouse)
-    [held] = objects[objects["kind"] == "projections"].to_dict("records")
-    assert (held["objects"], held["events"]) == (2, 5)
+    [projections] = objects[objects["kind"] == "projections"].to_dict("records")
+    assert (projections["objects"], projections["events"]) == (2, 5)
     assert queries.status(warehouse).unscored == 0
     exported = queries.record_batches(warehouse, Selection()).read_all()
     assert None not in exported[MEAN].to_pylist()
@@ -420,11 +420,11 @@ def test_the_command_says_what_it_did(
     images = fill(log, 3)
     write(log, "predictions/2.json", prediction("gone", inputs__image="images/gone.png"))
     assert main(["score", "--what", "images"]) == 0
-    told = "3 images scored, in 1 object. 1 image could not be scored and will be retried.\n"
-    assert capsys.readouterr().out == told
+    sentence = "3 images scored, in 1 object. 1 image could not be scored and will be retried.\n"
+    assert capsys.readouterr().out == sentence
     assert main(["score", "--what", "images"]) == 0
-    told = "Nothing to score: the log has values for every readable image.\n"
-    assert capsys.readouterr().out == told
+    sentence = "Nothing to score: the log has values for every readable image.\n"
+    assert capsys.readouterr().out == sentence
     for image in images:
         remove_object(log, image)
     monkeypatch.setenv("MISREAD_WAREHOUSE", str(tmp_path / "another.duckdb"))
@@ -452,6 +452,6 @@ def test_killed_at_any_moment_the_next_run_completes(environ: dict[str, str]) ->
         killed += running.end(0.0).code == -9
     assert killed
     assert Running(environ, run_command, command).end().code == 0
-    held = [read_values(o.key, log.get(o.key), load_projections()) for o in log.list(FOLDER)]
-    assert sorted(pa.concat_tables(held)["image"].to_pylist()) == images
-    assert len(held) == 6
+    tables = [read_values(o.key, log.get(o.key), load_projections()) for o in log.list(FOLDER)]
+    assert sorted(pa.concat_tables(tables)["image"].to_pylist()) == images
+    assert len(tables) == 6

@@ -69,7 +69,7 @@ def read(event: Event | bytes, key: str = "predictions/one.json") -> Contents:
 def reasons(contents: Contents) -> list[str]:
     assert not contents.predictions
     assert not contents.feedback
-    return [held.reason for held in contents.quarantined]
+    return [row.reason for row in contents.quarantined]
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_names_that_are_no_columns_become_tags() -> None:
 
 def test_a_prediction_can_bring_its_feedback() -> None:
     contents = read(prediction("a", feedback={"flag": "other", "comment": "why?"}))
-    [(_, said)] = contents.feedback
-    assert (said.record_key, said.flag, said.comment) == ("a", "other", "why?")
-    assert said.timestamp == contents.predictions[0][1].timestamp
+    [(_, judged)] = contents.feedback
+    assert (judged.record_key, judged.flag, judged.comment) == ("a", "other", "why?")
+    assert judged.timestamp == contents.predictions[0][1].timestamp
 
 
 def test_a_prediction_with_bad_feedback_is_quarantined_whole() -> None:
@@ -164,9 +164,9 @@ def test_the_good_lines_around_a_bad_one_are_kept() -> None:
     ],
 )
 def test_hostile_values_are_quarantined_with_a_reason(change: Event, reason: str) -> None:
-    [said] = reasons(read(prediction("a") | change))
-    assert said.startswith(reason)
-    assert len(said) < 400
+    [refused] = reasons(read(prediction("a") | change))
+    assert refused.startswith(reason)
+    assert len(refused) < 400
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_hostile_values_are_quarantined_with_a_reason(change: Event, reason: str
     ],
 )
 def test_hostile_bytes_are_quarantined_with_a_reason(body: bytes, reason: str | None) -> None:
-    said = reasons(read(body))
-    assert len(said) == (0 if reason is None else 1)
-    assert reason is None or said[0].startswith(reason)
+    refused = reasons(read(body))
+    assert len(refused) == (0 if reason is None else 1)
+    assert reason is None or refused[0].startswith(reason)
 
 
 @pytest.mark.parametrize("depth", [10, 500, 900, 950, 980, 990, 1_000, 1_100])
@@ -205,8 +205,8 @@ def test_deep_nesting_is_read_or_quarantined_never_raised(depth: int) -> None:
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = gzip.compress(b" " * 2_000_000)
-    [said] = reasons(read_object("predictions/1", bomb, max_bytes=1_000_000))
-    assert said == "the object cannot be read: it unpacks to more than 1,000,000 bytes"
+    [refused] = reasons(read_object("predictions/1", bomb, max_bytes=1_000_000))
+    assert refused == "the object cannot be read: it unpacks to more than 1,000,000 bytes"
 
 
 def test_gzip_within_gzip_is_unpacked_but_not_without_end() -> None:
@@ -353,8 +353,8 @@ def test_accepted_plus_quarantined_is_what_was_sent(
     body = b"\n".join(rows)
     contents = read_object(key, gzip.compress(body) if zipped else body)
     accepted = contents.predictions if key.startswith("predictions/") else contents.feedback
-    told = [line for line, _ in accepted] + [held.line for held in contents.quarantined]
-    assert sorted(told) == list(range(1, len(rows) + 1))
+    line_numbers = [line for line, _ in accepted] + [row.line for row in contents.quarantined]
+    assert sorted(line_numbers) == list(range(1, len(rows) + 1))
 
 
 def test_tables_derive_from_the_models() -> None:

@@ -50,8 +50,8 @@ def record(warehouse: Warehouse, record_key: str) -> Record:
 
 
 def failures(warehouse: Warehouse) -> dict[str, str]:
-    asked = "select record_key, image_failure from records where image_failure is not null"
-    return dict(warehouse.rows(asked))
+    sql = "select record_key, image_failure from records where image_failure is not null"
+    return dict(warehouse.rows(sql))
 
 
 def fill(log: Log) -> None:
@@ -101,11 +101,11 @@ def test_quarantine_names_object_line_and_reason(log: Log, open_warehouse: OpenW
     fill(log)
     warehouse = open_warehouse(log)
     sync(log, warehouse)
-    held = queries.quarantine(warehouse)
-    assert list(held["object_key"]) == ["predictions/date=2026-07-07/b.jsonl"] * 2
-    assert list(held["line"]) == [2, 3]
-    assert held["reason"].iloc[0] == "record_key: String should have at least 1 character"
-    assert list(held["excerpt"])[1] == "{broken"
+    quarantined = queries.quarantine(warehouse)
+    assert list(quarantined["object_key"]) == ["predictions/date=2026-07-07/b.jsonl"] * 2
+    assert list(quarantined["line"]) == [2, 3]
+    assert quarantined["reason"].iloc[0] == "record_key: String should have at least 1 character"
+    assert list(quarantined["excerpt"])[1] == "{broken"
 
 
 def test_feedback_waits_for_its_prediction(log: Log, open_warehouse: OpenWarehouse) -> None:
@@ -249,9 +249,9 @@ def test_progress_tells_every_stage_to_its_end(
     folder_log: Log, open_warehouse: OpenWarehouse
 ) -> None:
     fill(folder_log)
-    told: dict[str, tuple[int, int]] = {}
-    sync(folder_log, open_warehouse(folder_log), lambda s, done, n: told.update({s: (done, n)}))
-    assert told == {
+    reached: dict[str, tuple[int, int]] = {}
+    sync(folder_log, open_warehouse(folder_log), lambda s, done, n: reached.update({s: (done, n)}))
+    assert reached == {
         "Listing the log": (0, 0),
         "Reading objects": (5, 5),
         "Scoring texts": (4, 4),
@@ -450,11 +450,11 @@ def test_an_image_outside_the_log_is_never_fetched(
     write(log, "predictions/1.jsonl", *events)
     warehouse = open_warehouse(log)
     assert not sync(log, warehouse).failures
-    told = warehouse.rows(
+    rows = warehouse.rows(
         'select "inputs.image", image_failure, "width(inputs.image)" from records'
     )
-    assert {name: reason for name, reason, _ in told} == names
-    assert all(width is None for *_, width in told)
+    assert {name: reason for name, reason, _ in rows} == names
+    assert all(width is None for *_, width in rows)
     assert queries.coverage(warehouse, Selection()).unreadable_images == len(names)
 
 
@@ -494,10 +494,10 @@ def test_an_object_that_cannot_be_fetched_is_told_and_tried_again(
 
         def listing(self, prefix: str, unreadable: dict[str, str] | None = None) -> pa.Table:
             gone = LogObject("predictions/gone.json", "etag", 1, datetime.now())
-            held = super().listing(prefix, unreadable)
+            listed = super().listing(prefix, unreadable)
             if prefix == "predictions/":
-                return pa.concat_tables([held, pa.Table.from_pylist([gone._asdict()], LISTING)])
-            return held
+                return pa.concat_tables([listed, pa.Table.from_pylist([gone._asdict()], LISTING)])
+            return listed
 
     warehouse = open_warehouse(folder_log)
     hasty = Hasty(folder_log.uri, folder_log._store)
@@ -564,7 +564,7 @@ keys = st.sampled_from(["a", "b", "c"])
 texts = st.sampled_from([None, "", "to to to", "a fine line"])
 images = st.sampled_from([None, "images/one.png", "images/gone.png", "../x"])
 times = st.integers(0, 3).map(lambda day: f"2026-07-{day + 1:02d}T00:00:00Z")
-said = st.builds(
+judged = st.builds(
     feedback,
     keys,
     st.sampled_from([None, "incorrect", "other"]),
@@ -576,7 +576,7 @@ said = st.builds(
 served = st.builds(prediction, keys, texts, inputs__image=images, timestamp=times)
 objects = st.one_of(
     st.tuples(st.sampled_from(["predictions/1", "predictions/2"]), st.lists(served, max_size=3)),
-    st.tuples(st.sampled_from(["feedback/1", "feedback/2"]), st.lists(said, max_size=3)),
+    st.tuples(st.sampled_from(["feedback/1", "feedback/2"]), st.lists(judged, max_size=3)),
 )
 steps = st.lists(st.lists(objects, min_size=1, max_size=3), min_size=1, max_size=3)
 

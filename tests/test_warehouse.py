@@ -40,14 +40,14 @@ def test_a_second_process_gets_a_file_of_its_own(
     write(folder_log, "predictions/1.json", prediction("a"))
     mine = open_warehouse(folder_log)
     sync(folder_log, mine)
-    told = [
+    answers = [
         subprocess.run(
             [sys.executable, "-c", ANOTHER_PROCESS, folder_log.uri, str(mine.path)],
             cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
         ).stdout.split()
         for _ in range(2)
     ]  # fmt: skip
-    assert told == [["warehouse.2.duckdb", "1"]] * 2
+    assert answers == [["warehouse.2.duckdb", "1"]] * 2
     assert queries.status(mine).predictions == 1
 
 
