@@ -20,7 +20,7 @@ from data_access.jobs import ScoringJob, SyncJob
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
-from data_access.projections.values import TEXTS, kept_names, read_values
+from data_access.projections.values import TEXTS, logged_names, read_values
 from data_access.scoring.texts import (
     ScoringReport,
     chunks,
@@ -60,7 +60,7 @@ def rows_in(log: Log) -> Counter[tuple[str, str, str, str]]:
         (name, row["source"], row["record_key"], row["input"])
         for entry in log.list("projections/")
         for row in read_values(entry.key, log.get(entry.key), PROJECTIONS).to_pylist()
-        for name in kept_names(PROJECTIONS, TEXTS)
+        for name in logged_names(PROJECTIONS, TEXTS)
         if row[name] is not None
     )
 

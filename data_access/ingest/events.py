@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_access.projections import ProjectionTable
-from data_access.projections.values import IMAGES, TEXTS, kept_names, logged_schema
+from data_access.projections.values import IMAGES, TEXTS, logged_names, logged_schema
 from data_access.records import (
     ANNOTATION_SCHEMA,
     COVERED_SCHEMA,
@@ -78,7 +78,7 @@ class EventTables:
 
     def events(self, projections: ProjectionTable) -> Events:
         no_values = {
-            kind: logged_schema(kind, kept_names(projections, kind)).empty_table()
+            kind: logged_schema(kind, logged_names(projections, kind)).empty_table()
             for kind in (TEXTS, IMAGES)
         }
         return Events(

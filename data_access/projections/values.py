@@ -40,9 +40,10 @@ RETRYABLE_FAILURES = (MISSING_IMAGE, DAMAGED_IMAGE)
 class Kind:
     """What values are of: the texts of a record, or an image.
 
-    name: how the warehouse's tables of them begin. key: the column that names the record or image,
-    in at most max_key characters. input: that of its hash, of hash_length hexadecimal digits.
-    columns: those and others that are no projection's, all of text.
+    name: how the warehouse's tables of them begin. noun: for sentences. key: the column that names
+    the record or image, in at most max_key characters. input: the column with the hash of what was
+    scored, of hash_length hexadecimal digits. columns: these and others that are no projection's,
+    all of text.
     """
 
     name: str
@@ -65,7 +66,7 @@ def kind_of(subject: str) -> Kind:
     return IMAGES if subject == IMAGE else TEXTS
 
 
-def kept_names(projections: ProjectionTable, kind: Kind) -> list[str]:
+def logged_names(projections: ProjectionTable, kind: Kind) -> list[str]:
     """The projections whose values are read from the log: all of images, and those of texts that
     a sync does not compute itself.
     """
@@ -139,7 +140,7 @@ def read_values(key: str, body: bytes, projections: ProjectionTable) -> pa.Table
     file = open_parquet(body)
     subject, source = unquote(place[1].replace("!", "%"), errors="replace"), place[2]
     kind = kind_of(subject)
-    names = kept_names(projections, kind)
+    names = logged_names(projections, kind)
     if kind is TEXTS and "value" in file.schema_arrow.names:
         subject, values = _read_one_projection(subject, file)
     else:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from data_access.log import DAMAGED_IMAGE
 from data_access.projections.table import IMAGE, TEXT, TOXICITY, TRUTH, toxicity_name
-from data_access.projections.values import IMAGES, kept_names, values_schema
+from data_access.projections.values import IMAGES, logged_names, values_schema
 from data_access.sql import listed, literal, quoted
 from data_access.warehouse import Warehouse
 
@@ -94,7 +94,7 @@ def images_scored_here(warehouse: Warehouse) -> pa.Table:
 
     Without images that could not be had, or not be scored whole: others may fare better.
     """
-    schema = values_schema(IMAGES, kept_names(warehouse.projections, IMAGES))
+    schema = values_schema(IMAGES, logged_names(warehouse.projections, IMAGES))
     values = warehouse.table(
         f"""
         select {listed(schema)}

@@ -36,7 +36,7 @@ from data_access.projections.values import (
     TEXTS,
     Kind,
     image_values_version,
-    kept_names,
+    logged_names,
     logged_schema,
     values_schema,
 )
@@ -227,7 +227,7 @@ def score_sources(
 
     On a tie the scorer, or else the first by name.
     """
-    names = kept_names(projections, TEXTS)
+    names = logged_names(projections, TEXTS)
     counts = "".join(f", count({quoted(name)})" for name in names)
     by_source = cursor.execute(
         f"select source{counts} from logged_text_values group by source "
@@ -296,7 +296,7 @@ def _versions(projections: ProjectionTable) -> dict[str, str]:
     return {
         "projections": repr([row.name for row in projections.rows]),
         "computed texts": repr(texts),
-        "logged texts": repr(kept_names(projections, TEXTS)),
+        "logged texts": repr(logged_names(projections, TEXTS)),
         "computed images": image_values_version(projections),
         "logged images": image_values_version(projections),
     }
@@ -321,7 +321,7 @@ def _create_logged(
     cursor: duckdb.DuckDBPyConnection, projections: ProjectionTable, kind: Kind
 ) -> None:
     """An empty table of the log's values; the next sync reads their objects anew."""
-    schema = logged_schema(kind, kept_names(projections, kind))
+    schema = logged_schema(kind, logged_names(projections, kind))
     cursor.execute(f"create or replace table logged_{kind.name}_values ({declared(schema)})")
     cursor.execute(
         "update objects set e_tag = null where starts_with(key, ?) and starts_with(key, ?) = ?",
