@@ -36,7 +36,9 @@ class Frames:
 def frames(records: pd.DataFrame, feedback: pd.DataFrame) -> Frames:
     """From the warehouse's own tables; this preparation is not measured."""
     flags = records.pop("feedback.flags").map(frozenset)
-    columns = {f"flag.{flag}": flags.map(lambda held, flag=flag: flag in held) for flag in FLAGS}
+    columns = {
+        f"flag.{flag}": flags.map(lambda labels, flag=flag: flag in labels) for flag in FLAGS
+    }
     categories = dict.fromkeys(("application", "environment", "version", "image_hash"), "category")
     records = records.astype(categories).assign(**columns, flagged=flags.map(len) > 0)
     records = records.sort_values(["timestamp", "record_key"])
@@ -64,8 +66,8 @@ def select(records: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     return selected
 
 
-def coverage(held: Frames, selection: Selection) -> list[int]:
-    selected = select(held.records, selection)
+def coverage(frames: Frames, selection: Selection) -> list[int]:
+    selected = select(frames.records, selection)
     text_waits = selected["outputs.output_text"].notna() & selected[ENTROPY].isna()
     has_image = selected["inputs.image"].notna()
     readable = selected["image_failure"].isna()
@@ -80,13 +82,13 @@ def coverage(held: Frames, selection: Selection) -> list[int]:
 
 
 def share_changes(
-    held: Frames, recent: Selection, before: Selection, baseline: Selection
+    frames: Frames, recent: Selection, before: Selection, baseline: Selection
 ) -> list[list[int]]:
     """For each share: how many, of how many, and the same in the window before."""
-    low = select(held.records, baseline)[ENTROPY].quantile(0.05)
+    low = select(frames.records, baseline)[ENTROPY].quantile(0.05)
     sides = []
     for side in (recent, before):
-        selected = select(held.records, side)
+        selected = select(frames.records, side)
         counts = [int(selected[column].sum()) for column in ("flagged", *_flag_columns())]
         sides.append([*counts, int((selected[ENTROPY] < low).sum()), len(selected)])
     return [
@@ -99,9 +101,9 @@ def _flag_columns() -> list[str]:
     return [f"flag.{flag}" for flag in FLAGS]
 
 
-def flag_trend(held: Frames, selection: Selection, bucket: str) -> pd.DataFrame:
+def flag_trend(frames: Frames, selection: Selection, bucket: str) -> pd.DataFrame:
     """Index bucket; columns predictions and one for each flag."""
-    selected = select(held.records, selection)
+    selected = select(frames.records, selection)
     start = selected["timestamp"].dt.floor("D")
     if bucket == "week":
         start -= pd.to_timedelta(start.dt.dayofweek, unit="D")
@@ -111,12 +113,16 @@ def flag_trend(held: Frames, selection: Selection, bucket: str) -> pd.DataFrame:
     return counted.assign(predictions=predictions).reindex(days, fill_value=0)
 
 
-def newest_flags(held: Frames, selection: Selection, count: int) -> list[tuple[str, pd.Timestamp]]:
-    flagged = held.feedback[held.feedback["flag"].notna()]
+def newest_flags(
+    frames: Frames, selection: Selection, count: int
+) -> list[tuple[str, pd.Timestamp]]:
+    flagged = frames.feedback[frames.feedback["flag"].notna()]
     newest = flagged.groupby("record_key")["timestamp"].max().rename("flagged_at")
-    found = select(held.records, selection).join(newest, how="inner")
-    found = found.sort_values(["flagged_at", "record_key"], ascending=[False, True]).head(count)
-    return list(zip(found["record_key"], found["flagged_at"], strict=True))
+    flagged_records = select(frames.records, selection).join(newest, how="inner")
+    shown = flagged_records.sort_values(["flagged_at", "record_key"], ascending=[False, True]).head(
+        count
+    )
+    return list(zip(shown["record_key"], shown["flagged_at"], strict=True))
 
 
 @dataclass(frozen=True)
@@ -134,12 +140,12 @@ class Compared:
 
 
 def drift(
-    held: Frames, selection: Selection, baseline: Selection, bins: dict[str, Bins]
+    frames: Frames, selection: Selection, baseline: Selection, bins: dict[str, Bins]
 ) -> pd.DataFrame:
     """A row for each projection: the fields of `Compared`, and `p_corrected`."""
     columns = list(bins)
-    selected = select(held.records, selection)[columns]
-    other = select(held.records, baseline)[columns]
+    selected = select(frames.records, selection)[columns]
+    other = select(frames.records, baseline)[columns]
     compared = [
         _compare(selected[name].dropna().to_numpy(), other[name].dropna().to_numpy(), bins[name])
         for name in columns
@@ -167,21 +173,21 @@ def _compare(values: np.ndarray, baseline: np.ndarray, bins: Bins) -> Compared:
 
 
 def moves(
-    held: Frames, recent: Selection, before: Selection, bins: dict[str, Bins], count: int
+    frames: Frames, recent: Selection, before: Selection, bins: dict[str, Bins], count: int
 ) -> tuple[list[str], pd.DataFrame]:
     """The projections that changed most, and their means by day over both windows."""
-    table = drift(held, recent, before, bins)
+    table = drift(frames, recent, before, bins)
     changed = table[(table["p_corrected"] < 0.05) & (table["effect"].abs() >= 0.147)]
     names = list(changed.sort_values("effect", key=lambda effect: -effect.abs()).index[:count])
-    both = pd.concat([select(held.records, side) for side in (before, recent)])
+    both = pd.concat([select(frames.records, side) for side in (before, recent)])
     return names, both.groupby(both["timestamp"].dt.floor("D"))[names].mean()
 
 
 def cases_page(
-    held: Frames, selection: Selection, sort: str, page: int, size: int
+    frames: Frames, selection: Selection, sort: str, page: int, size: int
 ) -> tuple[int, list[str], list[int]]:
     """How many there are, the keys of a page, highest first, and the reports of their images."""
-    selected = select(held.records, selection)
+    selected = select(frames.records, selection)
     first = page * size
     if page == 0 and sort == "timestamp":
         rows = selected.nlargest(size, "timestamp")
@@ -189,39 +195,39 @@ def cases_page(
         order = selected.sort_values([sort, "record_key"], ascending=[False, True])
         rows = order.iloc[first : first + size]
     everything = Selection(environment=selection.environment, text=selection.text)
-    each = select(held.records, everything) if selection.each_image_once else selected
+    each = select(frames.records, everything) if selection.each_image_once else selected
     reports = each.loc[each["image_hash"].isin(rows["image_hash"]), "image_hash"].value_counts()
     return len(selected), list(rows["record_key"]), [int(reports[i]) for i in rows["image_hash"]]
 
 
-def case(held: Frames, record_key: str) -> tuple[dict[str, Any], int, int]:
+def case(frames: Frames, record_key: str) -> tuple[dict[str, Any], int, int]:
     """The record, how many pieces of feedback it has, and how many records show its image."""
-    record = held.records.loc[record_key]
-    feedback = held.feedback[held.feedback["record_key"] == record_key].sort_values("timestamp")
-    same = int((held.records["image_hash"] == record["image_hash"]).sum())
+    record = frames.records.loc[record_key]
+    feedback = frames.feedback[frames.feedback["record_key"] == record_key].sort_values("timestamp")
+    same = int((frames.records["image_hash"] == record["image_hash"]).sum())
     return {str(name): value for name, value in record.items()}, len(feedback), same
 
 
 def neighbours(
-    held: Frames, selection: Selection, sort: str, record_key: str
+    frames: Frames, selection: Selection, sort: str, record_key: str
 ) -> tuple[int, int, str, str]:
     """Place from 0, of how many, and the keys before and after, highest first."""
-    selected = select(held.records, selection)
+    selected = select(frames.records, selection)
     order = selected.sort_values([sort, "record_key"], ascending=[False, True])["record_key"]
     place = int(np.flatnonzero(order.to_numpy() == record_key)[0])
     return place, len(order), str(order.iloc[place - 1]), str(order.iloc[place + 1])
 
 
 def places(
-    held: Frames, baseline: Selection, record: dict[str, Any], bins: dict[str, Bins]
+    frames: Frames, baseline: Selection, record: dict[str, Any], bins: dict[str, Bins]
 ) -> list[tuple[np.ndarray, float]]:
     """For each projection the baseline's histogram, and the share of it above the record."""
-    selected = select(held.records, baseline)
-    found = []
+    selected = select(frames.records, baseline)
+    positions = []
     for name, held_bins in bins.items():
         values = selected[name].dropna().to_numpy()
         edges = np.array([-np.inf, *held_bins.edges[1:-1], np.inf])
         value = record[name]
         above = float((values > value).mean()) if value is not None else np.nan
-        found.append((np.histogram(values, edges)[0], above))
-    return found
+        positions.append((np.histogram(values, edges)[0], above))
+    return positions

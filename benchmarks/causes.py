@@ -1,4 +1,4 @@
-"""Whether a planted cause is found, whether one is claimed where none is, and how fast.
+"""How often a planted cause ranks first, how often a cause is claimed where none is, and how fast.
 
 `python -m benchmarks.causes [--quick]`. Logs are drawn from what is measured of the sample's light
 on dark notes; half of each log's records are selected, and a share of these gets the cause:
@@ -128,8 +128,8 @@ def _shown() -> dict[str, list[Grey]]:
     names = log.records().set_index("record_key")[IMAGE].groupby(modes).unique()
     log.close()
     return {
-        str(mode): [np.asarray(Image.open(SAMPLE / "log" / name).convert("L")) for name in held]
-        for mode, held in names.items()
+        str(mode): [np.asarray(Image.open(SAMPLE / "log" / name).convert("L")) for name in keys]
+        for mode, keys in names.items()
     }
 
 
@@ -143,9 +143,9 @@ def _different(fine: pd.DataFrame, kind: pd.DataFrame) -> tuple[str, ...]:
     """What differs most, or nearly as much, between two kinds of pictures."""
     both = pd.concat([kind, fine], ignore_index=True)
     candidates = [_number(name, both[name].to_numpy(), _bins(fine, name)) for name in NAMES]
-    found = separations(candidates, Groups.of(np.arange(len(both)) < len(kind)))
-    least = found[0].strength * NEARLY
-    return tuple(candidates[row.number].name for row in found if row.strength >= least)
+    ranked = separations(candidates, Groups.of(np.arange(len(both)) < len(kind)))
+    least = ranked[0].strength * NEARLY
+    return tuple(candidates[row.number].name for row in ranked if row.strength >= least)
 
 
 def _bins(fine: pd.DataFrame, name: str) -> Bins:
@@ -183,7 +183,7 @@ class Logs:
         selected = np.arange(size) < size // 2
         touched = np.zeros(size, bool)
         pictures = self.fine[random.integers(0, len(self.fine), size)]
-        held = {
+        codes_by_name = {
             "client_version": random.integers(0, VERSIONS, size),
             "client": random.integers(0, CLIENTS, size),
             "locale": random.integers(0, LOCALES, size),
@@ -198,7 +198,7 @@ class Logs:
                 altered = self.altered[plant.name]
                 pictures[touched] = altered[random.integers(0, len(altered), touched.sum())]
             else:
-                held[plant.right[0]][touched] = 3
+                codes_by_name[plant.right[0]][touched] = 3
         candidates = [
             Candidate(name, pictures[:, column], bins.bars, True)
             for column, (name, bins) in enumerate(self.bins.items())
@@ -206,7 +206,7 @@ class Logs:
         levels = {"client_version": VERSIONS, "client": CLIENTS, "locale": LOCALES, "hour": 24}
         candidates += [
             Candidate(name, codes.astype(np.int16), levels.get(name, 7), False)
-            for name, codes in held.items()
+            for name, codes in codes_by_name.items()
         ]
         for number in range(NOISE):
             codes = np.clip(random.normal(15, 5, size), 0, 29).astype(np.int16)
@@ -219,7 +219,7 @@ class Logs:
 
 
 def _found(logs: Logs, plant: Plant, share: float, fewer: int) -> str:
-    """How often the planted cause is ranked first and told, as a row by size of the log."""
+    """How often the planted cause ranks first and is significant: a row by size of the log."""
     cells = []
     strength = 0.0
     for size, runs in RUNS.items():
@@ -292,15 +292,15 @@ def _asked() -> None:
     print("| 100,000 records in the warehouse | candidates | ms |\n|---|--:|--:|")
     for name, baseline in (("test", Selection(environment=("test",))), ("the rest", None)):
 
-        def ask(baseline: Selection | None = baseline) -> queries.Causes:
+        def rank(baseline: Selection | None = baseline) -> queries.Causes:
             log.warehouse.announce()  # nothing is answered from the cache
             return queries.rank_causes(log.warehouse, low, baseline)
 
-        best = min(_seconds(ask) for _ in range(5))
-        found = ask()
+        best = min(_seconds(rank) for _ in range(5))
+        causes = rank()
         print(
-            f"| low word entropy ({found.selected:,}) against {name} ({found.others:,}) | "
-            f"{len(found.looked_at)} | {best * 1e3:.0f} |"
+            f"| low word entropy ({causes.selected:,}) against {name} ({causes.others:,}) | "
+            f"{len(causes.looked_at)} | {best * 1e3:.0f} |"
         )
     log.close()
 

@@ -131,10 +131,10 @@ def main() -> None:
     parser.add_argument("--small", type=int, nargs="+", default=[1_024, 4_096])
     parser.add_argument("--large", type=int, nargs="+", default=[256, 1_024])
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    asked = parser.parse_args()
-    wanted = [(TEXTS, asked.texts), (SMALL, asked.small), (LARGE, asked.large)]
+    options = parser.parse_args()
+    wanted = [(TEXTS, options.texts), (SMALL, options.small), (LARGE, options.large)]
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
-    print(f"{asked.workers} workers, {os.cpu_count()} processors, load {load}")
+    print(f"{options.workers} workers, {os.cpu_count()} processors, load {load}")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         folder = Path(scratch)
@@ -142,11 +142,11 @@ def main() -> None:
             os.environ.update(server.environ)
             create_bucket(f"s3://{BUCKET}")
             here = [runs(work, work.here, sizes, folder) for work, sizes in wanted]
-            _, cold = timed(lambda: start_ray(asked.workers))
+            _, cold = timed(lambda: start_ray(options.workers))
             there = [runs(work, work.on_ray, sizes, folder) for work, sizes in wanted]
             ray.shutdown()
     print(f"Ray started in {cold:.1f} s.\n")
-    tell(wanted, here, there, asked.workers)
+    print_table(wanted, here, there, options.workers)
 
 
 def start_ray(workers: int) -> None:
@@ -163,10 +163,10 @@ def start_ray(workers: int) -> None:
 def runs(work: Work, engine: Engine, sizes: Sequence[int], folder: Path) -> Runs:
     """Two records first, in a piece of their own each, so that two workers begin."""
     first, again = (run(work, engine, 2, 1, folder)[0] for _ in range(2))
-    found = Runs(first, again)
+    runs = Runs(first, again)
     for size in sizes:
-        found.seconds[size], found.written[size] = run(work, engine, size, work.at_once, folder)
-    return found
+        runs.seconds[size], runs.written[size] = run(work, engine, size, work.at_once, folder)
+    return runs
 
 
 def run(
@@ -181,7 +181,7 @@ def run(
     sync(log, warehouse, images=False)
     _, seconds = timed(lambda: engine(log, warehouse, at_once))
     warehouse.close()
-    written = {found.key: log.get(found.key) for found in log.list("projections/")}
+    written = {row.key: log.get(row.key) for row in log.list("projections/")}
     for key in written:
         log.remove(key)
     return seconds, written
@@ -192,7 +192,7 @@ def timed(work: Callable[[], object]) -> tuple[object, float]:
     return work(), perf_counter() - begun
 
 
-def tell(
+def print_table(
     wanted: Sequence[tuple[Work, Sequence[int]]],
     here: Sequence[Runs],
     there: Sequence[Runs],
@@ -201,45 +201,45 @@ def tell(
     print("| | | one process | | Ray | | |")
     print("| what | n | to start, s | n/s | to start, s | n/s | same objects |")
     print("|---|--:|--:|--:|--:|--:|---|")
-    for (work, sizes), one, many in zip(wanted, here, there, strict=True):
+    for (work, sizes), local, cluster in zip(wanted, here, there, strict=True):
         for size in sizes:
-            same = alike(one.written[size], many.written[size])
+            same = alike(local.written[size], cluster.written[size])
             print(
-                f"| {work.name} | {size:,} | {one.first:.1f} | {one.rate(size):,.0f} "
-                f"| {many.first:.1f} | {many.rate(size):,.0f} | {same} |"
+                f"| {work.name} | {size:,} | {local.first:.1f} | {local.rate(size):,.0f} "
+                f"| {cluster.first:.1f} | {cluster.rate(size):,.0f} | {same} |"
             )
     print("\n| processors | " + " | ".join(f"{work.name}, from" for work, _ in wanted) + " |")
     print("|--:|" + "--:|" * len(wanted))
     for processors in PROCESSORS:
         cells = [
-            pays_from(one, many, max(sizes), workers / processors)
-            for (_, sizes), one, many in zip(wanted, here, there, strict=True)
+            pays_from(local, cluster, max(sizes), workers / processors)
+            for (_, sizes), local, cluster in zip(wanted, here, there, strict=True)
         ]
         print(f"| {processors} | " + " | ".join(cells) + " |")
 
 
-def alike(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> str:
+def alike(local: Mapping[str, bytes], cluster: Mapping[str, bytes]) -> str:
     """Whether two engines wrote the same objects, or else by how much their numbers differ."""
-    if one == other:
+    if local == cluster:
         return "yes"
-    if one.keys() != other.keys():
+    if local.keys() != cluster.keys():
         return "**no**"
     left, right = (
-        np.concatenate([pq.read_table(io.BytesIO(held[key]))["value"] for key in sorted(held)])
-        for held in (one, other)
+        np.concatenate([pq.read_table(io.BytesIO(bodies[key]))["value"] for key in sorted(bodies)])
+        for bodies in (local, cluster)
     )
     return f"within {np.abs(left - right).max():.0e}"
 
 
-def pays_from(one: Runs, many: Runs, size: int, share: float) -> str:
+def pays_from(local: Runs, cluster: Runs, size: int, share: float) -> str:
     """From how many records on Ray is done first, by the rates of the largest runs.
 
     share: of the processors that one would have, those that were scored: each works as fast.
     """
-    each = 1 / one.rate(size) - share / many.rate(size)
+    each = 1 / local.rate(size) - share / cluster.rate(size)
     if not each > 0:
         return "never" if each <= 0 else ""
-    return f"{max(0.0, (many.first - one.first) / each):,.0f}"
+    return f"{max(0.0, (cluster.first - local.first) / each):,.0f}"
 
 
 if __name__ == "__main__":

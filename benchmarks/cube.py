@@ -3,7 +3,7 @@
 `python -m benchmarks.cube [--records N] [--times K]`. Peers, in the same process and on the same
 records: one GROUP BY for each of the three histograms (what a page that asks anew at every brush
 would send, for one state of the brushes), and pandas with numpy on a frame in memory. Every side's
-counts are compared before its time is told. `--times K`: the records K times over, each copy under
+counts are compared before times are printed. `--times K`: the records K times over, each copy under
 keys of its own, in a warehouse beside the first; what keeping cubes in the file saves shows there.
 """
 
@@ -48,26 +48,26 @@ def main() -> None:
     flag = queries.cube_categories(warehouse, PROD)[0]
     cube_module.KEPT_FROM = records + 1  # type: ignore[attr-defined]
 
-    def ask() -> Cube:
+    def count() -> Cube:
         warehouse.announce()  # no answer is kept from before
         return queries.count_cube(warehouse, PROD, axes, flag)
 
-    cube, best = told("cube of three projections and flags", ask)
+    cube, best = timed("cube of three projections and flags", count)
     print(f"| … its cells: {len(cube.cells):,} | | |")
-    counts, _ = told(
+    counts, _ = timed(
         "three GROUP BYs, one state of the brushes", lambda: plain(warehouse, axes), best
     )
     same(cube, counts)
     frame = warehouse.table(
         f"select {', '.join(map(quoted, NAMES))} from {source(PROD)[0]}", ["prod"]
     )
-    held = frame.to_pandas()
-    cells, _ = told("pandas and numpy, values in memory", lambda: by_pandas(held, axes), best)
+    values = frame.to_pandas()
+    cells, _ = timed("pandas and numpy, values in memory", lambda: by_pandas(values, axes), best)
     assert cells == cube.cells.groupby(["bar_0", "bar_1", "bar_2"]).ngroups
-    _, _ = told("one state of the brushes from the cube", lambda: brushed(cube), best)
+    _, _ = timed("one state of the brushes from the cube", lambda: brushed(cube), best)
     cube_module.KEPT_FROM = 0  # type: ignore[attr-defined]
-    ask()
-    told("the cube, kept in the warehouse's file", ask, best)
+    count()
+    timed("the cube, kept in the warehouse's file", count, best)
     warehouse.refresh(changed=True)
     warehouse.close()
 
@@ -102,14 +102,14 @@ def multiply(warehouse: Warehouse, of: Path, times: int) -> None:
     warehouse.refresh(changed=True)
 
 
-def told(
-    what: str, ask: Callable[[], Answer], cube_seconds: float | None = None
+def timed(
+    what: str, answer_of: Callable[[], Answer], cube_seconds: float | None = None
 ) -> tuple[Answer, float]:
     """Prints a row; the answer and the best time in seconds."""
     seconds: list[float] = []
     for _ in range(RUNS):
         started = perf_counter()
-        answer = ask()
+        answer = answer_of()
         seconds.append(perf_counter() - started)
     best = min(seconds)
     ratio = "" if cube_seconds is None else f"{best / cube_seconds:.2f}"
@@ -120,19 +120,21 @@ def told(
 def plain(warehouse: Warehouse, axes: tuple[Axis, ...]) -> list[dict[int, int]]:
     """Each histogram by a question of its own."""
     selected, params = source(PROD)
-    found = []
+    counts = []
     for axis in axes:
         bar, edges = cube_module._bar_sql(axis)
         sql = f"select {bar} as bar, count(*) as records from {selected} group by 1"
         table = warehouse.table(sql, [*edges, *params])
-        found.append(dict(zip(table["bar"].to_pylist(), table["records"].to_pylist(), strict=True)))
-    return found
+        counts.append(
+            dict(zip(table["bar"].to_pylist(), table["records"].to_pylist(), strict=True))
+        )
+    return counts
 
 
 def same(cube: Cube, counts: list[dict[int, int]]) -> None:
     for axis, expected in zip(cube.axes, counts, strict=True):
-        held = {bar: int(count) for bar, count in enumerate(cube.counts(axis)) if count}
-        assert held == expected, axis.projection.name
+        bars = {bar: int(count) for bar, count in enumerate(cube.counts(axis)) if count}
+        assert bars == expected, axis.projection.name
 
 
 def by_pandas(frame: pd.DataFrame, axes: tuple[Axis, ...]) -> int:

@@ -128,8 +128,8 @@ def _theirs(python: str, folder: str) -> dict[str, Any]:
     ran = subprocess.run(
         [python, str(PEER), folder, *COLUMNS], check=True, stdout=subprocess.PIPE, text=True
     )
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    report: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return report
 
 
 def _assert_same(pairs: list[HistogramPair], theirs: dict[str, Any]) -> None:
@@ -150,8 +150,8 @@ def _report(ours: list[float], theirs: dict[str, Any]) -> None:
     for name, label in NAMES.items():
         times, goal = theirs["seconds"][name], GOALS[name]
         ratio = min(times) / min(ours)
-        said = "" if goal is None else f"≥ {goal}" + ("" if ratio >= goal else ", **missed**")
-        print(f"| Evidently: {label} | {_seconds(times)} | {ratio:.0f} | {said} |")
+        target = "" if goal is None else f"≥ {goal}" + ("" if ratio >= goal else ", **missed**")
+        print(f"| Evidently: {label} | {_seconds(times)} | {ratio:.0f} | {target} |")
 
 
 def _seconds(times: list[float]) -> str:

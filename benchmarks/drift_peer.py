@@ -47,19 +47,19 @@ def main(folder: str, names: list[str]) -> None:
     }
     test_of_scipy = ks_stattest.ks_2samp
     for name in names:
-        held: list[Any] = []
-        ks_stattest.ks_2samp = lambda *sides, held=held: (
-            held.append(test_of_scipy(*sides)) or held[0]
+        results: list[Any] = []
+        ks_stattest.ks_2samp = lambda *sides, results=results: (
+            results.append(test_of_scipy(*sides)) or results[0]
         )
         ks_stattest._ks_stat_test(test[name], prod[name], "num", 0.05)
-        statistics[name] = (float(held[0].statistic), float(held[0].pvalue))
-    told = {
+        statistics[name] = (float(results[0].statistic), float(results[0].pvalue))
+    report = {
         "version": evidently.__version__,
         "pandas": pd.__version__,
         "seconds": seconds,
         "statistics": statistics,
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 def _timed(work: Callable[[], object]) -> list[float]:

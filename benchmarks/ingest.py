@@ -41,7 +41,7 @@ from data_access.warehouse import Warehouse
 FOLDER = CACHE / "ingest"
 BUCKET = "misread-bench"
 FILES = 20
-DRAWINGS = 40  # that differ; each lies in the log under as many names as are asked for
+DRAWINGS = 40  # that differ; each lies in the log under as many names as it takes
 MEGABYTE = 1024.0  # in kilobytes, as the system counts memory
 
 EVENTS = """
@@ -65,7 +65,7 @@ from range({count}) as numbers(i), words
 """
 IMAGE_NAME = "'images/' || sha256('image ' || i)[1:2] || '/' || sha256('image ' || i) || '.png'"
 LINES = """
-create table held as
+create table events as
 select *
 from read_json('{log}/predictions/*.jsonl', format = 'newline_delimited', columns = {{
     'record_key': 'varchar', 'timestamp': 'timestamp', 'environment': 'varchar',
@@ -73,7 +73,7 @@ from read_json('{log}/predictions/*.jsonl', format = 'newline_delimited', column
     'outputs.output_text': 'varchar', 'outputs.confidence': 'double', 'tags': 'json'
 }})
 """
-PARQUET = "create table held as select * from read_parquet('{log}/predictions/*.parquet')"
+PARQUET = "create table events as select * from read_parquet('{log}/predictions/*.parquet')"
 
 
 @dataclass(frozen=True)
@@ -181,22 +181,22 @@ def _measured(row: Comparison, runs: int) -> str:
     small = {task: _run(row, task, tenth) for task in (row.task, row.peer)}
     best: dict[str, list[Run]] = {row.task: [], row.peer: []}
     for _ in range(runs):
-        for task, held in best.items():
-            held.append(_run(row, task, whole))
-    ours, peers = (min(held, key=lambda run: run.seconds) for held in best.values())
+        for task, measured in best.items():
+            measured.append(_run(row, task, whole))
+    ours, peers = (min(measured, key=lambda run: run.seconds) for measured in best.values())
     ratio = ours.seconds / peers.seconds if row.times else peers.seconds / ours.seconds
-    said = f"{ratio:.2f} times its time" if row.times else f"{ratio:.2f} of its rate"
+    versus = f"{ratio:.2f} times its time" if row.times else f"{ratio:.2f} of its rate"
     if row.goal is None:
         goal = ""
     else:
         met = ratio <= row.goal if row.times else ratio >= row.goal
         goal = f"{'≤' if row.times else '≥'} {row.goal}{'' if met else ', **missed**'}"
     peaks = [
-        f"{small[task].peak:,.0f}, {max(run.peak for run in held):,.0f}"
-        for task, held in best.items()
+        f"{small[task].peak:,.0f}, {max(run.peak for run in measured):,.0f}"
+        for task, measured in best.items()
     ]
     return (
-        f"| {row.what} | {whole:,} | {ours.seconds:.2f} | {peers.seconds:.2f} | {said} | {goal} | "
+        f"| {row.what} | {whole:,} | {ours.seconds:.2f} | {peers.seconds:.2f} | {versus} | {goal} | "
         f"{peaks[0]} | {peaks[1]} |"
     )
 
@@ -217,14 +217,14 @@ def _run(row: Comparison, task: str, size: int) -> Run:
         return Run(**_child(task=task, log=log, warehouse=str(warehouse)))
 
 
-def _child(**asked: str) -> dict[str, float]:
+def _child(**task: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ingest", "--once", json.dumps(asked)],
+        [sys.executable, "-m", "benchmarks.ingest", "--once", json.dumps(task)],
         stdout=subprocess.PIPE,
         check=True,
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 # --- in a child process -------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def _by_duckdb(sql: str) -> Callable[[Log, Path], Task]:
 
 
 def _keys(log: Log, prefix: str) -> list[str]:
-    return sorted(found.key for found in log.list(prefix))
+    return sorted(row.key for row in log.list(prefix))
 
 
 def _all(work: Callable[[str], Any], keys: Sequence[str]) -> None:
@@ -369,7 +369,7 @@ def _folder_events(count: int) -> str:
 
 def _fill(log: Log, objects: Iterator[tuple[str, bytes]]) -> None:
     """Add these objects where a run before has not added them all."""
-    if not any(found.key == "whole" for found in log.list("whole")):
+    if not any(row.key == "whole" for row in log.list("whole")):
         with ThreadPoolExecutor(FETCHERS) as pool:
             for _ in pool.map(lambda pair: log.put(*pair), objects):
                 pass

@@ -36,11 +36,11 @@ FEW = 0.02  # between the limit of Kolmogorov's distribution, and scipy's finite
 
 @dataclass(frozen=True)
 class Question:
-    """One question: how it is asked here and in pandas, and what to assert of both answers."""
+    """One question: the query here, the same in pandas, and what to assert of both answers."""
 
     page: str
     name: str
-    ask: Callable[[], Any]
+    query: Callable[[], Any]
     ask_pandas: Callable[[], Any]
     compare: Callable[[Any, Any], None]
 
@@ -59,12 +59,12 @@ def main() -> None:
     arguments.add_argument("--no-pandas", action="store_true", help="only the times of Misread")
     chosen = arguments.parse_args()
     log = open_synthetic(chosen.records)
-    held = None if chosen.no_pandas else _frames(log.warehouse)
+    frames = None if chosen.no_pandas else _frames(log.warehouse)
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     print(f"{chosen.records:,} records; milliseconds, best of {RUNS} (median); load {load}\n")
     print("| page | question | ms | pandas ms | times faster |\n|---|---|--:|--:|--:|")
-    for question in questions(log.warehouse, held):
-        print(_row(question, *_measure(log.warehouse, question, held is not None)), flush=True)
+    for question in questions(log.warehouse, frames):
+        print(_row(question, *_measure(log.warehouse, question, frames is not None)), flush=True)
     log.close()
 
 
@@ -80,7 +80,7 @@ def _measure(
 
     def ask_cold() -> Any:
         warehouse.refresh(changed=True)
-        return question.ask()
+        return question.query()
 
     answer, times = _timed(ask_cold)
     if not with_pandas:
@@ -90,29 +90,29 @@ def _measure(
     return times, pandas_times
 
 
-def _timed(ask: Callable[[], Any]) -> tuple[Any, Times]:
+def _timed(query: Callable[[], Any]) -> tuple[Any, Times]:
     seconds: list[float] = []
     while len(seconds) < (2 if seconds and seconds[0] > SLOW else RUNS):
         started = perf_counter()
-        answer = ask()
+        answer = query()
         seconds.append(perf_counter() - started)
     return answer, Times(min(seconds), median(seconds))
 
 
 def _row(question: Question, times: Times, pandas: Times | None) -> str:
-    said = f"| {question.page} | {question.name} | {_milliseconds(times)} |"
+    row = f"| {question.page} | {question.name} | {_milliseconds(times)} |"
     if pandas is None:
-        return f"{said} | |"
-    return f"{said} {_milliseconds(pandas)} | {pandas.best / times.best:.0f} |"
+        return f"{row} | |"
+    return f"{row} {_milliseconds(pandas)} | {pandas.best / times.best:.0f} |"
 
 
 def _milliseconds(times: Times) -> str:
     return f"{times.best * 1e3:,.0f} ({times.middle * 1e3:,.0f})"
 
 
-def questions(warehouse: Warehouse, held: Frames | None) -> list[Question]:
+def questions(warehouse: Warehouse, loaded: Frames | None) -> list[Question]:
     """What the pages ask of production, with the test set as the baseline."""
-    frames = held or Frames(pd.DataFrame(), pd.DataFrame())
+    frames = loaded or Frames(pd.DataFrame(), pd.DataFrame())
     recent = queries.recent_window(warehouse, PROD)
     before = queries.window_before(warehouse, recent)
     key = str(queries.cases_page(warehouse, PROD, ENTROPY, True, FAR).rows["record_key"].iloc[3])
@@ -197,7 +197,7 @@ def _drift(warehouse: Warehouse, frames: Frames, page: str, chosen: Selection) -
     baseline = replace(TEST, images=chosen.images)
     bins = queries.extents(warehouse)
 
-    def ask() -> list[HistogramPair]:
+    def pairs() -> list[HistogramPair]:
         pairs = queries.histogram_pairs(warehouse, chosen, baseline)
         queries.drift_table(pairs)
         return pairs
@@ -205,7 +205,7 @@ def _drift(warehouse: Warehouse, frames: Frames, page: str, chosen: Selection) -
     return Question(
         page,
         f"histogram_pairs, drift_table ({len(bins)} projections)",
-        ask,
+        pairs,
         lambda: by_pandas.drift(frames, chosen, baseline, bins),
         _same_pairs,
     )
@@ -237,8 +237,8 @@ def _cases_page(
 
 def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
     bins = queries.extents(warehouse)
-    found = queries.case(warehouse, key)
-    assert found is not None
+    case = queries.case(warehouse, key)
+    assert case is not None
     return [
         Question(
             "Case",
@@ -260,8 +260,8 @@ def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
         Question(
             "Case",
             "places",
-            lambda: queries.places(warehouse, TEST, found.record),
-            lambda: by_pandas.places(frames, TEST, found.record.projections, bins),
+            lambda: queries.places(warehouse, TEST, case.record),
+            lambda: by_pandas.places(frames, TEST, case.record.projections, bins),
             _same_places,
         ),
     ]
@@ -279,9 +279,9 @@ def _equal(ours: Any, theirs: Any) -> None:
 
 
 def _same_shares(ours: list[queries.ShareChange], theirs: list[list[int]]) -> None:
-    held = {s.name: [s.count, s.predictions, s.before_count, s.before_predictions] for s in ours}
+    shares = {s.name: [s.count, s.predictions, s.before_count, s.before_predictions] for s in ours}
     names = ["flagged", *(f"flagged {flag}" for flag in FLAGS), "low word entropy"]
-    _equal([held[name] for name in names], theirs)
+    _equal([shares[name] for name in names], theirs)
 
 
 def _same_trend(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:

@@ -41,19 +41,19 @@ def log_texts(count: int, distinct: float) -> list[str]:
 
 
 def plain(model: Toxicity, texts: Sequence[str], size: int = PLAIN_BATCH) -> np.ndarray:
-    found = []
+    batches = []
     for start in range(0, len(texts), size):
         part = list(texts[start : start + size])
         scores = model.detoxify.predict(part)
-        found.append(np.array([np.atleast_1d(scores[name]) for name in TOXICITY]).T)
-    return np.concatenate(found)
+        batches.append(np.array([np.atleast_1d(scores[name]) for name in TOXICITY]).T)
+    return np.concatenate(batches)
 
 
 def sorted_plain(model: Toxicity, texts: Sequence[str]) -> np.ndarray:
     order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-    found = np.empty((len(texts), len(TOXICITY)))
-    found[order] = plain(model, [texts[number] for number in order])
-    return found
+    scores = np.empty((len(texts), len(TOXICITY)))
+    scores[order] = plain(model, [texts[number] for number in order])
+    return scores
 
 
 def distinct_plain(model: Toxicity, texts: Sequence[str]) -> np.ndarray:
@@ -63,13 +63,13 @@ def distinct_plain(model: Toxicity, texts: Sequence[str]) -> np.ndarray:
 
 
 def timed(score: Callable[[], np.ndarray], runs: int) -> tuple[float, np.ndarray]:
-    """Seconds of the best run, and what it found."""
+    """Seconds of the best run, and its scores."""
     best = float("inf")
     for _ in range(runs):
         start = perf_counter()
-        found = score()
+        scores = score()
         best = min(best, perf_counter() - start)
-    return best, found
+    return best, scores
 
 
 def peak(seconds: float = 0.5) -> float:
@@ -114,26 +114,26 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=5_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    model = Toxicity.load(asked.model)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = Toxicity.load(options.model)
     model.scores(log_texts(200, 1.0))
     for distinct in (1.0, 0.3):
-        texts = log_texts(asked.texts, distinct)
+        texts = log_texts(options.texts, distinct)
         share = len(set(texts)) / len(texts)
         print(
-            f"\n{model.name}, {len(texts):,} texts, {share:.0%} distinct, {asked.threads} threads"
+            f"\n{model.name}, {len(texts):,} texts, {share:.0%} distinct, {options.threads} threads"
         )
         print("| | texts/s | times faster | of the peak | largest difference |")
         print("|---|--:|--:|--:|--:|")
         needed, most = operations(model, texts), peak()
         first: tuple[float, np.ndarray] | None = None
         for name, score in ways(model, texts):
-            seconds, found = timed(score, asked.runs)
-            first = first or (seconds, found)
+            seconds, scores = timed(score, options.runs)
+            first = first or (seconds, scores)
             print(
                 f"| {name} | {len(texts) / seconds:,.0f} | {first[0] / seconds:.1f} "
-                f"| {needed / seconds / most:.0%} | {np.abs(found - first[1]).max():.1e} |",
+                f"| {needed / seconds / most:.0%} | {np.abs(scores - first[1]).max():.1e} |",
                 flush=True,
             )
 

@@ -50,8 +50,8 @@ def misread_word(word: str, source: random.Random) -> str:
         alike = LOOKALIKES.get(sign.lower(), sign)
         return word[:place] + source.choice(alike) + word[place + 1 :]
     if kind < 0.75:
-        found = [pair for pair in PAIRS if pair[0] in word]
-        return word.replace(*source.choice(found), 1) if found else word
+        pairs = [pair for pair in PAIRS if pair[0] in word]
+        return word.replace(*source.choice(pairs), 1) if pairs else word
     if kind < 0.84:
         return word[:place] + word[place + 1 :] if len(word) > 3 else word
     if kind < 0.92:
@@ -64,8 +64,8 @@ def misread(text: str, share: float, source: random.Random, always: frozenset[st
     in four (a word is looked up in lower case).
     """
 
-    def replaced(found: re.Match[str]) -> str:
-        word = found[0]
+    def replaced(match: re.Match[str]) -> str:
+        word = match[0]
         chance = 0.75 if word.lower() in always else share
         return misread_word(word, source) if source.random() < chance else word
 
@@ -102,8 +102,8 @@ def _loop_of_pieces(words: Sequence[str], source: random.Random) -> str:
 def _loop_of_words(words: Sequence[str], source: random.Random) -> str:
     """`the the the the THE THE to the the`."""
     few = source.choices(words, k=source.randint(1, 4))
-    said = source.choices(few, k=source.randint(4, 60))
-    return " ".join(word.upper() if source.random() < 0.1 else word for word in said)
+    words = source.choices(few, k=source.randint(4, 60))
+    return " ".join(word.upper() if source.random() < 0.1 else word for word in words)
 
 
 def _salad(words: Sequence[str], source: random.Random) -> str:

@@ -28,18 +28,18 @@ CARRIERS = ("{}", "you are a {}", "what the {} is this", "this is {} I said", "o
 
 
 def auc(score: Score, held_out: texts.Texts) -> list[float]:
-    found = score(held_out.texts)
+    predicted = score(held_out.texts)
     return [
         float(roc_auc_score(wanted, given))
-        for wanted, given in zip(held_out.scores.T, found.T, strict=True)
+        for wanted, given in zip(held_out.scores.T, predicted.T, strict=True)
     ]
 
 
 def spearman(score: Score, genuine: texts.Texts) -> list[float]:
-    found = score(genuine.texts)
+    predicted = score(genuine.texts)
     return [
         float(spearmanr(wanted, given).statistic)
-        for wanted, given in zip(genuine.scores.T, found.T, strict=True)
+        for wanted, given in zip(genuine.scores.T, predicted.T, strict=True)
     ]
 
 
@@ -53,10 +53,10 @@ def reliability(given: np.ndarray, wanted: np.ndarray) -> list[tuple[float, floa
     ]
 
 
-def calibration_error(found: Sequence[tuple[float, float, int]]) -> float:
+def calibration_error(curve: Sequence[tuple[float, float, int]]) -> float:
     """Expected calibration error: the mean distance of score and share, by texts."""
-    total = sum(count for _, _, count in found)
-    return sum(abs(score - share) * count for score, share, count in found) / total
+    total = sum(count for _, _, count in curve)
+    return sum(abs(score - share) * count for score, share, count in curve) / total
 
 
 def plot(curves: dict[str, list[tuple[float, float, int]]], file: Path) -> None:
@@ -77,9 +77,9 @@ def plot(curves: dict[str, list[tuple[float, float, int]]], file: Path) -> None:
             f'<text x="{edge + side * tick - 6}" y="{edge + side + 16}">{tick}</text>'
             f'<text x="{edge - 26}" y="{edge + side * (1 - tick) + 4}">{tick}</text>'
         )
-    for number, (label, found) in enumerate(curves.items()):
+    for number, (label, curve) in enumerate(curves.items()):
         colour = colours[number]
-        points = [(edge + side * x, edge + side * (1 - y)) for x, y, count in found if count >= 10]
+        points = [(edge + side * x, edge + side * (1 - y)) for x, y, count in curve if count >= 10]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{line}" stroke="{colour}" fill="none" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
@@ -89,7 +89,7 @@ def plot(curves: dict[str, list[tuple[float, float, int]]], file: Path) -> None:
 
 
 def fooled(
-    score: Score, clean: list[str], words: list[str], rude: frozenset[str], held: texts.Texts
+    score: Score, clean: list[str], words: list[str], rude: frozenset[str], held_out: texts.Texts
 ) -> Iterator[tuple[str, int, float, float]]:
     """What should be low and what should be high: name, texts, share over HIGH, median toxicity."""
     source = random.Random(2)
@@ -101,7 +101,9 @@ def fooled(
     for kind in KINDS:
         name = kind.__name__.strip("_").replace("_", " ")
         trials[f"gibberish: {name}"] = [kind(words, source) for _ in range(500)]
-    obscene = [text for text, scores in zip(held.texts, held.scores, strict=True) if scores[2]]
+    obscene = [
+        text for text, scores in zip(held_out.texts, held_out.scores, strict=True) if scores[2]
+    ]
     trials["obscene comments"] = obscene
     trials["… with 15% of words, 75% of rude ones, misread"] = [
         misread(text, 0.15, source, rude) for text in obscene
@@ -109,9 +111,9 @@ def fooled(
     trials["swear words as OCR writes them"] = [
         carrier.format(word) for word in SWEARING.split() for carrier in CARRIERS
     ]
-    for name, said in trials.items():
-        toxicity = score(said)[:, 0]
-        yield name, len(said), float((toxicity >= HIGH).mean()), float(np.median(toxicity))
+    for name, trial in trials.items():
+        toxicity = score(trial)[:, 0]
+        yield name, len(trial), float((toxicity >= HIGH).mean()), float(np.median(toxicity))
 
 
 def main() -> None:
@@ -122,49 +124,54 @@ def main() -> None:
     parser.add_argument("--model", default="bundled", help="as MISREAD_TOXICITY")
     parser.add_argument("--plot", type=Path, help="where to draw the reliability plot, as .svg")
     parser.add_argument("--no-linear", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    toxicity, english = asked.data / "toxicity", asked.data / "texts"
-    model = Toxicity.load(asked.model)
+    toxicity, english = options.data / "toxicity", options.data / "texts"
+    model = Toxicity.load(options.model)
     scorers: dict[str, Score] = {model.name: model.scores}
-    if not asked.no_linear:
+    if not options.no_linear:
         scorers["TF-IDF + logistic regression"] = (
             Linear().fit(texts.jigsaw(toxicity, held_out=False)).scores
         )
-    held, genuine = texts.jigsaw(toxicity, held_out=True), texts.genuine(toxicity, held_out=True)
+    held_out, genuine = (
+        texts.jigsaw(toxicity, held_out=True),
+        texts.genuine(toxicity, held_out=True),
+    )
 
-    print(f"| AUC, {len(held.texts):,} held-out comments | {' | '.join(LABELS)} | mean |")
+    print(f"| AUC, {len(held_out.texts):,} held-out comments | {' | '.join(LABELS)} | mean |")
     print("|---" + "|--:" * 7 + "|")
     for name, score in scorers.items():
-        found = auc(score, held)
-        print(f"| {name} | {' | '.join(f'{one:.4f}' for one in found)} | {np.mean(found):.4f} |")
-    print(f"| texts with the label | {' | '.join(str(int(n)) for n in held.scores.sum(0))} | |")
+        values = auc(score, held_out)
+        print(
+            f"| {name} | {' | '.join(f'{value:.4f}' for value in values)} | {np.mean(values):.4f} |"
+        )
+    print(f"| texts with the label | {' | '.join(str(int(n)) for n in held_out.scores.sum(0))} | |")
 
     print(f"\n| Spearman, {len(genuine.texts):,} held-out texts | {' | '.join(LABELS)} |")
     print("|---" + "|--:" * 6 + "|")
     for name, score in scorers.items():
-        found = spearman(score, genuine)
-        print(f"| {name} | {' | '.join(f'{one:.3f}' for one in found)} |")
+        values = spearman(score, genuine)
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
 
-    given = model.scores(held.texts)
+    given = model.scores(held_out.texts)
     curves = {
-        label: reliability(given[:, number], held.scores[:, number])
+        label: reliability(given[:, number], held_out.scores[:, number])
         for number, label in enumerate(LABELS)
     }
     print("\n| calibration | " + " | ".join(LABELS) + " |\n|---" + "|--:" * 6 + "|")
     errors = [calibration_error(curves[label]) for label in LABELS]
     print(f"| expected error | {' | '.join(f'{error:.4f}' for error in errors)} |")
     print(f"| mean score | {' | '.join(f'{mean:.4f}' for mean in given.mean(0))} |")
-    print(f"| share with the label | {' | '.join(f'{m:.4f}' for m in held.scores.mean(0))} |")
-    if asked.plot:
-        plot(curves, asked.plot)
+    print(f"| share with the label | {' | '.join(f'{m:.4f}' for m in held_out.scores.mean(0))} |")
+    if options.plot:
+        plot(curves, options.plot)
 
     rude = frozenset(texts.profanity(toxicity))
     words = texts.common_words(texts.sentences(english), rude)
     clean = texts.novels(english, 1000)
     print("\n| toxicity of | texts | " + " | ".join(f"{n}: over 0.5 | median" for n in scorers))
     print("|---|--:" + "|--:|--:" * len(scorers) + "|")
-    rows = [list(fooled(score, clean, words, rude, held)) for score in scorers.values()]
+    rows = [list(fooled(score, clean, words, rude, held_out)) for score in scorers.values()]
     for row in zip(*rows, strict=True):
         cells = " | ".join(f"{high:.1%} | {median:.3f}" for _, _, high, median in row)
         print(f"| {row[0][0]} | {row[0][1]:,} | {cells} |")

@@ -56,13 +56,13 @@ class Linear:
 
 def out_of_fold(rows: Texts, folds: int = 3) -> np.ndarray:
     """Scores (n, 6) of each text by a model that has not seen it."""
-    found = np.empty(rows.scores.shape, np.float32)
+    scores_of_rows = np.empty(rows.scores.shape, np.float32)
     fold = np.arange(len(rows.texts)) % folds
     for number in range(folds):
         model = Linear().fit(rows.where(np.flatnonzero(fold != number)))
         chosen = np.flatnonzero(fold == number)
-        found[chosen] = model.scores(rows.where(chosen).texts)
-    return found
+        scores_of_rows[chosen] = model.scores(rows.where(chosen).texts)
+    return scores_of_rows
 
 
 def by_meaning(vectors: np.ndarray, scores: np.ndarray, folds: int = 3) -> np.ndarray:
@@ -72,11 +72,11 @@ def by_meaning(vectors: np.ndarray, scores: np.ndarray, folds: int = 3) -> np.nd
     labelled = len(scores)
     fold = np.full(len(vectors), folds)
     fold[:labelled] = np.arange(labelled) % folds
-    found = np.empty((len(vectors), scores.shape[1]), np.float32)
+    scores_of_rows = np.empty((len(vectors), scores.shape[1]), np.float32)
     for number in range(folds + 1):
         known = np.flatnonzero(fold[:labelled] != number)
         for label, wanted in enumerate(scores.T > 0.5):
             model = LogisticRegression(C=4.0, max_iter=500).fit(vectors[known], wanted[known])
             chosen = fold == number
-            found[chosen, label] = model.predict_proba(vectors[chosen])[:, 1]
-    return found
+            scores_of_rows[chosen, label] = model.predict_proba(vectors[chosen])[:, 1]
+    return scores_of_rows

@@ -40,21 +40,21 @@ def _tenth(identifier: str) -> int:
 def jigsaw(folder: Path, held_out: bool) -> Texts:
     """Comments with hard labels: a random tenth held out, or the other nine."""
     frame = pd.read_csv(folder / "jigsaw_train.csv.gz")
-    frame = frame[[(_tenth(one) == 0) == held_out for one in frame["id"]]]
+    frame = frame[[(_tenth(key) == 0) == held_out for key in frame["id"]]]
     return Texts(list(frame["comment_text"]), frame[list(JIGSAW)].to_numpy(np.float32))
 
 
 def genuine(folder: Path, held_out: bool) -> Texts:
     """Comments with scores of Detoxify's published `original-small`: half of them held out."""
     frame = pd.read_csv(folder / "detoxify_original_small_scores.csv")
-    frame = frame[[(_tenth(one) < 5) == held_out for one in frame["id"]]]
+    frame = frame[[(_tenth(key) < 5) == held_out for key in frame["id"]]]
     return Texts(list(frame["comment_text"]), frame[list(LABELS)].to_numpy(np.float32))
 
 
 def tweets(folder: Path) -> list[str]:
     """Without the names of users and the word RT."""
-    found = pd.read_csv(folder / "davidson_labeled_data.csv")["tweet"]
-    return [re.sub(r"(@\w+:?|\bRT\b|https?:\S+|&#?\w+;)\s*", "", tweet) for tweet in found]
+    tweets = pd.read_csv(folder / "davidson_labeled_data.csv")["tweet"]
+    return [re.sub(r"(@\w+:?|\bRT\b|https?:\S+|&#?\w+;)\s*", "", tweet) for tweet in tweets]
 
 
 def comments(folder: Path) -> list[str]:
@@ -78,18 +78,20 @@ def speeches(folder: Path) -> list[str]:
     whole = " ".join(
         path.read_text(errors="replace") for path in sorted((folder / "state_union").iterdir())
     )
-    found = re.split(r"(?<=[.!?])\s+", re.sub(r"\s+", " ", whole))
-    return [" ".join(found[start : start + 1 + start % 3]) for start in range(0, len(found), 3)]
+    sentences = re.split(r"(?<=[.!?])\s+", re.sub(r"\s+", " ", whole))
+    return [
+        " ".join(sentences[start : start + 1 + start % 3]) for start in range(0, len(sentences), 3)
+    ]
 
 
 def novels(folder: Path, count: int) -> list[str]:
     """Pieces of two novels that no model is trained on, innocent."""
-    found = []
+    sentences = []
     for path in sorted((folder / "gutenberg").iterdir()):
         if path.name.startswith(("Pride", "The-Time", "Alice")):
             whole = re.sub(r"\s+", " ", path.read_text())
-            found += [one for one in re.split(r"(?<=[.!?])\s", whole) if len(one) > 40]
-    return found[:: len(found) // count][:count]
+            sentences += [text for text in re.split(r"(?<=[.!?])\s", whole) if len(text) > 40]
+    return sentences[:: len(sentences) // count][:count]
 
 
 def common_words(texts: list[str], rude: frozenset[str], count: int = 3000) -> list[str]:
