@@ -16,8 +16,9 @@ from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
-from data_access.scoring.images import ImageScoringReport, score_images
-from data_access.scoring.texts import ScoringReport, score
+from data_access.scoring.images import score_images
+from data_access.scoring.report import ScoringReport
+from data_access.scoring.texts import score
 from data_access.scoring.toxicity import Toxicity, model_name
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings, spool_folder
@@ -53,7 +54,7 @@ class OpenLog:
         self.sync(progress)
         name = model_name(self.settings.toxicity)
         if not queries.unscored_text_count(self.warehouse, name):
-            return ScoringReport(name)
+            return ScoringReport()
         setting = self.settings.toxicity
         if ray:
             from data_access.scoring.ray import score_on_ray
@@ -67,7 +68,7 @@ class OpenLog:
 
     def score_images(
         self, progress: Progress = silent, ray: bool = False, address: str | None = None
-    ) -> ImageScoringReport:
+    ) -> ScoringReport:
         """Score the images that no object of the log has values of, for all readers.
 
         Those that were scored here before are not opened again. The values go into the log

@@ -16,7 +16,8 @@ from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.progress import Progress, counted
-from data_access.scoring.texts import ScoringReport, score, worker_scores
+from data_access.scoring.report import ScoringReport
+from data_access.scoring.texts import score, worker_scores
 from data_access.scoring.toxicity import answer_texts, model_name
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
@@ -301,16 +302,16 @@ class ScoringJob(Job[None, ScoringReport]):
     def work(self, request: None, progress: Progress) -> ScoringReport:
         model = model_name(self.setting)
         if not queries.unscored_text_count(self._warehouse, model):
-            return ScoringReport(model)
+            return ScoringReport()
         progress("Loading the model", 0, 0)
         with self.worker(answer_texts) as worker:
             scores = worker_scores(worker, self.setting, model)
             return score(self._log, self._warehouse, model, scores, progress)
 
     def summary(self, report: ScoringReport) -> str:
-        if not report.rows:
+        if not report.scored:
             return ""
-        return f"Scored {counted(report.texts, 'text')}; the next sync reads the scores."
+        return f"Scored {counted(report.computed, 'text')}; the next sync reads the scores."
 
     def succeeded(self, report: ScoringReport) -> None:
         if report.objects:

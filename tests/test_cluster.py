@@ -16,9 +16,10 @@ from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections.values import image_values_version
-from data_access.scoring.images import ImageScoringReport, score_images
+from data_access.scoring.images import score_images
 from data_access.scoring.ray import _ImageScorer, score_images_on_ray, score_on_ray
-from data_access.scoring.texts import ScoringReport, score
+from data_access.scoring.report import ScoringReport
+from data_access.scoring.texts import score
 from data_access.scoring.toxicity import Toxicity, model_name
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
@@ -77,14 +78,14 @@ def test_both_engines_write_the_same_scores(
     name = model_name("bundled")
     report = score_on_ray(log, warehouse, "bundled", name, rows_at_once=50)
     by_ray = objects(log)
-    assert (report.rows, report.objects) == (301, len(by_ray))
+    assert (report.scored, report.objects) == (301, len(by_ray))
     for key in by_ray:
         remove_object(log, key)
     model = Toxicity.load("bundled")
     assert score(log, warehouse, name, model.scores, rows_at_once=50) == report
     assert objects(log) == by_ray
     sync(log, warehouse)
-    assert score_on_ray(log, warehouse, "bundled", name) == ScoringReport(name)
+    assert score_on_ray(log, warehouse, "bundled", name) == ScoringReport()
 
 
 def test_both_engines_write_the_same_values(
@@ -99,14 +100,14 @@ def test_both_engines_write_the_same_values(
         log, warehouse, progress=lambda _, done, n: told.append((done, n)), images_at_once=12
     )
     by_ray = objects(log)
-    assert report == ImageScoringReport(scored=49, left=1, objects=5) and len(by_ray) == 5
+    assert report == ScoringReport(scored=49, computed=49, left=1, objects=5) and len(by_ray) == 5
     assert told[0] == (0, 50) and told[-1] == (50, 50)
     for key in by_ray:
         remove_object(log, key)
     assert score_images(log, warehouse, images_at_once=12) == report
     assert objects(log) == by_ray
     assert sync(log, warehouse) == SyncReport(objects=5, logged_images=49, scored_images=1)
-    assert score_images_on_ray(log, warehouse) == ImageScoringReport()
+    assert score_images_on_ray(log, warehouse) == ScoringReport()
     alone = open_warehouse(log, name="alone.duckdb")
     for key in by_ray:
         remove_object(log, key)
@@ -207,7 +208,7 @@ def test_a_worker_that_is_killed_costs_time_only(
     report = score_on_ray(log, warehouse, checkpoint, model_name(checkpoint), rows_at_once=100)
     killer.join()
     assert killed
-    assert report.rows == 6_001
+    assert report.scored == 6_001
     sync(log, warehouse)
     counted = "select count(*), count(distinct (record_key, subject)) from logged_text_values"
     assert warehouse.rows(counted) == [(6_001, 6_001)]

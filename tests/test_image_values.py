@@ -38,7 +38,8 @@ from data_access.projections.values import (
     read_values,
     values_schema,
 )
-from data_access.scoring.images import ImageScoringReport, score_images
+from data_access.scoring.images import score_images
+from data_access.scoring.report import ScoringReport
 from data_access.selection import Selection
 from data_access.warehouse import Warehouse
 from tests.conftest import OpenWarehouse
@@ -72,7 +73,7 @@ def fill(log: Log, count: int = 5) -> list[str]:
     return images
 
 
-def score_all(log: Log, warehouse: Warehouse, **more: Any) -> ImageScoringReport:
+def score_all(log: Log, warehouse: Warehouse, **more: Any) -> ScoringReport:
     """What `score --what images` does."""
     sync(log, warehouse, images=False)
     report = score_images(log, warehouse, **more)
@@ -99,7 +100,7 @@ def parquet(*rows: dict[str, Any], types: pa.Schema | None = None) -> bytes:
 def test_what_the_log_has_values_of_is_not_fetched(log: Log, open_warehouse: OpenWarehouse) -> None:
     images = fill(log)
     first = open_warehouse(log)
-    assert score_all(log, first, images_at_once=2) == ImageScoringReport(scored=5, objects=3)
+    assert score_all(log, first, images_at_once=2) == ScoringReport(5, 5, objects=3)
     expected = all_records(first)
     for image in images:
         remove_object(log, image)
@@ -109,7 +110,7 @@ def test_what_the_log_has_values_of_is_not_fetched(log: Log, open_warehouse: Ope
     assert all_records(second) == expected
     assert None not in means(second).values()
     assert sync(log, second) == SyncReport()
-    assert score_images(log, second) == ImageScoringReport()
+    assert score_images(log, second) == ScoringReport()
 
 
 def test_new_images_are_scored_when_they_come(
@@ -120,7 +121,7 @@ def test_new_images_are_scored_when_they_come(
     score_all(folder_log, warehouse)
     late = write_picture(folder_log, picture(ground=50))
     write(folder_log, "predictions/2.json", prediction("late", inputs__image=late))
-    assert score_all(folder_log, warehouse) == ImageScoringReport(scored=1, objects=1)
+    assert score_all(folder_log, warehouse) == ScoringReport(1, 1, objects=1)
     assert len(folder_log.list(FOLDER)) == 2
     counted = "select count(*), count(distinct image) from logged_image_values"
     assert warehouse.rows(counted) == [(4, 4)]
@@ -136,7 +137,7 @@ def test_what_a_sync_has_scored_is_written_without_opening_it_again(
     for image in images:
         remove_object(folder_log, image)
     report = score_all(folder_log, warehouse, images_at_once=3)
-    assert report == ImageScoringReport(scored=5, known=5, objects=2)
+    assert report == ScoringReport(scored=5, objects=2)
     fresh = open_warehouse(folder_log, name="fresh.duckdb")
     assert sync(folder_log, fresh).logged_images == 5
     assert all_records(fresh) == expected
@@ -185,7 +186,7 @@ def test_an_image_that_is_missing_has_the_values_that_the_log_gets(
     [image] = fill(folder_log, 1)
     remove_object(folder_log, image)
     warehouse = open_warehouse(folder_log)
-    assert score_all(folder_log, warehouse) == ImageScoringReport(left=1)
+    assert score_all(folder_log, warehouse) == ScoringReport(left=1)
     assert means(warehouse) == {"r0": None}
     folder_log.put(f"{FOLDER}1.parquet", parquet(row_of(image)))
     assert sync(folder_log, warehouse) == SyncReport(objects=1, logged_images=1)
@@ -316,13 +317,13 @@ def test_only_what_others_would_find_too_is_written(
     served = [prediction(f"r{n}", inputs__image=name) for n, name in enumerate(names)]
     write(folder_log, "predictions/1.jsonl", *served)
     warehouse = open_warehouse(folder_log, table)
-    assert score_all(folder_log, warehouse) == ImageScoringReport(scored=2, left=4, objects=1)
+    assert score_all(folder_log, warehouse) == ScoringReport(2, 2, left=4, objects=1)
     images = "select image from logged_image_values order by image"
     assert warehouse.rows(images) == sorted([(wide,), (unreadable,)])
     expected = all_records(warehouse)
     failed = queries.failures(warehouse)
     assert list(failed["sentence"]) == ["RuntimeError: not this width"]
-    assert score_all(folder_log, warehouse) == ImageScoringReport()
+    assert score_all(folder_log, warehouse) == ScoringReport()
     fresh = open_warehouse(folder_log, table, name="fresh.duckdb")
     sync(folder_log, fresh)
     assert all_records(fresh) == expected
@@ -333,7 +334,7 @@ def test_only_what_others_would_find_too_is_written(
     sync(folder_log, alone)
     assert all_records(alone) == expected
     report = score_all(folder_log, alone)
-    assert report == ImageScoringReport(scored=2, known=2, objects=1)
+    assert report == ScoringReport(scored=2, objects=1)
 
 
 def test_compaction_and_the_data_page_know_values(

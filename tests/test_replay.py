@@ -114,8 +114,8 @@ def replayed(
     return report, answer(log, question, baseline, planned, readings)
 
 
-def by_name(found: Sequence[Outcome]) -> dict[str, Outcome]:
-    return {one.intervention: one for one in found}
+def by_name(judged: Sequence[Outcome]) -> dict[str, Outcome]:
+    return {outcome.intervention: outcome for outcome in judged}
 
 
 # --- interventions --------------------------------------------------------------------------
@@ -202,21 +202,23 @@ def dark_cases(sample_log: OpenLog, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_inverting_fixes_what_v1_reads_from_dark_ink(dark_cases: OpenLog) -> None:
-    report, found = replayed(dark_cases, Question(PROD))
+    report, results = replayed(dark_cases, Question(PROD))
     assert report.readings == 5 * len(INTERVENTIONS) and not report.problems
-    assert set(found["recognizer"]) == {own_models()["v1"].key}
-    held = by_name(outcomes(found))
-    assert outcomes(found)[0].intervention == "invert"
-    assert held["invert"].fixed >= 4 and held["invert"].outside == 5
-    assert held["nothing"].fixed == 0
-    assert held["nothing"].changed == 0, "the log holds what the recognizer says of its images"
-    assert held[RANDOM].fixed <= 1
+    assert set(results["recognizer"]) == {own_models()["v1"].key}
+    by_intervention = by_name(outcomes(results))
+    assert outcomes(results)[0].intervention == "invert"
+    assert by_intervention["invert"].fixed >= 4 and by_intervention["invert"].outside == 5
+    assert by_intervention["nothing"].fixed == 0
+    assert by_intervention["nothing"].changed == 0, (
+        "the log holds what the recognizer says of its images"
+    )
+    assert by_intervention[RANDOM].fixed <= 1
 
 
 def test_another_version_can_be_chosen(dark_cases: OpenLog) -> None:
-    _, found = replayed(dark_cases, Question(PROD, reader="v2", images=1))
-    assert set(found["recognizer"]) == {own_models()["v2"].key}
-    assert by_name(outcomes(found))["nothing"].fixed == 1, "v2 needs no help with it"
+    _, results = replayed(dark_cases, Question(PROD, reader="v2", images=1))
+    assert set(results["recognizer"]) == {own_models()["v2"].key}
+    assert by_name(outcomes(results))["nothing"].fixed == 1, "v2 needs no help with it"
 
 
 def test_versions_that_are_nobodys_are_counted(opened: OpenLog) -> None:
@@ -228,32 +230,32 @@ def test_versions_that_are_nobodys_are_counted(opened: OpenLog) -> None:
 
 
 def test_readings_come_back_as_they_went(folder_log: Log) -> None:
-    held = {
+    known = {
         ("a" * 64, "invert@1"): Reading("=1+1\n\0 ünï\t", 0.5),
         ("a" * 64, "nothing@1"): Reading("", None),
     }
-    assert put_readings(folder_log, "v1-abc", held)
-    assert not put_readings(folder_log, "v1-abc", dict(reversed(held.items()))), "it is there"
+    assert put_readings(folder_log, "v1-abc", known)
+    assert not put_readings(folder_log, "v1-abc", dict(reversed(known.items()))), "it is there"
     readings = Readings(folder_log)
     readings.refresh(["v1-abc", "v2-abc"])
-    assert readings.of("v1-abc") == held and readings.of("v2-abc") == {}
+    assert readings.of("v1-abc") == known and readings.of("v2-abc") == {}
 
 
 def test_objects_that_are_no_readings_harm_nobody(folder_log: Log) -> None:
-    held = {("a" * 64, "invert@1"): Reading("text", 0.5)}
-    put_readings(folder_log, "v1", held)
+    known = {("a" * 64, "invert@1"): Reading("text", 0.5)}
+    put_readings(folder_log, "v1", known)
     folder_log.put(f"{folder('v1')}broken.parquet", b"PAR1 and no more")
     folder_log.put(f"{folder('v1')}other.parquet", b'{"image": 1}')
     readings = Readings(folder_log)
     readings.refresh(["v1"])
     readings.refresh(["v1"])
-    assert readings.of("v1") == held and len(readings.problems) == 2
+    assert readings.of("v1") == known and len(readings.problems) == 2
 
 
 def test_nothing_is_read_twice(opened: OpenLog, calls_file: Path, tmp_path: Path) -> None:
-    report, found = replayed(opened, Question(PROD, POLARITY, images=3))
+    report, results = replayed(opened, Question(PROD, POLARITY, images=3))
     assert report.readings == 3 * len(INTERVENTIONS) == len(calls(calls_file))
-    assert len(found) == report.readings
+    assert len(results) == report.readings
 
     report, _ = replayed(opened, Question(PROD, POLARITY))
     assert report.readings == 5 * len(INTERVENTIONS), "only what was missing"
@@ -274,9 +276,9 @@ def test_records_of_one_image_share_its_readings(opened: OpenLog, calls_file: Pa
         *(prediction(f"again{n}", LOOP, inputs__image=image) for n in range(3)),
     )
     opened.sync()
-    report, found = replayed(opened, Question(PROD, POLARITY))
+    report, results = replayed(opened, Question(PROD, POLARITY))
     assert report.readings == 8 * len(INTERVENTIONS)
-    assert found["record_key"].nunique() == 11
+    assert results["record_key"].nunique() == 11
 
 
 def test_a_new_version_of_an_intervention_is_read_anew(opened: OpenLog, calls_file: Path) -> None:
@@ -296,10 +298,10 @@ def test_a_question_is_never_about_more_images_than_the_cap(opened: OpenLog) -> 
 
 
 def test_one_case(opened: OpenLog, calls_file: Path) -> None:
-    report, found = replayed(opened, Question(TEST, POLARITY, record_key="p0"))
+    report, results = replayed(opened, Question(TEST, POLARITY, record_key="p0"))
     assert report.readings == len(INTERVENTIONS)
-    assert set(found["record_key"]) == {"p0"}
-    row = found.set_index("intervention").loc["invert"]
+    assert set(results["record_key"]) == {"p0"}
+    row = results.set_index("intervention").loc["invert"]
     assert row["fixed"] and row["error_before"] > 0.5 and row["error_after"] == 0.0
 
 
@@ -326,9 +328,9 @@ def test_a_killed_replay_goes_on_where_it_was(opened: OpenLog, calls_file: Path)
     kept = len(readings.of(key))
     assert 80 <= kept < 32 * len(INTERVENTIONS)
     before = len(calls(calls_file))
-    report, found = replayed(opened, question)
+    report, results = replayed(opened, question)
     assert report.readings == 32 * len(INTERVENTIONS) - kept == len(calls(calls_file)) - before
-    assert len(found) == 32 * len(INTERVENTIONS)
+    assert len(results) == 32 * len(INTERVENTIONS)
 
 
 def test_two_at_once_do_no_harm(opened: OpenLog, calls_file: Path) -> None:
@@ -340,9 +342,9 @@ def test_two_at_once_do_no_harm(opened: OpenLog, calls_file: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    report, found = replayed(opened, Question(PROD, POLARITY))
-    assert report == Report() and len(found) == 8 * len(INTERVENTIONS)
-    assert by_name(outcomes(found))["invert"].fixed == 6
+    report, results = replayed(opened, Question(PROD, POLARITY))
+    assert report == Report() and len(results) == 8 * len(INTERVENTIONS)
+    assert by_name(outcomes(results))["invert"].fixed == 6
 
 
 def test_what_was_read_before_ctrl_c_is_kept(opened: OpenLog) -> None:
@@ -455,12 +457,12 @@ Say = Callable[[dict[str, Any]], tuple[int, bytes]]
 @pytest.fixture
 def endpoint() -> Iterator[tuple[str, dict[str, Say]]]:
     """A service on loopback that answers as `say` does, and its address."""
-    said: dict[str, Say] = {}
+    replies: dict[str, Say] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = said["say"](body)
+            status, answer = replies["say"](body)
             self.send_response(status)
             if status == 302:
                 self.send_header("Location", "http://127.0.0.1:1/elsewhere")
@@ -473,14 +475,14 @@ def endpoint() -> Iterator[tuple[str, dict[str, Say]]]:
 
     with QuietServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/read", said
+        yield f"http://127.0.0.1:{server.server_port}/read", replies
         server.shutdown()
 
 
 def test_an_endpoint_is_asked_as_the_lambda_function_is(
     endpoint: tuple[str, dict[str, Say]], opened: OpenLog
 ) -> None:
-    address, said = endpoint
+    address, replies = endpoint
 
     def say(body: dict[str, Any]) -> tuple[int, bytes]:
         from serving import _image_in
@@ -489,10 +491,10 @@ def test_an_endpoint_is_asked_as_the_lambda_function_is(
         text, sure = read(Image.open(io.BytesIO(_image_in(body))))
         return 200, json.dumps({"pred": text, "confidence": sure}).encode()
 
-    said["say"] = say
-    report, found = replayed(opened, Question(PROD, address))
+    replies["say"] = say
+    report, results = replayed(opened, Question(PROD, address))
     assert report.readings == 8 * len(INTERVENTIONS) and not report.problems
-    assert by_name(outcomes(found))["invert"].fixed == 6
+    assert by_name(outcomes(results))["invert"].fixed == 6
 
 
 @pytest.mark.parametrize(
@@ -515,8 +517,8 @@ def test_an_endpoint_is_asked_as_the_lambda_function_is(
 def test_answers_of_an_endpoint(
     endpoint: tuple[str, dict[str, Say]], status: int, answer: bytes, told: str | None
 ) -> None:
-    address, said = endpoint
-    said["say"] = lambda body: (status, answer)
+    address, replies = endpoint
+    replies["say"] = lambda body: (status, answer)
     got = one_answer(Endpoint(address))
     if told is None:
         assert got == Reading("text", None)
@@ -525,13 +527,13 @@ def test_answers_of_an_endpoint(
 
 
 def test_an_endpoint_that_is_slow_or_gone(endpoint: tuple[str, dict[str, Say]]) -> None:
-    address, said = endpoint
+    address, replies = endpoint
 
     def say(body: dict[str, Any]) -> tuple[int, bytes]:
         time.sleep(0.5)
         return 200, b"{}"
 
-    said["say"] = say
+    replies["say"] = say
     assert "no answer in 0.1 seconds" in str(one_answer(Endpoint(address, seconds=0.1)))
     gone = Endpoint("http://127.0.0.1:1/")
     assert "cannot be reached" in str(one_answer(gone))
@@ -542,14 +544,16 @@ def test_an_endpoint_that_is_slow_or_gone(endpoint: tuple[str, dict[str, Say]]) 
 def test_wrong_answers_are_counted_and_the_rest_kept(
     endpoint: tuple[str, dict[str, Say]], opened: OpenLog
 ) -> None:
-    address, said = endpoint
+    address, replies = endpoint
     turns = iter(range(10_000))
-    said["say"] = lambda body: (503, b"") if next(turns) % 4 == 0 else (200, b'{"pred": "the the"}')
-    report, found = replayed(opened, Question(PROD, address))
+    replies["say"] = lambda body: (
+        (503, b"") if next(turns) % 4 == 0 else (200, b'{"pred": "the the"}')
+    )
+    report, results = replayed(opened, Question(PROD, address))
     total = 8 * len(INTERVENTIONS)
     assert report.counted() == {"the endpoint answered 503 Service Unavailable": total // 4}
-    assert len(found) == report.readings == total - total // 4
-    assert found["confidence_after"].isna().all()
+    assert len(results) == report.readings == total - total // 4
+    assert results["confidence_after"].isna().all()
 
 
 # --- what a replay shows --------------------------------------------------------------------
@@ -575,17 +579,22 @@ def test_outcomes_are_counted_with_their_intervals() -> None:
     rows += [(f"r{n}", "blur", False, n == 9) for n in range(10)]
     rows += [(f"r{n}", "nothing", False, n == 9) for n in range(10)]
     rows += [("inside", name, True, name == "invert") for name in ("invert", "blur", "nothing")]
-    found = outcomes(judged(*rows))
-    assert [one.intervention for one in found] == ["invert", "blur", "nothing", RANDOM]
-    first = found[0]
+    judged_outcomes = outcomes(judged(*rows))
+    assert [outcome.intervention for outcome in judged_outcomes] == [
+        "invert",
+        "blur",
+        "nothing",
+        RANDOM,
+    ]
+    first = judged_outcomes[0]
     assert (first.fixed, first.outside, first.broken, first.inside) == (8, 10, 0, 1)
     assert (first.low, first.high) == rates.wilson(8, 10)
     # invert alone fixed 8, the unchanged image alone 1; blur is no different from it
     raw = [binomtest(8, 9, alternative="greater").pvalue, 1.0]
     assert first.p == pytest.approx(significance.benjamini_hochberg(np.array(raw))[0])
     assert first.better == (first.p < 0.05)
-    assert not found[1].better and found[1].p == 1.0
-    assert found[1].broken == 1 and math.isnan(first.error_before)
+    assert not judged_outcomes[1].better and judged_outcomes[1].p == 1.0
+    assert judged_outcomes[1].broken == 1 and math.isnan(first.error_before)
 
 
 def test_reports_of_one_image_are_no_independent_cases() -> None:
@@ -628,10 +637,10 @@ def test_where_one_side_has_no_confidence_entropy_alone_decides() -> None:
         }
     )  # fmt: skip
     readings = {"k": {(image, "invert@1"): Reading(READ, None) for image in "ab"}}
-    found = trials(cases, readings, {None: "k"}, Limits(2.0, 0.8)).set_index("record_key")
-    assert list(found["inside_before"]) == [True, False], "no output at all is outside"
-    assert list(found["fixed"]) == [False, True]
-    assert list(found["changed"]) == [False, True]
+    frame = trials(cases, readings, {None: "k"}, Limits(2.0, 0.8)).set_index("record_key")
+    assert list(frame["inside_before"]) == [True, False], "no output at all is outside"
+    assert list(frame["fixed"]) == [False, True]
+    assert list(frame["changed"]) == [False, True]
 
 
 # --- in the background ----------------------------------------------------------------------
@@ -652,11 +661,14 @@ def test_a_replay_in_the_background_is_cancelled_and_goes_on(
     opened: OpenLog, calls_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLOW", "0.02")
-    monkeypatch.setattr("replay.engine.IMAGES_AT_ONCE", 2)
+    more = [write_picture(opened.log, picture(229 - n, 90)) for n in range(8)]
+    events = [prediction(f"m{n}", LOOP, inputs__image=image) for n, image in enumerate(more)]
+    write(opened.log, "predictions/m.jsonl", *events)
+    opened.sync()
     question, key = Question(PROD, POLARITY), source(POLARITY).key
     job = ReplayJob(opened.log)
     job.start(request(opened, question))
-    wait(job, lambda: job.done > 10)
+    wait(job, lambda: job.version)
     job.cancel()
     wait(job, lambda: not job.busy)
     assert job.outcome is not None and job.outcome.cancelled
@@ -665,16 +677,17 @@ def test_a_replay_in_the_background_is_cancelled_and_goes_on(
     readings.refresh([key])
     kept = len(readings.of(key))
     tasks = plan(opened, question, readings).tasks
-    assert sum(len(task.interventions) for task in tasks) == 8 * len(INTERVENTIONS) - kept
+    assert sum(len(task.interventions) for task in tasks) == 16 * len(INTERVENTIONS) - kept
+    assert 8 * len(INTERVENTIONS) <= kept < 16 * len(INTERVENTIONS)
 
     monkeypatch.setenv("SLOW", "0")
     job.start(ReplayRequest(question, tasks))
     job.start(ReplayRequest(question, tasks))  # one at a time
     wait(job, lambda: not job.busy)
     assert job.report is not None and job.problem is None
-    assert job.report.readings == 8 * len(INTERVENTIONS) - kept
+    assert job.report.readings == 16 * len(INTERVENTIONS) - kept
     readings.refresh([key])
-    assert len(readings.of(key)) == 8 * len(INTERVENTIONS)
+    assert len(readings.of(key)) == 16 * len(INTERVENTIONS)
 
 
 def test_what_goes_wrong_in_the_background_is_told(opened: OpenLog, calls_file: Path) -> None:
@@ -720,14 +733,14 @@ def test_the_command(
     file = tmp_path / "out.csv"
     arguments = ["environment=prod", "--reader", POLARITY, "--csv", str(file)]
     assert main([*arguments, "--only", "invert"]) == 0
-    said = capsys.readouterr().out
-    assert "inverting" in said and "6 of 6" in said and "the unchanged image" in said
+    output = capsys.readouterr().out
+    assert "inverting" in output and "6 of 6" in output and "the unchanged image" in output
     assert len(calls(calls_file)) == 16
     monkeypatch.setenv("MISREAD_RECOGNIZER", POLARITY)
     assert main(["environment=prod", "--csv", str(file)]) == 0
     assert len(calls(calls_file)) == 8 * len(INTERVENTIONS)
-    with file.open(encoding="utf-8-sig", newline="") as held:
-        rows = list(csv.DictReader(held))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
     assert len(rows) == 8 * len(INTERVENTIONS)
     assert sum(row["fixed"] == "True" for row in rows if row["intervention"] == "invert") == 6
 
@@ -750,10 +763,10 @@ def with_reader(monkeypatch: pytest.MonkeyPatch, calls_file: Path) -> None:
 def test_the_page_before_anything_was_replayed(dashboard: Dashboard) -> None:
     app = dashboard("replay", SAMPLE, "environment=prod&version=v1")
     stands(app)
-    said = text(app)
-    assert "None of these 409 cases was replayed yet" in said
-    assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in said
-    assert "Light becomes dark" in said
+    shown = text(app)
+    assert "None of these 409 cases was replayed yet" in shown
+    assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in shown
+    assert "Light becomes dark" in shown
     assert any(button.label == "Replay 100 images" for button in app.button)
 
 
@@ -768,12 +781,12 @@ def test_the_page_replays_and_shows_what_came_of_it(
     wait(job, lambda: not job.busy)
     app.run()
     stands(app)
-    said = text(app)
-    assert "**Inverting fixes 6 of 6** cases outside the range of test (61%–100%)" in said
-    assert "Too few cases to rule out chance" in said
-    assert "the unchanged image 0" in said
-    assert "Of the 1 with a known truth" in said
-    assert "1 to 6 of 8 cases" in said
+    shown = text(app)
+    assert "**Inverting fixes 6 of 6** cases outside the range of test (61%–100%)" in shown
+    assert "Too few cases to rule out chance" in shown
+    assert "the unchanged image 0" in shown
+    assert "Of the 1 with a known truth" in shown
+    assert "1 to 6 of 8 cases" in shown
     app.segmented_control(key="widget.page.kind").set_value("unfixed").run()
     assert "No cases of this kind" in text(app)
     assert app.query_params["page.kind"] == "unfixed"
@@ -843,8 +856,8 @@ def test_hostile_texts_of_a_recognizer_are_shown_as_what_they_are(
 ) -> None:
     nasty = "<script>alert(1)</script><img src=x onerror=alert(1)> **bold** =1+1"
     tasks = plan(opened, Question(PROD, POLARITY), Readings(opened.log)).tasks
-    held = {(task.sha256, key): Reading(f"{nasty} {key}", 0.9) for task in tasks for key in KEYS}
-    put_readings(opened.log, source(POLARITY).key, held)
+    known = {(task.sha256, key): Reading(f"{nasty} {key}", 0.9) for task in tasks for key in KEYS}
+    put_readings(opened.log, source(POLARITY).key, known)
     opened.close()
     app = dashboard("replay", opened.log.uri, "environment=prod")
     stands(app)

@@ -21,8 +21,8 @@ from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.projections.values import TEXTS, logged_names, read_values
+from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import (
-    ScoringReport,
     chunks,
     score,
     worker_scores,
@@ -83,7 +83,7 @@ def score_all(
     waiting = queries.unscored_text_count(warehouse, model.name)
     assert waiting == len(queries.unscored_texts(warehouse, model.name))
     report = score(log, warehouse, model.name, scores, **more)
-    assert report.rows == waiting
+    assert report.scored == waiting
     sync(log, warehouse)
     return report
 
@@ -98,7 +98,7 @@ def test_outputs_and_truths_are_scored_and_new_ones_when_they_come(
     warehouse = open_warehouse(log)
     seen: list[str] = []
     report = score_all(log, warehouse, model, seen)
-    assert (report.texts, report.rows, report.objects) == (4, 5, 2)
+    assert (report.computed, report.scored, report.objects) == (4, 5, 2)
     expected = model.scores(["text a", "the shit"])
     place = TOXICITY.index("obscene")
     assert values(warehouse, OBSCENE)["a"] == pytest.approx(expected[0, place])
@@ -111,17 +111,17 @@ def test_outputs_and_truths_are_scored_and_new_ones_when_they_come(
     }
     assert set(warehouse.score_sources().values()) == {model.name}
 
-    assert score_all(log, warehouse, model, seen).rows == 0
+    assert score_all(log, warehouse, model, seen).scored == 0
     write(log, "predictions/3.jsonl", prediction("d", "text a"), prediction("e", "new"))
     report = score_all(log, warehouse, model, seen)
-    assert (report.texts, report.rows, report.objects) == (1, 2, 1)
+    assert (report.computed, report.scored, report.objects) == (1, 2, 1)
     assert sorted(seen) == ["new", "text a", "text b", "text c", "the shit"]
     assert set(rows_in(log).values()) == {1}
 
     fresh = open_warehouse(log, name="fresh.duckdb")
     sync(log, fresh)
     assert values(fresh, OBSCENE) == values(warehouse, OBSCENE)
-    assert score_all(log, fresh, model, seen).rows == 0
+    assert score_all(log, fresh, model, seen).scored == 0
 
 
 def test_a_corrected_truth_is_scored_anew(
@@ -265,7 +265,7 @@ def test_the_dashboard_scores_in_a_process_of_its_own(
     scoring.start()
     wait_for(scoring)
     assert (scoring.problem, finished) == (None, ["once"])
-    assert scoring.report is not None and scoring.report.rows == 2
+    assert scoring.report is not None and scoring.report.scored == 2
     sync(folder_log, warehouse)
     expected = model.scores(["one", "two"])[:, TOXICITY.index("obscene")]
     assert list(values(warehouse, OBSCENE).values()) == pytest.approx(list(expected), abs=1e-4)

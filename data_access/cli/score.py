@@ -6,8 +6,8 @@ import click
 
 from data_access.cli._shared import log_option, opened
 from data_access.progress import SyncBars, counted
-from data_access.scoring.images import ImageScoringReport
-from data_access.scoring.texts import ScoringReport
+from data_access.scoring.report import ScoringReport
+from data_access.scoring.toxicity import model_name
 
 EPILOG = """
 MODEL is bundled; one that Detoxify publishes (original, original-small, unbiased, unbiased-small,
@@ -57,25 +57,26 @@ def command(
         if what in ("texts", "all"):
             with SyncBars() as bars:
                 texts = log.score(bars.show, ray=ray, address=address)
-            print(_texts_sentence(texts))
+            print(_texts_sentence(texts, model_name(log.settings.toxicity)))
     return 0
 
 
-def _texts_sentence(report: ScoringReport) -> str:
-    if not report.rows:
-        return f"Nothing to score: {report.model} has scored every text."
+def _texts_sentence(report: ScoringReport, model: str) -> str:
+    if not report.scored:
+        return f"Nothing to score: {model} has scored every text."
     return (
-        f"{counted(report.rows, 'output or truth', 'outputs and truths')} scored by "
-        f"{report.model} ({counted(report.texts, 'different text')}), in "
+        f"{counted(report.scored, 'output or truth', 'outputs and truths')} scored by "
+        f"{model} ({counted(report.computed, 'different text')}), in "
         f"{counted(report.objects, 'object')}."
     )
 
 
-def _images_sentence(report: ImageScoringReport) -> str:
-    if not report.images:
+def _images_sentence(report: ScoringReport) -> str:
+    if not report.total:
         return "Nothing to score: the log has values for every readable image."
     sentence = f"{counted(report.scored, 'image')} scored, in {counted(report.objects, 'object')}"
-    sentence += f" ({report.known:,} of them before)." if report.known else "."
+    known = report.scored - report.computed
+    sentence += f" ({known:,} of them by an earlier sync)." if known else "."
     if report.left:
         sentence += f" {counted(report.left, 'image')} could not be scored and will be retried."
     return sentence

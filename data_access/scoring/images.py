@@ -1,13 +1,11 @@
-"""Scoring images: each is fetched, opened, and given to every projection of images.
+"""Scoring images for all readers: the batch function of a sync, with values added to the log.
 
-The same batch function for a sync, for `score` and for the workers of a cluster. `score` puts what
-it scores into the log, where every reader finds it; a run can be killed at any moment and the
+The same for one machine and for the workers of a cluster. A run can be killed at any moment; the
 next one goes on.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from data_access import queries
 from data_access.ingest.compute import (
@@ -23,29 +21,8 @@ from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import IMAGE, ProjectionTable
 from data_access.projections.values import image_values_version, put_values
+from data_access.scoring.report import ScoringReport
 from data_access.warehouse import Warehouse
-
-
-@dataclass
-class ImageScoringReport:
-    """What one run did. scored: images whose values are new in the log, `known` of them by a
-    sync before. left: images that could not be had or not be scored whole; syncs look again.
-    """
-
-    scored: int = 0
-    known: int = 0
-    left: int = 0
-    objects: int = 0
-
-    def add(self, other: "ImageScoringReport") -> None:
-        self.scored += other.scored
-        self.known += other.known
-        self.left += other.left
-        self.objects += other.objects
-
-    @property
-    def images(self) -> int:
-        return self.scored + self.left
 
 
 def score_images(
@@ -53,11 +30,11 @@ def score_images(
     warehouse: Warehouse,
     progress: Progress = silent,
     images_at_once: int = IMAGES_AT_ONCE,
-) -> ImageScoringReport:
-    """Score images that no object of the log has values of, and add these to the log.
+) -> ScoringReport:
+    """Score the images without values in the log, by what the warehouse knows, and add these.
 
-    Which ones these are is what the warehouse knows; the next sync reads the values. Raises
-    LogError where the log takes none; those added before stay.
+    The next sync reads the values. Raises LogError where the log cannot be written; those added
+    before stay.
     """
     report = put_known(log, warehouse, images_at_once)
     images = unscored_images(warehouse)
@@ -71,10 +48,10 @@ def score_images(
     return report
 
 
-def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> ImageScoringReport:
-    """Add to the log what the warehouse has scored itself and no object of the log holds."""
+def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> ScoringReport:
+    """Add to the log the values that a sync has computed and no object of the log contains."""
     known = queries.images_scored_here(warehouse)
-    report = ImageScoringReport(len(known), len(known))
+    report = ScoringReport(scored=len(known))
     version = image_values_version(warehouse.projections)
     for start in range(0, len(known), images_at_once):
         report.objects += put_values(log, IMAGE, version, known.slice(start, images_at_once))
@@ -83,11 +60,11 @@ def put_known(log: Log, warehouse: Warehouse, images_at_once: int) -> ImageScori
 
 def score_image_batch(
     log: Log, images: Sequence[str], projections: ProjectionTable, pool: ThreadPoolExecutor
-) -> ImageScoringReport:
-    """Score images and add to the log, as one object, what any reader would find of them."""
+) -> ScoringReport:
+    """Score images and add their lasting values, which any reader would get, as one object."""
     rows = projections.computed_from_image()
-    lasting = [one for one in score_batch(log, images, rows, pool) if one.lasting]
-    report = ImageScoringReport(len(lasting), left=len(images) - len(lasting))
+    lasting = [image for image in score_batch(log, images, rows, pool) if image.lasting]
+    report = ScoringReport(len(lasting), len(lasting), left=len(images) - len(lasting))
     if lasting:
         table = image_values_table(lasting, rows)
         report.objects += put_values(log, IMAGE, image_values_version(projections), table)

@@ -20,10 +20,10 @@ from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
 from data_access.projections.values import image_values_version
 from data_access.scoring import texts
-from data_access.scoring.images import ImageScoringReport, put_known, score_image_batch
+from data_access.scoring.images import put_known, score_image_batch
+from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import (
     ROWS_AT_ONCE,
-    ScoringReport,
     score_chunk,
     unscored_chunks,
 )
@@ -51,11 +51,11 @@ def score_on_ray(
     """
     chunks = list(unscored_chunks(warehouse, model, rows_at_once))
     total = sum(map(len, chunks))
-    report = ScoringReport(model)
+    report = ScoringReport()
 
     def scored(row: Mapping[str, int]) -> None:
-        report.add(ScoringReport(model, **row))
-        progress(texts.STAGE, report.rows, total)
+        report.add(ScoringReport(**row))
+        progress(texts.STAGE, report.scored, total)
 
     progress(texts.STAGE, 0, total)
     _work(chunks, _Scorer, (log.opened_with, setting, model), address, scored)
@@ -69,7 +69,7 @@ def score_images_on_ray(
     address: str | None = None,
     progress: Progress = silent,
     images_at_once: int = IMAGES_AT_ONCE,
-) -> ImageScoringReport:
+) -> ScoringReport:
     """As `images.score_images`, by one worker for each processor of a cluster.
 
     modules: those of the warehouse's own projections, which the nodes need too. Otherwise as
@@ -77,11 +77,11 @@ def score_images_on_ray(
     """
     report = put_known(log, warehouse, images_at_once)
     images = unscored_images(warehouse)
-    before = report.images
+    before = report.total
 
     def scored(row: Mapping[str, int]) -> None:
-        report.add(ImageScoringReport(**row))
-        progress(compute.STAGE, report.images - before, len(images))
+        report.add(ScoringReport(**row))
+        progress(compute.STAGE, report.total - before, len(images))
 
     progress(compute.STAGE, 0, len(images))
     version = image_values_version(warehouse.projections)
@@ -169,7 +169,7 @@ class _Scorer:
 
     def __call__(self, piece: pa.Table) -> pa.Table:
         done = score_chunk(self._log, self._model.name, piece, self._model.scores)
-        return pa.table({"texts": [done.texts], "rows": [done.rows], "objects": [done.objects]})
+        return _counts(done)
 
 
 class _ImageScorer:
@@ -186,4 +186,8 @@ class _ImageScorer:
     def __call__(self, piece: pa.Table) -> pa.Table:
         images = piece["image"].to_pylist()
         done = score_image_batch(self._log, images, self._projections, self._pool)
-        return pa.table({name: [count] for name, count in vars(done).items()})
+        return _counts(done)
+
+
+def _counts(report: ScoringReport) -> pa.Table:
+    return pa.table({name: [count] for name, count in vars(report).items()})

@@ -1,11 +1,10 @@
-"""Scoring: what has no score of the chosen model yet gets one, written into the log.
+"""Scoring texts: those without scores of the chosen model get some, written into the log.
 
 Scores are objects of their own below projections/, so a run can be killed at any moment: the next
 one goes on, and no text is scored twice. How a text is scored is left to `toxicity`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from data_access.log import Log
 from data_access.progress import Progress, silent
 from data_access.projections.table import TOXICITY, toxicity_name
 from data_access.projections.values import TEXTS, put_values, values_schema
+from data_access.scoring.report import ScoringReport
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
 
@@ -28,21 +28,6 @@ Score = Callable[[Sequence[str]], np.ndarray]
 """From texts to probabilities (n, 6) in the order of TOXICITY."""
 
 
-@dataclass
-class ScoringReport:
-    """What one run did. texts: scored by the model. rows: outputs and truths that got scores."""
-
-    model: str
-    texts: int = 0
-    rows: int = 0
-    objects: int = 0
-
-    def add(self, other: "ScoringReport") -> None:
-        self.texts += other.texts
-        self.rows += other.rows
-        self.objects += other.objects
-
-
 def score(
     log: Log,
     warehouse: Warehouse,
@@ -51,17 +36,17 @@ def score(
     progress: Progress = silent,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> ScoringReport:
-    """Score what the warehouse knows to lack scores of `model`, and add them to the log.
+    """Score the texts without scores of `model`, by what the warehouse knows, and add these.
 
-    The next sync reads them. Raises LogError where the log takes no scores; those added before
-    stay.
+    The next sync reads the scores. Raises LogError where the log cannot be written; those added
+    before stay.
     """
     total = queries.unscored_text_count(warehouse, model)
-    report = ScoringReport(model)
+    report = ScoringReport()
     progress(STAGE, 0, total)
     for chunk in unscored_chunks(warehouse, model, rows_at_once):
         report.add(score_chunk(log, model, chunk, scores))
-        progress(STAGE, report.rows, total)
+        progress(STAGE, report.scored, total)
     return report
 
 
@@ -86,11 +71,11 @@ def score_chunk(log: Log, model: str, chunk: pa.Table, scores: Score) -> Scoring
     values = {row["input"]: row["known"] for row in rows}
     new = {row["input"]: row["text"] for row in rows if row["known"] is None}
     values |= zip(new, scores(list(new.values())).tolist(), strict=True)
-    return ScoringReport(model, len(new), len(rows), _put_scores(log, model, rows, values))
+    return ScoringReport(len(rows), len(new), objects=_put_scores(log, model, rows, values))
 
 
 def chunks(missing: pa.Table, rows: int) -> Iterator[pa.Table]:
-    """Pieces of about so many rows; a text that is there often is in one of them."""
+    """Pieces of about so many rows; all rows of a text are in one of them."""
     inputs = missing["input"].combine_chunks()
     first = np.flatnonzero(
         np.concatenate([[True], pc.not_equal(inputs[1:], inputs[:-1]).to_numpy(False)])
