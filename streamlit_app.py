@@ -2,15 +2,16 @@
 
 import streamlit as st
 
-from pages.parts import bar, cards, frame, freshness, sidebar, state, store
-
-st.set_page_config(page_title="Misread", page_icon="pages/parts/icon.png", layout="wide")
+from pages.parts import bar, frame, freshness, palette, sidebar, state, store
 
 page = frame.navigation()
-cards.style()
+st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout="wide")
+frame.logo()
+palette.style()
 log = store.opened()
 state.begin(log)
 with st.sidebar:
+    frame.menu()
     sidebar.sidebar(log)
     freshness.foot(log)
 freshness.banner(log)

@@ -16,7 +16,7 @@ warehouse = log.warehouse
 key = choices.record_key(log)
 case = queries.case(warehouse, key) if key else None
 if case is None:
-    st.header("No such case" if key else "No case")
+    st.title("No such case" if key else "No case")
     cards.empty(
         "This record is not in the log, or not synced yet."
         if key
@@ -27,7 +27,7 @@ if case is None:
 record = case.record
 
 cards.walk(log, selection, record.record_key)
-st.header(cards.headline(record))
+st.title(cards.headline(record))
 st.markdown(
     f"{words.escape_markdown(record.environment)} · "
     f"version {words.escape_markdown(record.version or 'unknown')} · "
@@ -63,7 +63,7 @@ with right:
     cards.thread(case.feedback)
 
 toxicity.side_by_side(record, warehouse.score_sources())
-st.subheader(f"Against {words.escape_markdown(baseline.label)}")
+st.header(f"Against {words.escape_markdown(baseline.label)}")
 with st.grid(4, min_column_width=200):
     for place in queries.places(warehouse, baseline.selection, record):
         with st.container():

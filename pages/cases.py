@@ -19,7 +19,7 @@ warehouse = log.warehouse
 projections = warehouse.projections
 
 counts = queries.coverage(warehouse, selection)
-st.header(words.count(counts.predictions, "case").capitalize())
+st.title(words.count(counts.predictions, "case").capitalize())
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 st.markdown(

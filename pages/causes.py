@@ -11,7 +11,7 @@ baseline = state.baseline(log)
 warehouse = log.warehouse
 
 counts = queries.coverage(warehouse, selection)
-st.header("What separates these cases?")
+st.title("What separates these cases?")
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
@@ -47,12 +47,12 @@ st.caption(
     "a cause." + causes.sample(ranking)
 )
 if ranking.causes:
-    st.subheader("Inputs and context")
+    st.header("Inputs and context")
     causes.gallery(ranking.causes, other, "cause")
-    st.subheader("After removing the top cause")
+    st.header("After removing the top cause")
     causes.then(ranking, other)
 if ranking.symptoms:
-    st.subheader("Outputs and feedback")
+    st.header("Outputs and feedback")
     st.caption("Symptoms of the same cases, rather than causes.")
     causes.gallery(ranking.symptoms, other, "symptom")
 if ranking.general:

@@ -17,7 +17,7 @@ warehouse = log.warehouse
 version = store.syncing().version
 status = queries.status(warehouse)
 
-st.header("What the log holds")
+st.title("What the log holds")
 st.markdown(
     f"`{log.settings.log}` holds **{status.predictions:,}** records, "
     f"**{status.flagged:,}** of them flagged. **{status.quarantined:,}** lines could not be read, "
@@ -26,7 +26,7 @@ st.markdown(
 )
 freshness.panel(log, version)
 
-st.subheader("By day")
+st.header("By day")
 split: queries.Origin = choices.choice("by", "Split by", list(SPLITS), SPLITS.__getitem__)
 by_day = queries.events_by_day(warehouse, split)
 if by_day.empty:
@@ -36,7 +36,7 @@ else:
     with st.expander("Objects by day"):
         inventory.objects(queries.objects_by_day(warehouse))
 
-st.subheader("Quarantine")
+st.header("Quarantine")
 if not status.quarantined:
     st.caption("Every line could be read.")
 else:
@@ -58,7 +58,7 @@ else:
         queries.quarantine(warehouse, within=within), queries.quarantined(warehouse, within)
     )
 
-st.subheader("Scores")
+st.header("Scores")
 toxicity.panel(log)
 st.caption("Coverage and version of each projection, and why values are missing.")
 inventory.scores(queries.scored(warehouse), status.predictions, warehouse.score_sources())

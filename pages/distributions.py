@@ -15,7 +15,7 @@ warehouse = log.warehouse
 
 against = words.escape_markdown(baseline.label)
 
-st.header(f"How it differs from {against}")
+st.title(f"How it differs from {against}")
 if not queries.coverage(warehouse, selection).predictions:
     cards.empty("No predictions match these filters.", selection)
 
@@ -65,7 +65,7 @@ unscored = [
 if unscored:
     st.caption(" · ".join(unscored))
 
-st.subheader("Drift table")
+st.header("Drift table")
 st.caption("Hover over a column header for its definition.")
 columns = choices.choice(
     "columns",
@@ -79,7 +79,7 @@ st.download_button(
 )
 toxicity.caption(warehouse.score_sources())
 
-st.subheader("Categories")
+st.header("Categories")
 categories = queries.category_table(
     queries.category_pairs(warehouse, baseline.compared, baseline.selection)
 )

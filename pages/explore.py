@@ -14,7 +14,7 @@ baseline = state.baseline(log)
 selection = baseline.compared
 warehouse = log.warehouse
 
-st.header("What goes together")
+st.title("What goes together")
 if not queries.extents(warehouse):
     cards.empty("No records are scored yet.", selection)
 
@@ -35,7 +35,7 @@ st.caption(
 linked.histograms(cube, other, baseline, offered)
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")
+    st.header(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")
     if cube.brushes or cube.chosen:
         st.button("Clear brushes", on_click=brushes.clear_brushes, args=(cube,), key="clear")
     bar.page_link("cases", "Show all", selection)

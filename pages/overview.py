@@ -15,7 +15,7 @@ selection = state.selection()
 baseline = state.baseline(log)
 warehouse = log.warehouse
 
-st.header("Is it getting worse?")
+st.title("Is it getting worse?")
 counts = queries.coverage(warehouse, selection)
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
@@ -27,7 +27,7 @@ window = f"the {words.count(recent.days, 'day')} to {until_text(recent.until)}"
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
 cards.shares(changes, window, baseline.label, counts.unscored)
 
-st.subheader("Flags over time")
+st.header("Flags over time")
 with st.container(horizontal=True):
     bucket: queries.Bucket = choices.choice("bucket", "Bars by", ["week", "day", "hour"])
     measure = choices.choice(
@@ -48,14 +48,14 @@ else:
     )
     cards.trend_notes(trend, as_rate=measure == "rate")
 
-st.subheader("Largest changes from the preceding window")
+st.header("Largest changes from the preceding window")
 moves = queries.moves(warehouse, recent, before, MOVES)
 if not moves:
     st.caption("No significant change, or not enough data in the preceding window.")
 for move in moves:
     cards.move(move, recent)
 
-st.subheader("Newest flags")
+st.header("Newest flags")
 newest = queries.newest_flags(warehouse, selection, NEWEST)
 if newest.empty:
     st.caption("No flags match these filters.")

@@ -29,7 +29,7 @@ one_case = choices.is_of_one_case()
 key = choices.record_key(log) if one_case else None
 
 counts = queries.replayable(log.warehouse, selection, key)
-st.header("What fixes this case?" if one_case else "What fixes these cases?")
+st.title("What fixes this case?" if one_case else "What fixes these cases?")
 if not counts.cases:
     cards.empty(
         "The image of this case cannot be read again."
@@ -85,7 +85,7 @@ if counts.images > results.planned.images:
 with st.expander("All numbers"):
     replay_verdicts.table(results.outcomes)
 
-st.subheader("Side by side")
+st.header("Side by side")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     names = replay_cases.interventions(results)
     tried = choices.menu("tried", "Altered by", names, replay_verdicts.label)

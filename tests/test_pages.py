@@ -383,7 +383,7 @@ def test_every_page_follows_the_baseline(
     assert held.value == unquote(name)
     assert not app.warning
     if page == "distributions":
-        assert app.header[0].value == f"How it differs from {words.escape_markdown(label)}"
+        assert app.title[0].value == f"How it differs from {words.escape_markdown(label)}"
     if page == "case":
         assert f"Against {words.escape_markdown(label)}" in text(app)
 
@@ -423,14 +423,14 @@ def test_a_selection_is_saved_opened_compared_with_and_removed(
     app.button(key="saved.compare").click().run()
     stands(app)
     assert app.query_params["baseline"] == "version=v1"
-    assert app.header[0].value == r"How it differs from “\<b\>Old\</b\> \*\*one\*\* \$x\$”"
+    assert app.title[0].value == r"How it differs from “\<b\>Old\</b\> \*\*one\*\* \$x\$”"
     app.button(key="saved.open").click().run()
     assert "**40** of 70 records" in text(app)
     assert "40 records are on both sides" in text(app)
     app.button(key="saved.remove").click().run()
     stands(app)
     assert "Deleted" in app.success[0].value
-    assert app.header[0].value == "How it differs from version v1", "the link stays what it was"
+    assert app.title[0].value == "How it differs from version v1", "the link stays what it was"
     with pytest.raises(KeyError):
         app.selectbox(key="widget.saved")
     assert len(folder_log.list("annotations/")) == 2
@@ -528,7 +528,7 @@ def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog
     app = dashboard("case", SAMPLE, f"page.record={row['record_key']}")
     stands(app)
     said = text(app)
-    assert app.header[0].value.startswith("Flagged")
+    assert app.title[0].value.startswith("Flagged")
     assert "than" in said and "of test" in said
     assert "Is it offensive" in said and "not scored yet" not in said.lower()
     shown = "".join(element.proto.body for element in app.get("html"))
@@ -578,7 +578,7 @@ def test_a_selection_of_everything_has_no_rest(dashboard: Dashboard) -> None:
 
 def test_a_case_that_is_not_there(dashboard: Dashboard) -> None:
     app = dashboard("case", SAMPLE, "page.record=nobody")
-    assert app.header[0].value == "No such case"
+    assert app.title[0].value == "No such case"
 
 
 def test_quarantine_is_shown_with_its_reasons(dashboard: Dashboard) -> None:
@@ -664,7 +664,7 @@ def test_hostile_texts_are_shown_as_what_they_are(dashboard: Dashboard, folder_l
         stands(app)
         bodies = [element.proto.body for element in app.get("html")]
         assert not any("<script" in body or "<img" in body or "<u>" in body for body in bodies)
-        assert not any("<u>" in element.value for element in (*app.header, *app.markdown))
+        assert not any("<u>" in element.value for element in (*app.title, *app.header, *app.markdown))
 
 
 def test_unreadable_images_are_said_so(dashboard: Dashboard, folder_log: Log) -> None:

@@ -806,7 +806,7 @@ def test_the_link_to_a_finding_shows_the_same_in_another_dashboard(
     assert app.selectbox(key="widget.page.tried").value == "blur"
     app = dashboard("replay", opened.log.uri, "page.record=p0&page.of=case")
     stands(app)
-    assert app.header[0].value == "What fixes this case?"
+    assert app.title[0].value == "What fixes this case?"
     html = "".join(element.proto.body for element in app.get("html"))
     assert html.count("<b>fixed</b>") == 1
     assert "**Inverting** brings the output inside the range of test" in text(app)

@@ -13,27 +13,7 @@ from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChang
 from data_access.records import Record
 from data_access.selection import Range, Selection, range_sentence
 from data_access.statistics.text_differences import differences
-from pages.parts import bar, brushes, charts, choices, pictures, state, words
-
-STYLE = """
-<style>
-.stMainBlockContainer { padding-top: 4rem; padding-bottom: 3rem; }
-[class*="st-key-card-"] .misread-text { max-height: 18em; overflow-y: auto; }
-.misread-text { overflow: hidden; font-family: Georgia, "Times New Roman", serif;
-  font-size: 1.05rem; line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
-.misread-truth { font-size: 0.92rem; opacity: 0.85; }
-.misread-meta { font-size: 0.82rem; opacity: 0.75; }
-.misread-flag { display: inline-block; padding: 0 .5em; border-radius: 1em; color: #111;
-  font-size: 0.8rem; margin-right: .3em; max-width: 100%; overflow-wrap: anywhere; }
-.misread-text del { text-decoration: line-through; background: #e69f0055; }
-.misread-text ins { text-decoration: underline; background: #2f7fc144; }
-</style>
-"""
-
-
-def style() -> None:
-    """The few rules that cards need; once a page."""
-    st.html(STYLE)
+from pages.parts import bar, brushes, charts, choices, palette, pictures, state, words
 
 
 def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, unscored: int) -> None:
@@ -175,9 +155,11 @@ def marked(text: str, other: str) -> tuple[str, str]:
 
 def flags(names: Sequence[str]) -> str:
     """Flags as HTML badges in their own colours."""
-    colours = charts.flag_colours(list(names))
+    colours = palette.flag_colours(list(names))
+    tint = f"{round(255 * palette.BADGE_OPACITY):02x}"
     return "".join(
-        f'<span class="misread-flag" style="background:{colour}">{words.escaped(name)}</span>'
+        f'<span class="misread-flag" style="border-color:{colour};background:{colour}{tint}">'
+        f"{words.escaped(name)}</span>"
         for name, colour in colours.items()
     )
 

@@ -1,7 +1,6 @@
 """Charts: from the answers of `data_access.queries` to Altair. Pure: no data is asked for here."""
 
 import functools
-import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,29 +19,16 @@ from data_access.queries import (
 )
 from data_access.selection import Range
 from data_access.statistics.bins import Bins
+from pages.parts.palette import BASELINE, FLAGS, MORE_SOURCES, PRODUCTION, flag_colours
 
 Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
-PRODUCTION = "#2f7fc1"
-BASELINE = "#9aa0a6"
-# three that colour-blind people can tell apart, in every order and on light and dark
-FLAGS = {"incorrect": "#e69f00", "offensive": "#c2477f", "other": "#44aa99"}
-MORE_FLAGS = ("#8c6bb1", "#88ccee", "#999933", "#bbbbbb")
 # where events come from; production and the test set look as they do elsewhere
-SOURCES = {"prod": PRODUCTION, "test": BASELINE, OTHERS: "#cfd2d6", NO_PREDICTION: "#d9b38c"}
-MORE_SOURCES = ("#8c6bb1", "#44aa99", "#88ccee", "#999933", "#b07aa1", "#5b6b8c", "#d4a6c8")
+SOURCES = {"prod": PRODUCTION, "test": BASELINE, OTHERS: "#a6a9b0", NO_PREDICTION: "#b58b5c"}
 BARS = alt.NamedData(name="bars")  # stands in for the data of a specification
 TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-
-
-def flag_colours(flags: Sequence[str]) -> dict[str, str]:
-    """The colour of each flag, the same everywhere; an application's own get one by their name."""
-    return {
-        flag: FLAGS.get(flag) or MORE_FLAGS[zlib.crc32(flag.encode()) % len(MORE_FLAGS)]
-        for flag in flags
-    }
 
 
 def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_rate: bool) -> Chart:

@@ -1,27 +1,50 @@
 """The pages of this dashboard, and how one is entered."""
 
+from pathlib import Path
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from data_access import OpenLog
-from pages.parts import state, store
+from pages.parts import palette, state, store
+
+STATIC = Path(__file__).parent.parent.parent / "static"
 
 
 def navigation() -> StreamlitPage:
     """Declares the pages; the one that is asked for, to be run."""
-    return st.navigation(
-        [
-            st.Page("pages/overview.py", title="Overview", default=True),
+    return st.navigation([page for pages in _pages().values() for page in pages], position="hidden")
+
+
+def menu() -> None:
+    """Links to the pages, in groups; a case is opened from where it is seen."""
+    with st.container(gap="xxsmall", key="menu"):
+        for group, pages in _pages().items():
+            st.caption(group)
+            for page in pages:
+                if page.visibility == "visible":
+                    st.page_link(page)
+
+
+def _pages() -> dict[str, list[StreamlitPage]]:
+    return {
+        "Watch": [st.Page("pages/overview.py", title="Overview", default=True)],
+        "Investigate": [
             st.Page("pages/distributions.py", title="Distributions"),
             st.Page("pages/explore.py", title="Explore"),
             st.Page("pages/cases.py", title="Cases"),
-            st.Page("pages/case.py", title="Case"),
+            st.Page("pages/case.py", title="Case", visibility="hidden"),
             st.Page("pages/causes.py", title="Causes"),
             st.Page("pages/replay.py", title="Replay"),
-            st.Page("pages/data.py", title="Data"),
         ],
-        position="top",
-    )
+        "Log": [st.Page("pages/data.py", title="Data")],
+    }
+
+
+def logo() -> None:
+    """The name and the mark, in the ink of the theme that is on."""
+    scheme = "dark" if palette.is_dark() else "light"
+    st.logo(STATIC / f"logo_{scheme}.svg", icon_image=STATIC / "mark.svg")
 
 
 def enter() -> OpenLog:

@@ -13,7 +13,7 @@ import altair as alt
 
 from data_access.queries import Axis, Brushes, Category, Cube
 from data_access.selection import NO_VALUE
-from pages.parts import charts, words
+from pages.parts import charts, palette, words
 
 HEIGHT = 92  # pixels of each histogram's bars
 PITCH = 148  # and from the top of one to the top of the next
@@ -168,7 +168,7 @@ def _count(inside: str) -> alt.Chart:
             says="format(datum.chosen, ',') + ' of ' + format(datum.records, ',') "
             "+ ' records are in the selected bars'"
         )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", color=charts.PRODUCTION)
+        .mark_text(align="left", fontSize=13, fontWeight="bold", color=palette.PRODUCTION)
         .encode(alt.Text("says:N"), x=alt.value(2), y=alt.value(0))
         .properties(height=1)
     )
@@ -187,7 +187,7 @@ def _histogram(side: _Side, others: str, baseline_label: str) -> charts.Chart:
     ours, theirs = _tooltips("bar", row.label, baseline_label)
     ground = (
         alt.Chart(alt.NamedData(f"bars_{k}"))
-        .mark_bar(color=charts.BASELINE, opacity=0.55)
+        .mark_bar(color=palette.BASELINE, opacity=0.55)
         .encode(
             _place_axis(side),
             x2,
@@ -204,7 +204,7 @@ def _histogram(side: _Side, others: str, baseline_label: str) -> charts.Chart:
         .transform_joinaggregate(total="sum(records)")
         .transform_calculate(place=f"datum.bar_{k}", share="datum.records / datum.total")
         .transform_lookup("place", _lookup(f"bars_{k}", "place", "next", "bar"))
-        .mark_bar(color=charts.PRODUCTION, stroke=charts.PRODUCTION, strokeWidth=1)
+        .mark_bar(color=palette.PRODUCTION, stroke=palette.PRODUCTION, strokeWidth=1)
         .encode(
             alt.X("place:Q"),
             x2,
@@ -268,7 +268,7 @@ def _value_bars(values: _Values, others: str, baseline_label: str) -> charts.Cha
         .encode(y, x=alt.value(0), x2=alt.value("width"), tooltip=[ours[0], *theirs])
         .add_params(pick)
     )
-    ground = static.mark_bar(color=charts.BASELINE, opacity=0.55, cursor="pointer").encode(
+    ground = static.mark_bar(color=palette.BASELINE, opacity=0.55, cursor="pointer").encode(
         y, x, tooltip=[ours[0], *theirs]
     )
     front = (
@@ -283,7 +283,7 @@ def _value_bars(values: _Values, others: str, baseline_label: str) -> charts.Cha
         .transform_lookup("value", _lookup("values", "value", "name"))
         .transform_filter("isValid(datum.name)")
         .mark_bar(
-            color=charts.PRODUCTION, stroke=charts.PRODUCTION, strokeWidth=1, cursor="pointer"
+            color=palette.PRODUCTION, stroke=palette.PRODUCTION, strokeWidth=1, cursor="pointer"
         )
         .encode(
             y,

@@ -61,7 +61,7 @@ def side_by_side(record: Record, sources: Mapping[str, str]) -> None:
     )
     if {*output, *truth} == {None}:
         return
-    st.subheader("Is it offensive, and who wrote it?")
+    st.header("Is it offensive, and who wrote it?")
     st.markdown(verdict(output, truth))
     share = st.column_config.ProgressColumn
     st.dataframe(
