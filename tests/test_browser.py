@@ -212,6 +212,25 @@ def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) ->
         expect(other.get_by_text(said, exact=True)).to_be_visible()
 
 
+def test_a_replay_is_cancelled_and_resumed(page: Page, tmp_path: Path) -> None:
+    """Progress, cancellation and results appear without another touch."""
+    reader = {"MISREAD_RECOGNIZER": "tests.polarity_reader:read", "SLOW": "0.05"}
+    with launched(tmp_path, **reader) as (address, _):
+        page.goto(f"{address}/replay?environment=prod&version=v1")
+        page.get_by_role("button", name=re.compile(r"^Replay \d+ images")).click(timeout=4 * WAIT)
+        expect(page.get_by_text(re.compile(r"^Reading images again … "))).to_be_visible(
+            timeout=4 * WAIT
+        )
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("Cancelled. What was done so far is kept.")).to_be_visible()
+        page.get_by_role("button", name=re.compile(r"^Replay .*images$")).click()
+        expect(page.get_by_text(re.compile(r"^Of \d+ cases read again"))).to_be_visible(
+            timeout=4 * WAIT
+        )
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("Cancelled. What was done so far is kept.")).to_be_visible()
+
+
 def brush_low_entropy(page: Page, share: float = 0.36) -> None:
     """Drag over the left part of the first histogram, as a person would."""
     box = settled(page, '[data-testid="stVegaLiteChart"] svg .background')
