@@ -196,8 +196,8 @@ def _measured(row: Comparison, runs: int) -> str:
         for task, measured in best.items()
     ]
     return (
-        f"| {row.what} | {whole:,} | {ours.seconds:.2f} | {peers.seconds:.2f} | {versus} | {goal} | "
-        f"{peaks[0]} | {peaks[1]} |"
+        f"| {row.what} | {whole:,} | {ours.seconds:.2f} | {peers.seconds:.2f} | {versus} "
+        f"| {goal} | {peaks[0]} | {peaks[1]} |"
     )
 
 
