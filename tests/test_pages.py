@@ -664,7 +664,8 @@ def test_hostile_texts_are_shown_as_what_they_are(dashboard: Dashboard, folder_l
         stands(app)
         bodies = [element.proto.body for element in app.get("html")]
         assert not any("<script" in body or "<img" in body or "<u>" in body for body in bodies)
-        assert not any("<u>" in element.value for element in (*app.title, *app.header, *app.markdown))
+        texts = (*app.title, *app.header, *app.markdown)
+        assert not any("<u>" in element.value for element in texts)
 
 
 def test_unreadable_images_are_said_so(dashboard: Dashboard, folder_log: Log) -> None:
