@@ -1,11 +1,11 @@
-"""Overview: is it getting worse, and of which kind?"""
+"""Overview: are users flagging more, which kind, and since which version?"""
 
 import streamlit as st
 
 from data_access import queries
 from data_access.projections.table import ENTROPY
-from data_access.selection import ANY_FLAG, until_text
-from pages.parts import bar, cards, charts, choices, frame, state, words
+from data_access.selection import ANY_FLAG
+from pages.parts import bar, cards, choices, frame, state, trends, words
 
 MOVES = 5
 NEWEST = 6
@@ -15,45 +15,47 @@ selection = state.selection()
 baseline = state.baseline(log)
 warehouse = log.warehouse
 
-st.title("Is it getting worse?")
+contents = queries.contents(warehouse)
+if contents is not None:
+    trends.about(contents)
+st.title("Are users flagging more?")
 counts = queries.coverage(warehouse, selection)
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
-recent = queries.recent_window(warehouse, selection)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    answer = st.container(width="stretch")
+    days = trends.window_days(selection)
+recent = queries.recent_window(warehouse, selection, days)
 before = queries.window_before(warehouse, recent)
-assert recent.until is not None
-window = f"the {words.count(recent.days, 'day')} to {until_text(recent.until)}"
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
-cards.shares(changes, window, baseline.label, counts.unscored)
+flagged = changes[0]
+with answer:
+    trends.answer(flagged, recent)
+fuller = None if flagged.is_rate else queries.earlier_window(warehouse, recent)
+if fuller is not None:
+    trends.earlier(selection, recent, fuller)
+rates = queries.flag_rates_by_version(warehouse, selection)
+trends.versions(rates, queries.version_change(rates))
+trends.shares(changes, recent, baseline.label, counts.unscored)
 
 st.header("Flags over time")
 with st.container(horizontal=True):
-    bucket: queries.Bucket = choices.choice("bucket", "Bars by", ["week", "day", "hour"])
-    measure = choices.choice(
-        "measure",
-        "Show",
-        ["counts", "rate"],
-        lambda name: {"counts": "count", "rate": "share of predictions"}[name],
-    )
+    bucket: queries.Bucket = choices.choice("bucket", "Group by", ["week", "day", "hour"])
+    measure = choices.choice("measure", "Show", ["rate", "counts"], trends.MEASURES.__getitem__)
 trend = queries.flag_trend(warehouse, selection, bucket)
 if trend.empty:
     st.info("No flags match these filters.")
 else:
     releases = queries.releases(warehouse, selection)
-    st.altair_chart(
-        charts.flag_trend(trend, releases, bucket, measure == "rate"),
-        key="flag-trend",
-        alt="Flags by category over time",
-    )
-    cards.trend_notes(trend, as_rate=measure == "rate")
+    trends.flags_over_time(trend, releases, recent, bucket, as_rate=measure == "rate")
 
-st.header("Largest changes from the preceding window")
+st.header(f"Largest changes from the {trends.span(recent)} before")
 moves = queries.moves(warehouse, recent, before, MOVES)
 if not moves:
-    st.caption("No significant change, or not enough data in the preceding window.")
+    st.caption("No significant change, or not enough data in one of the two windows.")
 for move in moves:
-    cards.move(move, recent)
+    trends.move(move, recent, before)
 
 st.header("Newest flags")
 newest = queries.newest_flags(warehouse, selection, NEWEST)
@@ -61,8 +63,8 @@ if newest.empty:
     st.caption("No flags match these filters.")
 else:
     records = queries.as_records(warehouse, newest)
-    flagged = newest["flagged"].tolist()
-    cards.gallery(log, records, [warehouse.projections[ENTROPY]], moments=flagged)
+    moments = newest["flagged"].tolist()
+    cards.gallery(log, records, [warehouse.projections[ENTROPY]], moments=moments)
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
     count = queries.coverage(warehouse, any_flag).predictions
     bar.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)

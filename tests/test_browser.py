@@ -152,7 +152,7 @@ def test_from_the_overview_to_one_misread_image(
     page: Page, address: str, sample_log: OpenLog
 ) -> None:
     page.goto(address)
-    heading(page, "Is it getting worse?")
+    heading(page, "Are users flagging more?")
     page.get_by_role("link", name="Distributions").first.click()
     heading(page, "How it differs from test")
 
@@ -276,7 +276,7 @@ def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser:
     page.get_by_text("word entropy · ").first.wait_for()
     address_shown = page.url
     page.get_by_role("link", name="Overview").first.click()
-    heading(page, "Is it getting worse?")
+    heading(page, "Are users flagging more?")
     assert held(page) == mine, "the selection goes along from page to page"
     with browser.new_context() as colleague:
         other = colleague.new_page()

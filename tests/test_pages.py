@@ -206,7 +206,7 @@ def test_the_first_page_shows_production_and_says_so_in_the_url(dashboard: Dashb
 
 
 CHOICES = {
-    "overview": "page.bucket=day&page.measure=rate",
+    "overview": "page.bucket=day&page.measure=counts&page.window=7",
     "distributions": "page.columns=all",
     "explore": f"page.axes={ENTROPY}&page.category=version",
     "cases": f"page.sort={ENTROPY}&page.order=up&page.view=table&page.number=2",
@@ -370,7 +370,7 @@ def test_a_preset_is_switched_on_and_off(dashboard: Dashboard) -> None:
         ("distributions", "unflagged", "what nobody flagged"),
         ("distributions", "version:v1", "version v1"),
         *[(page, LOW_TEST, "test · word entropy under 3") for page in ("distributions", "case")],
-        ("overview", LOW_TEST, ""),
+        ("overview", LOW_TEST, "test · word entropy under 3"),
     ],
 )
 def test_every_page_follows_the_baseline(
@@ -382,10 +382,14 @@ def test_every_page_follows_the_baseline(
     held = app.selectbox(key="widget.baseline")
     assert held.value == unquote(name)
     assert not app.warning
+    chip = app.button(key="chip.baseline")
+    assert chip.label == f"compared with {words.escape_markdown(label)}"
     if page == "distributions":
         assert app.title[0].value == f"How it differs from {words.escape_markdown(label)}"
     if page == "case":
         assert f"Against {words.escape_markdown(label)}" in text(app)
+    chip.click().run()
+    assert app.query_params["baseline"] == "test", "the usual baseline again"
 
 
 def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:

@@ -166,7 +166,8 @@ def test_flag_trend_adds_up_and_leaves_no_gap(
     for row in trend.to_dict("records"):
         assert row["predictions"] == served.get(row["bucket"], 0)
         assert row["flagged"] == flagged.get((row["bucket"], row["flag"]), 0)
-        assert row["share"] == (row["flagged"] / row["predictions"] if row["predictions"] else 0)
+        share = row["flagged"] / row["predictions"] if row["predictions"] else math.nan
+        assert row["share"] == pytest.approx(share, nan_ok=True)
         low, high = rates.wilson(row["flagged"], row["predictions"])
         assert (row["low"], row["high"]) == pytest.approx((low, high), nan_ok=True)
     assert list(trend["filling"]) == [at == buckets[-1] for at in trend["bucket"]]
@@ -444,10 +445,15 @@ def test_share_changes_compare_two_windows(
         assert (one.before_count, one.before_predictions) == (count(old), len(old))
         assert one.change == pytest.approx(count(new) / len(new) - count(old) / len(old))
         assert one.low <= one.change <= one.high
-        assert one.significant == (one.low > 0 or one.high < 0)
+        assert (one.verdict == "lower") == (one.high < 0)
+        for selection, counted in (
+            (one.records, one.count),
+            (one.before_records, one.before_count),
+        ):
+            assert queries.coverage(warehouse, selection).predictions == counted
     [nothing, *_] = queries.share_changes(warehouse, NOWHERE, NOWHERE, NOWHERE)
     assert math.isnan(nothing.share)
-    assert not nothing.significant
+    assert nothing.verdict == "not enough data"
 
 
 def test_releases_are_the_first_record_of_each_version(
@@ -592,7 +598,9 @@ def test_one_wrong_clock_does_not_make_a_million_bars(
     assert trend["left_out"].iloc[0] > 400_000
 
 
-def test_the_window_before_all_times_is_their_older_half(warehouse: Warehouse) -> None:
+def test_the_window_before_all_times_is_that_before_their_last_28_days(
+    warehouse: Warehouse,
+) -> None:
     found = queries.baseline(warehouse, PROD, queries.BEFORE)
     older = queries.coverage(warehouse, found.selection).predictions
     newer = queries.coverage(warehouse, found.compared).predictions

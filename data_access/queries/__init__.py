@@ -28,7 +28,16 @@ from data_access.queries.cases import (
 )
 from data_access.queries.categories import CategoryPair, category_pairs, category_table
 from data_access.queries.causes import Cause, CauseBars, Causes, rank_causes
-from data_access.queries.counts import Coverage, Status, choices, coverage, flags, status
+from data_access.queries.counts import (
+    Contents,
+    Coverage,
+    Status,
+    choices,
+    contents,
+    coverage,
+    flags,
+    status,
+)
 from data_access.queries.cube import (
     MOST_AXES,
     Axis,
@@ -75,18 +84,29 @@ from data_access.queries.scoring import (
     unscored_text_count,
     unscored_texts,
 )
+from data_access.queries.shares import (
+    LOW_ENTROPY,
+    ShareChange,
+    VersionChange,
+    VersionRate,
+    flag_rates_by_version,
+    share_changes,
+    version_change,
+)
 from data_access.queries.tags import LogTag, LogTags, log_tags
 from data_access.queries.trends import (
+    DAYS,
+    LENGTHS,
     Bucket,
     Move,
-    ShareChange,
+    bucket_records,
     daily_means,
+    earlier_window,
     flag_trend,
     moves,
     newest_flags,
     recent_window,
     releases,
-    share_changes,
     time_span,
     window,
     window_before,
@@ -94,7 +114,10 @@ from data_access.queries.trends import (
 
 __all__ = [
     "BEFORE",
+    "DAYS",
     "DIFFERENT",
+    "LENGTHS",
+    "LOW_ENTROPY",
     "MOST_AXES",
     "NO_PREDICTION",
     "OTHERS",
@@ -111,6 +134,7 @@ __all__ = [
     "Cause",
     "CauseBars",
     "Causes",
+    "Contents",
     "Coverage",
     "Cube",
     "HistogramPair",
@@ -126,23 +150,29 @@ __all__ = [
     "Scored",
     "ShareChange",
     "Status",
+    "VersionChange",
+    "VersionRate",
     "as_records",
     "axes",
     "baseline",
     "baseline_names",
+    "bucket_records",
     "case",
     "cases_page",
     "category_pairs",
     "category_table",
     "choices",
+    "contents",
     "count_cube",
     "coverage",
     "cube_categories",
     "daily_means",
     "drift_table",
+    "earlier_window",
     "events_by_day",
     "extents",
     "failures",
+    "flag_rates_by_version",
     "flag_trend",
     "flags",
     "high_range",
@@ -183,6 +213,7 @@ __all__ = [
     "unscored_text_count",
     "unscored_texts",
     "usual_baseline",
+    "version_change",
     "window",
     "window_before",
 ]

@@ -35,7 +35,7 @@ class Baseline:
 
     name: as the URL writes it; label: in English; selection: its records; compared: the part of
     the asking selection that is compared with it, and compared_label what that is: with the
-    window before all times, the newer half; without a filter by flag, what was flagged; against
+    window before all times, the newest 28 days; without a filter by flag, what was flagged; against
     another version, what is not of it.
     """
 
@@ -127,10 +127,11 @@ def _label(warehouse: Warehouse, records: Selection) -> str:
 def _before(warehouse: Warehouse, selection: Selection) -> Baseline:
     recent = recent_window(warehouse, selection)
     before = window_before(warehouse, recent)
-    part = "the selection" if recent.since == selection.since else "the newer half of the selection"
     if recent.since is None:
-        return Baseline(BEFORE, "the window before", before, recent, part)
+        return Baseline(BEFORE, "the window before", before, recent)
     span = "day" if recent.days == 1 else f"{recent.days} days"
+    whole = recent.since == selection.since
+    part = "the selection" if whole else f"the last {span} of the selection"
     label = f"the {span} before {moment_text(recent.since)}"
     return Baseline(BEFORE, label, before, recent, part)
 

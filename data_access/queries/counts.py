@@ -25,6 +25,20 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What a log is about: its applications, and the predictions of each environment.
+
+    Both the most frequent first; times are UTC.
+    """
+
+    applications: tuple[str, ...]
+    environments: tuple[tuple[str, int], ...]
+    predictions: int
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True)
 class Coverage:
     """How much a selection holds. `unscored`: an image or text that has not been scored yet."""
 
@@ -66,6 +80,24 @@ def status(warehouse: Warehouse) -> Status:
         oldest=as_moment(counts["oldest"]),
         newest=as_moment(counts["newest"]),
         synced=datetime.fromisoformat(synced[0][0]) if synced else None,
+    )
+
+
+def contents(warehouse: Warehouse) -> Contents | None:
+    """What the log is about; None of an empty one."""
+    counts = status(warehouse)
+    if counts.oldest is None or counts.newest is None:
+        return None
+    environments = warehouse.rows(
+        "select environment, count(*) from records where environment is not null "
+        "group by 1 order by 2 desc, 1"
+    )
+    return Contents(
+        applications=tuple(choices(warehouse, "application")),
+        environments=tuple((str(name), int(count)) for name, count in environments),
+        predictions=counts.predictions,
+        oldest=counts.oldest,
+        newest=counts.newest,
     )
 
 

@@ -1,17 +1,14 @@
-"""What changes over time: windows, shares of flags, releases."""
+"""What changes over time: windows, flags by bucket, releases, projections that moved."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
-from data_access.projections.table import ENTROPY
 from data_access.queries.answers import as_moment, records_of, row_of
-from data_access.queries.counts import flags
-from data_access.queries.distributions import HistogramPair, histogram_pairs, low_range
+from data_access.queries.distributions import HistogramPair, histogram_pairs
 from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
 from data_access.sql import quoted
 from data_access.statistics import rates
@@ -19,6 +16,9 @@ from data_access.warehouse import Warehouse
 
 Bucket = Literal["hour", "day", "week"]
 MAX_BUCKETS = 400  # of a trend: more bars than pixels tell nothing
+LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+DAYS = 28  # of the window that is looked at where nobody says which: whole weeks
+DAY = timedelta(days=1)
 
 
 def time_span(warehouse: Warehouse, selection: Selection) -> tuple[datetime, datetime] | None:
@@ -39,7 +39,7 @@ def window(warehouse: Warehouse, selection: Selection) -> Selection:
     if span is None:
         return selection
     since = selection.since or _midnight(span[0])
-    until = selection.until or _midnight(span[1]) + timedelta(days=1)
+    until = selection.until or _midnight(span[1]) + DAY
     return replace(selection, since=since, until=until)
 
 
@@ -56,89 +56,41 @@ def window_before(warehouse: Warehouse, selection: Selection) -> Selection:
     return replace(framed, since=framed.since - length, until=framed.since)
 
 
-def recent_window(warehouse: Warehouse, selection: Selection) -> Selection:
-    """The selection's own window, or the newer half of one that starts with its first record."""
-    framed = window(warehouse, selection)
-    if selection.since is not None or framed.since is None or framed.until is None:
-        return framed
-    days = max(1, math.floor((framed.until - framed.since) / timedelta(days=1) / 2))
-    return replace(framed, since=framed.until - timedelta(days=days))
+def recent_window(warehouse: Warehouse, selection: Selection, days: int = DAYS) -> Selection:
+    """The selection's own window; where it has no beginning, the `days` to its newest record.
 
-
-@dataclass(frozen=True)
-class ShareChange:
-    """A share of all predictions, and its change from the window before with its 95% interval."""
-
-    name: str
-    count: int
-    predictions: int
-    before_count: int
-    before_predictions: int
-    change: float
-    low: float
-    high: float
-
-    @property
-    def share(self) -> float:
-        return self.count / self.predictions if self.predictions else math.nan
-
-    @property
-    def before_share(self) -> float:
-        return self.before_count / self.before_predictions if self.before_predictions else math.nan
-
-    @property
-    def significant(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-def share_changes(
-    warehouse: Warehouse, recent: Selection, before: Selection, baseline: Selection
-) -> list[ShareChange]:
-    """Flagged, each flag, and low entropy as shares of all predictions in two windows.
-
-    Low entropy: under the baseline's 5th percentile. A filter by flag does not count: it would
-    make every share whole.
+    A filter by flag does not move it. Unchanged where the selection is empty.
     """
-    names = flags(warehouse)
-    conditions: list[tuple[str, str, list[Any]]] = [
-        ("flagged", 'len("feedback.flags") > 0', []),
-        *((f"flagged {name}", 'list_contains("feedback.flags", ?)', [name]) for name in names),
-    ]
-    low = low_range(warehouse, baseline, ENTROPY)
-    if low is not None:
-        column = quoted(low.name)
-        conditions.append(("low word entropy", f"{column} < ?", [low.high]))
-    counted = ", ".join(
-        f"count(*) filter ({sql}) as c{i}" for i, (_, sql, _) in enumerate(conditions)
-    )
-    condition_params = [param for _, _, params in conditions for param in params]
-    counts = []
-    for side in (recent, before):
-        selected, params = source(side.without("flag"))
-        counts.append(
-            row_of(
-                warehouse,
-                f"select count(*) as n, {counted} from {selected}",
-                [*condition_params, *params],
-            )
-        )
-    changes = []
-    for i, (name, _, _) in enumerate(conditions):
-        sides = [(int(row[f"c{i}"]), int(row["n"])) for row in counts]
-        changes.append(
-            ShareChange(name, *sides[0], *sides[1], *rates.share_change(*sides[0], *sides[1]))
-        )
-    return changes
+    if selection.since is not None:
+        return window(warehouse, selection)
+    span = time_span(warehouse, selection.without("flag"))
+    return selection if span is None else _ending_with(selection, span[1], timedelta(days=days))
+
+
+def earlier_window(warehouse: Warehouse, recent: Selection) -> Selection | None:
+    """The window as long as `recent` to the newest record before it; None where there is none."""
+    if recent.since is None or recent.until is None:
+        return None
+    older = replace(recent, since=None, until=recent.since)
+    span = time_span(warehouse, older.without("flag"))
+    return None if span is None else _ending_with(older, span[1], recent.until - recent.since)
+
+
+def _ending_with(selection: Selection, newest: datetime, length: timedelta) -> Selection:
+    until = _midnight(newest) + DAY
+    if selection.until is not None:
+        until = min(until, selection.until)
+    return replace(selection, since=until - length, until=until)
 
 
 def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd.DataFrame:
     """Flags by category over time: predictions in each bucket of time, and the flagged ones.
 
     Columns: bucket (its start, UTC), flag, flagged, predictions, share, low, high (95% interval of
-    the share), filling (whether more of it may come: it reaches past the newest record of these
-    environments, or past the window's end), left_out (buckets before the first one shown: at
-    most MAX_BUCKETS are). Every bucket has a row for every flag. A record with two flags counts
-    in both. All predictions count, whatever flag is selected.
+    the share; NaN where nothing was predicted), filling (whether more of it may come: it reaches
+    past the newest record of these environments, or past the window's end), left_out (buckets
+    before the first one shown: at most MAX_BUCKETS are). Every bucket has a row for every flag. A
+    record with two flags counts in both. All predictions count, whatever flag is selected.
     """
     selected, params = source(selection.without("flag"))
     environments, where = source(Selection(environment=selection.environment))
@@ -195,10 +147,27 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         for flagged, predictions in zip(counts["flagged"], counts["predictions"], strict=True)
     ]
     return counts.assign(
-        share=(counts["flagged"] / counts["predictions"]).fillna(0.0),
+        share=counts["flagged"] / counts["predictions"],
         low=[low for low, _ in limits],
         high=[high for _, high in limits],
     )
+
+
+def bucket_records(
+    selection: Selection, bucket: Bucket, start: datetime, flag: str | None = None
+) -> Selection:
+    """The selected records of one bucket of time that starts at `start` (UTC), or the flagged ones.
+
+    Where images count once, they do so within the bucket.
+    """
+    since = start.replace(tzinfo=UTC)
+    until = since + LENGTHS[bucket]
+    records = replace(
+        selection,
+        since=max(since, selection.since or since),
+        until=min(until, selection.until or until),
+    )
+    return records if flag is None else records.with_flag(flag)
 
 
 def _naive(moment: datetime | None) -> datetime | None:
@@ -212,11 +181,20 @@ def _unit(bucket: Bucket) -> str:
 
 
 def releases(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
-    """First record of each model version in the selection: columns version, released (UTC)."""
-    selected, params = source(selection)
+    """First record of each selected model version: columns version, released (UTC).
+
+    Of the filters only environment, application and version count: no other moves a release.
+    """
+    selected, params = source(
+        Selection(
+            environment=selection.environment,
+            application=selection.application,
+            version=selection.version,
+        )
+    )
     return warehouse.query(
         f"select version, min(timestamp) as released from {selected} "
-        "where version is not null group by 1 order by 2",
+        "where version is not null group by 1 order by 2, 1",
         params,
     )
 

@@ -27,6 +27,7 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
                 args=(selection.without(name),),
                 help="Remove this filter",
             )
+        _baseline_chip(log)
         st.markdown(
             f"**{words.count(coverage.predictions)}** of {words.count(total, 'record')}",
             help=f"{coverage.predictions:,} of {total:,} records; "
@@ -34,6 +35,23 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
             width="content",
         )
         return st.empty()
+
+
+def _baseline_chip(log: OpenLog) -> None:
+    """Says what is compared with, where that is not the usual baseline."""
+    if not queries.status(log.warehouse).predictions:
+        return
+    usual = queries.usual_baseline(log.warehouse, state.selection())
+    if state.baseline_name() != usual:
+        st.button(
+            words.escape_markdown(f"compared with {state.baseline(log).label}"),
+            icon=":material/close:",
+            icon_position="right",
+            key="chip.baseline",
+            on_click=state.compare_with,
+            args=(usual,),
+            help=words.escape_markdown(f"Compare with {usual} again"),
+        )
 
 
 def address(place: DeltaGenerator) -> None:
@@ -48,16 +66,27 @@ def page_link(
     page: str, label: str, selection: Selection, baseline: str | None = None, **choices: str
 ) -> None:
     """A link to a page of this dashboard that shows a selection; choices: that page's own."""
-    if page in ("cases", "case"):
-        choices = {**_order(), **choices}
-    parameters = state.link(selection, baseline, **choices)
     st.page_link(
         f"pages/{page}.py",
         label=label,
         icon=":material/arrow_forward:",
         icon_position="right",
-        query_params=[(key, value) for key, values in parameters.items() for value in values],
+        query_params=_parameters(page, selection, baseline, choices),
     )
+
+
+def open_page(page: str, selection: Selection, **choices: str) -> None:
+    """Go to a page that shows a selection, as a link would; ends this run."""
+    st.switch_page(f"pages/{page}.py", query_params=_parameters(page, selection, None, choices))
+
+
+def _parameters(
+    page: str, selection: Selection, baseline: str | None, choices: dict[str, str]
+) -> list[tuple[str, str]]:
+    if page in ("cases", "case"):
+        choices = {**_order(), **choices}
+    parameters = state.link(selection, baseline, **choices)
+    return [(key, value) for key, values in parameters.items() for value in values]
 
 
 def _order() -> dict[str, str]:

@@ -6,97 +6,23 @@ from datetime import datetime
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
 from data_access.projections import Projection, ProjectionTable
-from data_access.queries import Baseline, HistogramPair, Move, Place, ShareChange
+from data_access.queries import Baseline, HistogramPair, Place
 from data_access.records import Record
 from data_access.selection import Range, Selection, range_sentence
 from data_access.statistics.text_differences import differences
 from pages.parts import bar, brushes, charts, choices, palette, pictures, state, words
 
 
-def shares(changes: Sequence[ShareChange], window: str, baseline_label: str, unscored: int) -> None:
-    """The answer of the Overview: a sentence, and the numbers behind it."""
-    by_name = {change.name: change for change in changes}
-    flagged = by_name["flagged"]
-    was = (
-        f"it was {words.share(flagged.before_share)} in as many days before."
-        if flagged.before_predictions
-        else "there are no earlier records to compare with."
-    )
-    st.markdown(
-        f"In {window}, users flagged **{flagged.count:,} of {flagged.predictions:,}** predictions, "
-        f"**{words.share(flagged.share)}**; {was}"
-    )
-    low = (
-        f"Outputs below the 5th percentile of {words.escape_markdown(baseline_label)}: repetitive "
-        "or very short texts."
-    )
-    with st.grid(5, min_column_width=170):
-        before = f"{words.count(flagged.before_predictions)} before"
-        _count("Predictions", flagged.predictions, before, f"Predictions in {window}.")
-        for name, label, explanation in (
-            ("flagged", "Flagged", "Share of predictions that a user flagged."),
-            ("flagged offensive", "Flagged offensive", "Share of all predictions."),
-            ("low word entropy", "Low word entropy", low),
-        ):
-            if name in by_name:
-                _share(by_name[name], label, explanation)
-        waits = "Records whose text or image is not scored yet; they are missing below."
-        _count("Not scored yet", unscored, "in the whole selection", waits)
-
-
-def _share(change: ShareChange, label: str, explanation: str) -> None:
-    points = words.points(change.change, change.low, change.high)
-    fact(
-        label,
-        words.share(change.share),
-        points
-        if change.significant or not change.before_predictions
-        else f"{points}, not significant",
-        f"{explanation} {change.count:,} of {change.predictions:,}; {change.before_count:,} of "
-        f"{change.before_predictions:,} in the window before. In parentheses: 95% CI.",
-    )
-
-
-def _count(label: str, number: int, note: str, explanation: str) -> None:
-    fact(label, words.count(number), note, f"{number:,}. {explanation}")
-
-
-def fact(label: str, value: str, note: str, explanation: str) -> None:
-    """One number of a page, with a word on it."""
-    with st.container(border=True, gap="xxsmall"):
-        st.metric(label, value, help=explanation)
-        st.caption(note)
-
-
-def trend_notes(trend: pd.DataFrame, *, as_rate: bool) -> None:
-    """What the picture of flags over time does not say by itself."""
-    shown, left_out = trend["bucket"].nunique(), int(trend["left_out"].iloc[0])
-    notes = [
-        "By the time of the prediction, in UTC; a record with two kinds of flag counts in both.",
-        "Dashed lines: the first record of a model version.",
-        f"The last {shown:,} of {shown + left_out:,} bars." if left_out else "",
-        "Pale bars are incomplete." if bool(trend["filling"].any()) else "",
-        "Shaded: 95% confidence intervals." if as_rate else "",
-    ]
-    st.caption(" ".join(filter(None, notes)))
-
-
-def move(moved: Move, recent: Selection) -> None:
-    """A projection that changed: a sentence, its days, and the way to its distribution."""
-    row, drift = moved.pair.projection, moved.pair.drift
-    says, line, link = st.columns([5, 3, 1], vertical_alignment="center")
-    says.markdown(
-        f"**{row.label}** is {moved.pair.verdict}: median {words.value(drift.median)}, "
-        f"before {words.value(drift.baseline_median)} {row.unit}",
-        help=f"{row.explanation} Effect (Cliff's delta) "
-        f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
-    )
-    line.altair_chart(charts.sparkline(moved.days, recent.since, row.label), key=f"move-{row.name}")
-    with link:
-        bar.page_link("distributions", "See", recent, queries.BEFORE)
+def fact(label: str, value: str, note: str, explanation: str) -> DeltaGenerator:
+    """One number of a page, with a word on it; returns its box, for a link."""
+    box = st.container(border=True, gap="xxsmall")
+    box.metric(label, value, help=explanation)
+    box.caption(note)
+    return box
 
 
 def card(

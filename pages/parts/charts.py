@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data_access.queries import (
+    LENGTHS,
     NO_PREDICTION,
     OTHERS,
     Bucket,
@@ -17,7 +18,7 @@ from data_access.queries import (
     HistogramPair,
     Place,
 )
-from data_access.selection import Range
+from data_access.selection import Range, Selection
 from data_access.statistics.bins import Bins
 from pages.parts.palette import BASELINE, FLAGS, MORE_SOURCES, PRODUCTION, flag_colours
 
@@ -28,18 +29,26 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 SOURCES = {"prod": PRODUCTION, "test": BASELINE, OTHERS: "#a6a9b0", NO_PREDICTION: "#b58b5c"}
 BARS = alt.NamedData(name="bars")  # stands in for the data of a specification
 TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
-LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+CLICK = "click"  # the selection parameter of charts whose marks open their records
 
 
-def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_rate: bool) -> Chart:
-    """Flags by category over time, stacked counts or rates with their intervals, and releases."""
+def flag_trend(
+    trend: pd.DataFrame, releases: pd.DataFrame, recent: Selection, bucket: Bucket, as_rate: bool
+) -> Chart:
+    """Flags by category over time: stacked counts, or rates with their intervals.
+
+    The window that is looked at is shaded; releases are marked. A click on a mark is the
+    selection parameter CLICK.
+    """
     names = sorted(trend["flag"].unique(), key=lambda flag: (flag not in FLAGS, flag))
     colours = flag_colours(names)
+    width = LENGTHS[bucket] * 0.92
     data = trend.assign(
+        row=np.arange(len(trend)),
         bucket=trend["bucket"].dt.tz_localize("UTC"),
-        end=(trend["bucket"] + LENGTHS[bucket] * 0.92).dt.tz_localize("UTC"),
+        end=(trend["bucket"] + width).dt.tz_localize("UTC"),
         top=trend.groupby("bucket")["flagged"].cumsum(),
-        middle=(trend["bucket"] + LENGTHS[bucket] * 0.46).dt.tz_localize("UTC"),
+        middle=(trend["bucket"] + width / 2).dt.tz_localize("UTC"),
         state=np.where(trend["filling"], "still filling", "complete"),
     )
     data["bottom"] = data["top"] - data["flagged"]
@@ -63,28 +72,41 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
         alt.Tooltip("high:Q", title="95% CI to", format=".1%"),
         alt.Tooltip("state:N", title="this bar is"),
     ]
-    long = data["bucket"].max() - data["bucket"].min() > timedelta(days=300)
-    short = "%d %b %H:%M" if bucket == "hour" else "%d %b"
-    days = alt.Axis(format="%b %Y" if long else short, labelOverlap=True)
+    first, last = data["bucket"].min(), data["bucket"].max()
+    long = last - first > timedelta(days=300)
+    label = "%b %Y" if long else "%-d %b %H:%M" if bucket == "hour" else "%-d %b"
+    half = width / timedelta(milliseconds=2)
+    axis = alt.Axis(
+        values=[_moment(moment) for moment in data["middle"].drop_duplicates()],
+        labelExpr=f"utcFormat(datum.value - {half}, '{label}')",
+        labelOverlap=True,
+    )
+    at = alt.X(
+        "middle:T" if as_rate else "bucket:T",
+        scale=alt.Scale(type="utc", nice=False),
+        title=None,
+        axis=axis,
+    )
+    click = alt.selection_point(name=CLICK, fields=["row"])
     base = alt.Chart(data)
     if as_rate:
-        middle = alt.X("middle:T", scale=alt.Scale(type="utc"), title=None, axis=days)
         rate = alt.Y("share:Q", title="flagged, % of predictions", axis=alt.Axis(format="%"))
         layers = [
             base.mark_rule(strokeWidth=5).encode(
-                middle, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)
+                at, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)
             ),
             base.mark_line(strokeWidth=1.5)
-            .encode(middle, rate, colour)
+            .encode(at, rate, colour)
             .transform_filter("datum.state == 'complete'"),
-            base.mark_point(filled=True, size=45).encode(
-                middle, rate, colour, filling, tooltip=tooltip
-            ),
+            base.mark_point(filled=True, size=70, cursor="pointer")
+            .encode(at, rate, colour, filling, tooltip=tooltip)
+            .add_params(click),
         ]
     else:
         layers = [
-            base.mark_bar().encode(
-                alt.X("bucket:T", scale=alt.Scale(type="utc"), title=None, axis=days),
+            base.mark_bar(cursor="pointer")
+            .encode(
+                at,
                 alt.X2("end:T"),
                 alt.Y("bottom:Q", title=f"flags a {bucket}", axis=alt.Axis(tickMinStep=1)),
                 alt.Y2("top:Q"),
@@ -92,8 +114,46 @@ def flag_trend(trend: pd.DataFrame, releases: pd.DataFrame, bucket: Bucket, as_r
                 filling,
                 tooltip=tooltip,
             )
+            .add_params(click)
         ]
-    return alt.layer(*layers, *_release_marks(releases)).properties(height=280)
+    span = alt.Chart(pd.DataFrame({"since": [first], "until": [last + LENGTHS[bucket]]}))
+    ground = span.mark_rect(opacity=0).encode(_since(axis), alt.X2("until:T"))
+    shown = releases[releases["released"] >= trend["bucket"].min()]
+    marks = [ground, _shaded(recent, first, axis), *layers, *_release_marks(shown)]
+    return alt.layer(*marks).properties(height=280)
+
+
+def _shaded(recent: Selection, first: datetime, axis: alt.Axis | None) -> alt.Chart:
+    """The window that is looked at, behind what is drawn over it from `first` on."""
+    since = max(recent.since or first, first)
+    window = alt.Chart(pd.DataFrame({"since": [since], "until": [recent.until]}))
+    chart: alt.Chart = window.mark_rect(color=PRODUCTION, opacity=0.09, clip=True).encode(
+        _since(axis), alt.X2("until:T")
+    )
+    return chart
+
+
+def _since(axis: alt.Axis | None) -> alt.X:
+    return alt.X("since:T", scale=alt.Scale(type="utc", nice=False), axis=axis, title=None)
+
+
+def _moment(moment: pd.Timestamp) -> alt.DateTime:
+    """A moment (UTC) for a domain or for ticks; milliseconds are left out."""
+    return alt.DateTime(
+        year=moment.year,
+        month=moment.month,
+        date=moment.day,
+        hours=moment.hour,
+        minutes=moment.minute,
+        seconds=moment.second,
+        utc=True,
+    )
+
+
+def clicked(event: Any, rows: pd.DataFrame) -> pd.Series | None:
+    """The row of a chart's data whose mark was clicked."""
+    picked = event["selection"].get(CLICK) or []
+    return rows.iloc[int(picked[0]["row"])] if picked else None
 
 
 def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
@@ -104,7 +164,7 @@ def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
         alt.Tooltip("released:T", title="at (UTC)", format="%d %b %Y %H:%M"),
     ]
     return [
-        marks.mark_rule(strokeDash=[4, 3], color=BASELINE).encode(where, tooltip=says),
+        marks.mark_rule(strokeDash=[4, 3], color=BASELINE, clip=True).encode(where, tooltip=says),
         marks.mark_text(
             limit=90, align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE
         ).encode(where, alt.Y(value=10), alt.Text("version:N"), tooltip=says),
@@ -307,26 +367,30 @@ def _with_data(spec: Spec, bars: list[dict[str, Any]]) -> Spec:
     return {**spec, "data": {"values": bars}}
 
 
-def sparkline(days: pd.DataFrame, since: datetime | None, label: str) -> Chart:
-    """A mean by day, `since` marked; columns day (UTC) and mean."""
-    data = days.assign(day=pd.to_datetime(days["day"]).dt.tz_localize("UTC"))
-    unseen: dict[str, Any] = {"axis": None, "scale": alt.Scale(type="utc")}
-    line = (
-        alt.Chart(data)
-        .mark_line(color=PRODUCTION, strokeWidth=1.5)
-        .encode(
-            alt.X("day:T", **unseen),
-            alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False)),
-            tooltip=[
-                alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
-                alt.Tooltip("mean:Q", title=f"mean {label}", format=".3~g"),
-            ],
-        )
+def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Chart:
+    """A mean by day, the window `recent` shaded; columns day (UTC) and mean.
+
+    A click near a day is the selection parameter CLICK.
+    """
+    data = days.assign(
+        row=np.arange(len(days)), day=pd.to_datetime(days["day"]).dt.tz_localize("UTC")
     )
-    mark = alt.Chart(pd.DataFrame({"day": [since]})).mark_rule(strokeDash=[3, 3], color=BASELINE)
-    return alt.layer(mark.encode(alt.X("day:T", **unseen)), line).properties(
-        height=56, padding=TIGHT
+    at = alt.X("day:T", axis=None, scale=alt.Scale(type="utc", nice=False))
+    mean = alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False))
+    base = alt.Chart(data)
+    click = alt.selection_point(name=CLICK, fields=["row"], nearest=True)
+    points = base.mark_point(size=60, opacity=0, cursor="pointer").encode(
+        at,
+        mean,
+        tooltip=[
+            alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
+            alt.Tooltip("mean:Q", title=f"mean {label}", format=".3~g"),
+        ],
     )
+    line = base.mark_line(color=PRODUCTION, strokeWidth=1.5).encode(at, mean)
+    return alt.layer(
+        _shaded(recent, data["day"].min(), None), line, points.add_params(click)
+    ).properties(height=56, padding=TIGHT)
 
 
 def replay_outcomes(outcomes: pd.DataFrame) -> Chart:

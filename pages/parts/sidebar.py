@@ -70,8 +70,8 @@ def _baseline(log: OpenLog, selection: Selection) -> None:
         format_func=lambda name: labels.get(name, name),
         on_change=_compare,
         help="The baseline of every comparison: the test set by default; or the preceding window "
-        "of the same length (without a time filter, the older half), unflagged records (against "
-        "flagged ones), another version, or a saved selection.",
+        "of the same length (without a time filter, the last 28 days against the 28 before), "
+        "unflagged records (against flagged ones), another version, or a saved selection.",
     )
 
 

@@ -53,13 +53,23 @@ def share(value: float) -> str:
     return f"{percent:.2f}%" if 0 < percent < 1 else f"{percent:.1f}%"
 
 
+def rounded_share(value: float) -> str:
+    """A share as whole percent; under 1% with what digits it deserves."""
+    return share(value) if value * 100 < 1 else f"{value * 100:.0f}%"
+
+
 def points(change: float, low: float, high: float) -> str:
-    """A change of a share in percentage points with its 95% interval."""
-    if math.isnan(change):
-        return "no earlier records to compare with"
-    return (
-        f"{_signed(change * 100, 1)} points ({_signed(low * 100, 1)} to {_signed(high * 100, 1)})"
-    )
+    """`▼ 19 points (95% CI 11–27)`: a change of a share whose interval is on one side of 0."""
+    sizes = sorted(abs(limit) * 100 for limit in (low, high))
+    digits = 0 if sizes[0] >= 1 else 1 if sizes[0] >= 0.1 else 2
+    least, most = (f"{limit:.{digits}f}" for limit in sizes)
+    arrow = "▲" if change > 0 else "▼"
+    return f"{arrow} {abs(change) * 100:.{digits}f} points (95% CI {least}–{most})"
+
+
+def point_interval(low: float, high: float) -> str:
+    """`95% CI −2.8 to +2.6 points`: the interval of a change that may be none."""
+    return f"95% CI {_signed(low * 100, 1)} to {_signed(high * 100, 1)} points"
 
 
 def effect(value: float, low: float, high: float) -> str:
@@ -98,6 +108,14 @@ def moment(utc: datetime, zone: str | None) -> str:
     """A time of the warehouse (UTC) in the viewer's zone."""
     local = utc.replace(tzinfo=UTC).astimezone(_zone(zone))
     return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def dates(first: datetime, last: datetime) -> str:
+    """`29 Jun – 30 Aug 2026`: the days (UTC) of two moments."""
+    if first.date() == last.date():
+        return f"{last.day} {last:%b %Y}"
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{first.day} {first:%b}{year} – {last.day} {last:%b %Y}"
 
 
 def hinted(text: str, hint: str) -> str:
