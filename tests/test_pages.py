@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,7 @@ from data_access.embedded import EmbeddedServer
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.selection import Selection, parse_selection
+from data_access.settings import Settings
 from pages.parts import state, store, words
 from tests.samples import (
     RECORDS,
@@ -42,15 +44,49 @@ LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseli
 Dashboard = Callable[..., AppTest]
 
 
+@dataclass
+class Shown:
+    """What the pages of these tests have open; sample: where all may read the sample log."""
+
+    sample: Path
+    settings: Settings | None = None
+
+    def open(self, settings: Settings) -> None:
+        """Have pages open this, unless they have."""
+        if self.settings != settings:
+            self.forget()
+        self.settings = settings
+
+    def forget(self) -> None:
+        _forget_open_logs()
+        self.settings = None
+
+
+@pytest.fixture(scope="session")
+def shown(sample_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    sample = tmp_path_factory.mktemp("shown") / "sample.duckdb"
+    shutil.copy(sample_warehouse, sample)
+    shown = Shown(sample)
+    yield shown
+    shown.forget()
+
+
 @pytest.fixture
 def dashboard(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sample_warehouse: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sample_warehouse: Path, shown: Shown
 ) -> Iterator[Dashboard]:
-    """Runs a page of the dashboard over a log, read before unless `sync` says otherwise."""
+    """Runs a page of the dashboard over a log, read before unless `sync` says otherwise.
 
-    def run(page: str, log: str | Path, query: str = "", sync: bool = True) -> AppTest:
+    The sample log stays open from test to test; fresh: not in this one, which changes something.
+    """
+
+    def run(
+        page: str, log: str | Path, query: str = "", sync: bool = True, fresh: bool = False
+    ) -> AppTest:
         warehouse = tmp_path / "pages.duckdb"
-        if log == SAMPLE:
+        if log == SAMPLE and not fresh:
+            warehouse = shown.sample
+        elif log == SAMPLE:
             shutil.copy(sample_warehouse, warehouse)
         elif sync:
             opened = open_log(log, warehouse)
@@ -59,6 +95,7 @@ def dashboard(
         monkeypatch.setenv("MISREAD_LOG", str(log))
         monkeypatch.setenv("MISREAD_WAREHOUSE", str(warehouse))
         monkeypatch.setenv("MISREAD_SYNC_SECONDS", "0")
+        shown.open(Settings.from_environment())
         app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
         for pair in filter(None, query.split("&")):
             name, _, value = pair.partition("=")
@@ -68,7 +105,8 @@ def dashboard(
     main = sys.modules["__main__"]  # a page run here takes its place
     yield run
     sys.modules["__main__"] = main
-    _forget_open_logs()
+    if shown.settings is None or shown.settings.warehouse != shown.sample:
+        shown.forget()
 
 
 def _forget_open_logs() -> None:
