@@ -130,7 +130,7 @@ def test_labels_say_what_it_is(folder_log: Log, open_warehouse: OpenWarehouse) -
 
     assert label("unflagged") == "what nobody flagged"
     assert label("version:<i>3</i>") == "version <i>3</i>"
-    assert label(name) == "prod · word entropy under 3"
+    assert label(name) == "prod · word entropy < 3"
     assert label(queries.selection_baseline(Selection())) == "all records"
     save_selection(folder_log, warehouse, "Low", low)
     save_selection(folder_log, warehouse, "Everything", Selection())

@@ -289,13 +289,14 @@ def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser:
 def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     page.goto(f"{address}/cases")
     heading(page, f"{SERVED} cases")
-    page.get_by_role("button", name="dark on light").click()
-    expect(page.get_by_role("button", name="polarity at least 0")).to_be_visible()
-    dark = held(page)
-    assert 0 < dark < SERVED
-    page.get_by_role("button", name="polarity at least 0").click()
+    page.locator(".st-key-presets").get_by_role("button", name="dark on light").click()
+    chips = page.locator(".st-key-bar")
+    expect(chips.get_by_role("button", name="dark on light")).to_be_visible()
+    assert 0 < held(page) < SERVED
+    page.get_by_role("button", name="Reset").click()
     heading(page, f"{SERVED} cases")
-    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_role("button", name="Reset")).to_be_hidden()
+    chips.get_by_role("button", name="prod").click()
     heading(page, f"{RECORDS} cases")
 
 

@@ -12,13 +12,13 @@ from data_access.log import Log
 from data_access.selection import Selection, parse_selection
 from pages.parts import brushes, state
 from tests.samples import RECORDS, SAMPLE, SERVED, feedback, prediction, write
-from tests.test_pages import Dashboard, dashboard, stands, text
+from tests.test_pages import Dashboard, dashboard, displayed, stands, text
 
 ENTROPY, MEAN = "entropy(outputs.output_text)", "greyscale_image_mean(inputs.image)"
 ERRORS = "character_error_rate(outputs.output_text)"
 PROD = "environment=prod"
 
-__all__ = ["dashboard"]  # the fixture
+__all__ = ["dashboard", "displayed"]  # the fixture
 
 
 def brush(app: AppTest, **parameters: Any) -> AppTest:

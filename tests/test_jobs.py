@@ -22,9 +22,9 @@ from pages.parts import store
 from tests import worker_functions
 from tests.checkpoints import write_checkpoint
 from tests.samples import prediction, write
-from tests.test_pages import Dashboard, dashboard, stands, text
+from tests.test_pages import Dashboard, dashboard, displayed, stands, text
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "displayed"]
 
 
 def wait(until: Callable[[], object], seconds: float = 60.0) -> None:

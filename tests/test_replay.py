@@ -52,9 +52,9 @@ from tests.samples import (
     write,
     write_picture,
 )
-from tests.test_pages import Dashboard, dashboard, stands, text
+from tests.test_pages import Dashboard, dashboard, displayed, stands, text
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "displayed"]
 
 POLARITY = "tests.polarity_reader:read"
 PROD = Selection(environment=("prod",))

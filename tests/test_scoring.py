@@ -35,9 +35,9 @@ from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
 from tests.killing import Running, run_command
 from tests.samples import feedback, open_log, prediction, remove_object, write
-from tests.test_pages import Dashboard, _forget_open_logs, dashboard, stands, text
+from tests.test_pages import Dashboard, _forget_open_logs, dashboard, displayed, stands, text
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "displayed"]
 
 PROJECTIONS = load_projections()
 OBSCENE = toxicity_name("obscene", TEXT)

@@ -135,12 +135,12 @@ def test_what_a_selection_says_in_english() -> None:
         ("text", "output contains “of to”"),
         ("word", "output has the word “the”"),
         ("without_word", "output lacks the word “or”"),
-        ("tag_range", "latency_ms at least 200, no size"),
+        ("tag_range", "latency_ms ≥ 200, no size"),
         ("image_state", "no image or an unreadable image"),
         ("images", "each image once"),
-        (ENTROPY, "word entropy under 3.2"),
-        ("polarity(inputs.image)", "polarity at least 0"),
-        ("outputs.confidence", "confidence 0.5 to under 0.75"),
+        (ENTROPY, "word entropy < 3.2"),
+        ("polarity(inputs.image)", "polarity ≥ 0"),
+        ("outputs.confidence", "confidence 0.5–0.75"),
         (ERRORS, "no character error rate"),
     ]
     for name, _ in sentences(selection, TABLE):

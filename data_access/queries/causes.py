@@ -67,7 +67,7 @@ class Measured:
 class Cause:
     """One thing that tells the selected records from the others.
 
-    says: what records do of which it is true, such as `have polarity at least 0`.
+    says: what records do of which it is true, such as `have polarity ≥ 0`.
     selected, others, rest: of how many it is true; `rest` has the records of the same place and
         time that are not selected, and is None where these are the others.
     strength, p: as in data_access.statistics.separation.Separation.

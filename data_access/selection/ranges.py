@@ -41,15 +41,22 @@ def write_range(range_: Range) -> str:
 
 
 def range_sentence(label: str, range_: Range) -> str:
+    """`entropy < 3.2`, `obscene ≥ 0.024`, `confidence 0.5–0.75`: numbers in three digits."""
     if range_.missing:
         return f"no {label}"
     if range_.low is None and range_.high is None:
         return f"any {label}"
     if range_.low is None:
-        return f"{label} under {range_.high:.10g}"
+        return f"{label} < {_short(range_.high)}"
     if range_.high is None:
-        return f"{label} at least {range_.low:.10g}"
-    return f"{label} {range_.low:.10g} to under {range_.high:.10g}"
+        return f"{label} ≥ {_short(range_.low)}"
+    return f"{label} {_short(range_.low)}–{_short(range_.high)}"
+
+
+def _short(number: float | None) -> str:
+    assert number is not None
+    shown = f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    return shown.replace("-", "−")
 
 
 def range_sql(range_: Range) -> Condition:

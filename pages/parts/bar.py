@@ -16,16 +16,21 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
     selection = state.selection()
     coverage = queries.coverage(log.warehouse, selection)
     total = queries.status(log.warehouse).predictions
+    named = {
+        preset.range: preset.label
+        for preset in queries.presets(log.warehouse, state.baseline(log).selection)
+    }
+    ranges = {range_.name: named.get(range_) for range_ in selection.ranges}
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="bar"):
         for name, sentence in sentences(selection, log.warehouse.projections):
             st.button(
-                words.escape_markdown(sentence),
+                words.escape_markdown(ranges.get(name) or sentence),
                 icon=":material/close:",
                 icon_position="right",
                 key=f"chip.{name}",
                 on_click=state.select,
                 args=(selection.without(name),),
-                help="Remove this filter",
+                help=f"{words.escape_markdown(sentence)} (click to remove)",
             )
         _baseline_chip(log)
         st.markdown(

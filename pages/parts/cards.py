@@ -16,6 +16,8 @@ from data_access.selection import Range, Selection, range_sentence
 from data_access.statistics.text_differences import differences
 from pages.parts import bar, brushes, charts, choices, palette, pictures, state, words
 
+SCROLLS_FROM, SCROLLS_FROM_LINES = 160, 5  # characters and line breaks that may fill a card
+
 
 def fact(label: str, value: str, note: str, explanation: str) -> DeltaGenerator:
     """One number of a page, with a word on it; returns its box, for a link."""
@@ -59,11 +61,18 @@ def output(text: str | None, truth: str | None) -> str:
         return '<div class="misread-meta">No output.</div>'
     if truth is None:
         shown = words.escaped(text) or "<em>empty</em>"
-        return f'<div class="misread-text">{shown}</div>'
+        return f"<div {_reading(text)}>{shown}</div>"
     wrong, right = marked(text, truth)
     if text == truth:
-        return f'<div class="misread-text">{wrong}<div class="misread-truth">✓ correct</div></div>'
-    return f'<div class="misread-text">{wrong}<div class="misread-truth">truth: {right}</div></div>'
+        return f'<div {_reading(text)}>{wrong}<div class="misread-truth">✓ correct</div></div>'
+    right = f'<div class="misread-truth">truth: {right}</div>'
+    return f"<div {_reading(text + truth)}>{wrong}{right}</div>"
+
+
+def _reading(text: str) -> str:
+    """Attributes of a text to be read; what may be too long for a card is reached by keys too."""
+    long = len(text) > SCROLLS_FROM or text.count("\n") > SCROLLS_FROM_LINES
+    return 'class="misread-text"' + (' tabindex="0"' if long else "")
 
 
 def marked(text: str, other: str) -> tuple[str, str]:

@@ -12,12 +12,12 @@ def sidebar(log: OpenLog) -> None:
     """What narrows down the pages, and what they compare with."""
     selection = state.selection()
     _presets(log, selection)
+    _baseline(log, selection)
     active = _active(log, selection)
     for group, fill in filters.GROUPS.items():
         label = f"{group} · **{active[group]}**" if active[group] else group
         with st.expander(label, expanded=active[group] > 0):
             fill(log, selection)
-    _baseline(log, selection)
     saved.panel(log, selection)
 
 
@@ -42,13 +42,16 @@ def _presets(log: OpenLog, selection: Selection) -> None:
                 args=(preset,),
                 key=f"preset.{preset.label}",
             )
-        if selection != Selection():
+        if selection != (usual := state.usual_selection(log)):
             st.button(
-                "Show all",
+                "Reset",
+                icon=":material/restart_alt:",
                 type="tertiary",
                 on_click=state.select,
-                args=(Selection(),),
-                help="Remove all filters.",
+                args=(usual,),
+                help="Back to production, without other filters."
+                if usual.environment
+                else "Remove all filters.",
             )
 
 

@@ -67,8 +67,8 @@ def begin(log: OpenLog) -> None:
             session.selection, problems = read_selection(pairs, log.warehouse.projections)
             session.problems = [f"Filter ignored. {problem}" for problem in problems]
             session.baseline = given.get(BASELINE, [None])[-1]
-        elif "prod" in queries.choices(log.warehouse, "environment"):
-            session.selection = Selection(environment=("prod",))
+        else:
+            session.selection = usual_selection(log)
     if not queries.status(log.warehouse).predictions:
         session.selection, session.baseline = None, queries.BEFORE
         return
@@ -101,6 +101,13 @@ def leave_frame() -> bool:
 
 def selection() -> Selection:
     return _session().selection or Selection()
+
+
+def usual_selection(log: OpenLog) -> Selection:
+    """What a log is opened with: production, where it has any."""
+    if "prod" in queries.choices(log.warehouse, "environment"):
+        return Selection(environment=("prod",))
+    return Selection()
 
 
 def select(wanted: Selection) -> None:

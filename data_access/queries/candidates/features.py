@@ -72,7 +72,7 @@ class Feature(ABC):
 
     @abstractmethod
     def says(self, question: Question) -> str:
-        """What records do of which a question is true, such as `have polarity at least 0`."""
+        """What records do of which a question is true, such as `have polarity ≥ 0`."""
 
     @abstractmethod
     def narrow(self, selection: Selection, question: Question) -> Selection:
