@@ -1,66 +1,51 @@
 """Distributions: how does production differ from what was tested?"""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from data_access import queries
 from data_access.export import safe_csv
-from pages.parts import bar, cards, choices, frame, state, tables, toxicity, words
+from data_access.projections.table import ENTROPY, IMAGE_MEAN, TEXT, toxicity_name
+from pages.parts import bar, cards, choices, frame, histograms, state, tables, toxicity, words
 
-FIRST = 2  # entropy and image mean come first, then what differs most
+FIRST = (ENTROPY, toxicity_name("obscene", TEXT), IMAGE_MEAN)
 
 log = frame.enter()
 selection = state.selection()
 baseline = state.baseline(log)
 warehouse = log.warehouse
 
-against = words.escape_markdown(baseline.label)
+compared, against = map(words.escape_markdown, histograms.sides(baseline))
 
-st.title(f"How it differs from {against}")
-if not queries.coverage(warehouse, selection).predictions:
+st.title(f"{compared[0].upper()}{compared[1:]} vs. {against}")
+counts = queries.coverage(warehouse, selection)
+if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
-compared = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
-table = queries.drift_table(compared)
-different = table[table["verdict"].isin(queries.DIFFERENT)]
-few = int((table["verdict"] == "not enough data").sum())
-labels = [
-    f"{warehouse.projections[name].label} is {verdict}"
-    for name, verdict in different[["projection", "verdict"]].head(3).itertuples(index=False)
-]
-st.markdown(
-    f"**{len(different)} of {len(table)}** projections differ from {against}"
-    + (f"; most of all, {', '.join(labels)}." if labels else ".")
-    + (f" Not enough data for {few}." if few else "")
-)
-st.caption(
-    f"Blue: {words.escape_markdown(baseline.compared_label)}. Grey: {against}. Both as shares of "
-    "their own records, in the same bars; the outermost bars include everything beyond. Drag over "
-    "a chart to keep only those bars."
-)
+pairs = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
+histograms.answer(pairs, baseline)
 if shared := queries.shared_records(warehouse, baseline):
     st.info(
         f"{words.count(shared, 'record')} are on both sides, which hides differences: "
         "compare with another time window, version or environment."
     )
-if len(selection.ranges):
-    shown = queries.coverage(warehouse, selection).predictions
-    with st.container(horizontal=True):
-        bar.page_link("cases", f"Show the {words.count(shown, 'case')}", selection)
-        bar.page_link("causes", "What separates them?", selection)
+with st.container(horizontal=True):
+    bar.page_link("cases", f"Show the {words.count(counts.predictions, 'case')}", selection)
+    bar.page_link("causes", "What separates them?", selection)
 
-shares = {pair.projection.name: pair for pair in compared}
-order = [row.name for row in warehouse.projections.rows[:FIRST]]
-order += [name for name in table["projection"] if name not in order]
-with st.grid(3, min_column_width=280):
-    for name in order:
-        if name in shares:
-            bounds = next((r for r in selection.ranges if r.name == name), None)
-            cards.histogram(log, shares[name], bounds, baseline)
+# what a brush must not move: where each histogram stands
+unbrushed = queries.baseline(warehouse, replace(selection, ranges=()), baseline.name)
+whole = queries.histogram_pairs(warehouse, unbrushed.compared, unbrushed.selection)
+by_name = {pair.projection.name: pair for pair in pairs}
+histograms.row(log, by_name, FIRST, baseline)
+for group in queries.drift_groups([p for p in whole if p.projection.name not in FIRST]):
+    histograms.group(log, by_name, group, baseline)
 
 unscored = [
     f"{warehouse.projections[name].label}: not scored yet ({words.count(count, 'record')})"
     for name, count in queries.unscored_by_projection(warehouse).items()
-    if name not in shares and count
+    if name not in by_name and count
 ]
 if unscored:
     st.caption(" · ".join(unscored))
@@ -73,6 +58,7 @@ columns = choices.choice(
     list(tables.COLUMNS),
     lambda name: {"main": "main", "all": "all"}[name],
 )
+table = queries.drift_table(pairs)
 tables.drift(table, warehouse.projections, columns)
 st.download_button(
     "Download as CSV", safe_csv(table), "drift.csv", "text/csv", icon=":material/download:"

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from data_access import queries
-from data_access.projections.table import ENTROPY, IMAGE
+from data_access.projections.table import ENTROPY, IMAGE_MEAN
 from pages.parts import bar, brushes, cards, choices, frame, linked, state, toxicity, words
 
-USUAL = (ENTROPY, f"greyscale_image_mean({IMAGE})", "outputs.confidence")
+USUAL = (ENTROPY, IMAGE_MEAN, "outputs.confidence")
 SHOWN = 12
 
 log = frame.enter()
@@ -14,7 +14,7 @@ baseline = state.baseline(log)
 selection = baseline.compared
 warehouse = log.warehouse
 
-st.title("What goes together")
+st.title("Explore")
 if not queries.extents(warehouse):
     cards.empty("No records are scored yet.", selection)
 
@@ -26,11 +26,11 @@ other = queries.count_cube(warehouse, baseline.selection, axes, category)
 if not cube.records:
     cards.empty("No predictions match these filters.", selection)
 
-against = words.escape_markdown(baseline.label)
+against = words.escape_markdown(words.environment(baseline.label))
 st.caption(
     "Drag over a histogram, or click bars at the bottom; the others update as you drag. Blue: "
     "records matching the other filters. Grey: all "
-    f"{words.count(other.records)} of {against}. Each as a share of its own records."
+    f"{words.count(other.records, 'record')} ({against}). Bars: % of each."
 )
 linked.histograms(cube, other, baseline, offered)
 

@@ -24,6 +24,7 @@ from data_access import queries
 from data_access.api import OpenLog
 from data_access.selection import Selection, parse_selection
 from pages.parts.linked_charts import GUTTER
+from pages.parts.palette import PRODUCTION
 from tests.install_browser import find_browser
 from tests.samples import FLAGGED, RECORDS, ROOT, SERVED
 from tests.test_serving import LETTER
@@ -155,7 +156,7 @@ def test_from_the_overview_to_one_misread_image(
     page.goto(address)
     heading(page, "Are users flagging more?")
     page.get_by_role("link", name="Distributions").first.click()
-    heading(page, "How it differs from test")
+    heading(page, "Production vs. test set")
 
     brush_low_entropy(page)
     expect(page).to_have_url(re.compile("entropy"))
@@ -187,7 +188,7 @@ def test_from_the_overview_to_one_misread_image(
 def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) -> None:
     """The way of docs/investigation.md: brush, causes, replay, and the link to what was found."""
     page.goto(f"{address}/distributions?environment=prod&version=v1&since=2026-08-03")
-    heading(page, "How it differs from test")
+    heading(page, "Production vs. test set")
     brush_low_entropy(page, 0.47)
     page.get_by_role("link", name="What separates them?").click()
 
@@ -243,6 +244,35 @@ def brush_low_entropy(page: Page, share: float = 0.36) -> None:
     page.mouse.up()
 
 
+def test_a_brush_holds_the_page_still(page: Page, address: str) -> None:
+    warnings: list[str] = []
+    page.on("console", lambda message: warnings.append(message.text))
+    page.goto(f"{address}/distributions?environment=prod")
+    heading(page, "Production vs. test set")
+    settled(page, '[data-testid="stVegaLiteChart"] svg .background')
+    page.evaluate(
+        """() => {
+            window.shift = 0;
+            new PerformanceObserver(list => list.getEntries().forEach(
+                entry => { window.shift += entry.value }
+            )).observe({type: "layout-shift"});
+        }"""
+    )
+    charts = page.get_by_test_id("stVegaLiteChart")
+    drawn = charts.count()
+    first = charts.first.element_handle()
+    brush_low_entropy(page)
+    expect(page.get_by_text("filtered: under 2")).to_be_visible()
+    rested(page)
+    assert charts.count() == drawn
+    assert first.evaluate("chart => chart.isConnected"), "the chart that is brushed stays"
+    page.locator(".st-key-bar").get_by_role("button", name="word entropy").click()
+    expect(page.get_by_text("filtered: under 2")).to_be_hidden()
+    rested(page)
+    assert page.evaluate("window.shift") < 0.1
+    assert not [said for said in warnings if "Infinite extent" in said]
+
+
 def in_brushed_bars(log: OpenLog, wanted: Selection) -> int:
     """The sum of the bars inside the range, of the histogram as it was before the brush."""
     brushed = next(r for r in wanted.ranges if r.name == ENTROPY)
@@ -272,9 +302,9 @@ def pick(page: Page, menu: Locator, option: str) -> None:
 
 def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser: Browser) -> None:
     page.goto(f"{address}/distributions?environment=prod&{ENTROPY}=..1.6&images=once")
-    heading(page, "How it differs from test")
+    heading(page, "Production vs. test set")
     mine = held(page)
-    page.get_by_text("word entropy · ").first.wait_for()
+    page.get_by_text("filtered: under 1.6").first.wait_for()
     address_shown = page.url
     page.get_by_role("link", name="Overview").first.click()
     heading(page, "Are users flagging more?")
@@ -282,7 +312,7 @@ def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser:
     with browser.new_context() as colleague:
         other = colleague.new_page()
         other.goto(address_shown)
-        heading(other, "How it differs from test")
+        heading(other, "Production vs. test set")
         assert held(other) == mine
 
 
@@ -325,11 +355,11 @@ def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Brow
         compare.click()
         expect(colleague).to_have_url(re.compile("baseline=.*version"))
         colleague.get_by_role("link", name="Distributions").first.click()
-        heading(colleague, "How it differs from “The old version”")
+        heading(colleague, "Production vs. “The old version”")
         remove.click()
         colleague.get_by_role("button", name="Delete it").click()
         expect(colleague.get_by_text("Deleted.")).to_be_visible()
-        heading(colleague, "How it differs from prod · version v1")
+        heading(colleague, "Production vs. prod · version v1")
     page.reload()
     heading(page, re.compile("cases$"))
     expect(page.get_by_text("Saved selections", exact=True)).to_be_visible()
@@ -435,11 +465,13 @@ def live_count(page: Page) -> int:
 def drawn_bars(page: Page) -> list[list[list[str]]]:
     """Shape and opacity of each blue bar, for each part of the linked histograms."""
     found: list[list[list[str]]] = page.evaluate(
-        """() => [1, 2, 3, 4].map(k => [...document.querySelectorAll(
-            `.concat_${k}_group path[aria-roledescription=bar][stroke="#2f7fc1"]`
+        """blue => [1, 2, 3, 4].map(k => [...document.querySelectorAll(
+            `.concat_${k}_group path[aria-roledescription=bar][stroke="${blue}"]`
         )].map(bar => [bar.getAttribute("d"), bar.getAttribute("transform"),
-                       bar.getAttribute("fill-opacity")]).sort())"""
+                       bar.getAttribute("fill-opacity")]).sort())""",
+        PRODUCTION,
     )
+    assert all(found)
     return found
 
 

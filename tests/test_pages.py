@@ -2,6 +2,7 @@
 
 import gc
 import html
+import re
 import shutil
 import socket
 import sys
@@ -429,11 +430,45 @@ def test_every_page_follows_the_baseline(
     chip = app.button(key="chip.baseline")
     assert chip.label == f"compared with {words.escape_markdown(label)}"
     if page == "distributions":
-        assert app.title[0].value == f"How it differs from {words.escape_markdown(label)}"
+        compared = {
+            "unflagged": "What was flagged",
+            "version:v1": "The selection without version v1",
+            "window-before": "The newer half of the selection",
+        }
+        ours = compared.get(name, "Production")
+        assert app.title[0].value == f"{ours} vs. {words.escape_markdown(label)}"
     if page == "case":
         assert f"Against {words.escape_markdown(label)}" in text(app)
     chip.click().run()
     assert app.query_params["baseline"] == "test", "the usual baseline again"
+
+
+def histograms(app: AppTest) -> list[str]:
+    """The names above the histograms, in their order."""
+    return [m.value for m in app.markdown if re.fullmatch(r"\*\*[^*\d]+\*\*", m.value)]
+
+
+def test_a_brush_keeps_the_order_of_the_histograms(dashboard: Dashboard) -> None:
+    app = dashboard("distributions", SAMPLE)
+    before = histograms(app)
+    assert before[:3] == ["**word entropy**", "**obscene**", "**image mean**"]
+    assert [header.value for header in app.header][:4] == ["Text", "Image", "Toxicity", "Truth"]
+    folded = [fold.label for fold in app.expander if "without a clear difference" in fold.label]
+    assert folded and "**image width**" not in text(app)
+    app = dashboard("distributions", SAMPLE, f"environment=prod&{LOW}")
+    stands(app)
+    assert r"filtered\: under 1\.6" in text(app)
+    assert histograms(app) == before
+    after = [fold.label for fold in app.expander if "without a clear difference" in fold.label]
+    assert [label.replace(" before filtering", "") for label in after] == folded
+
+
+def test_the_answer_leaves_out_what_only_corrected_records_have(dashboard: Dashboard) -> None:
+    app = dashboard("distributions", SAMPLE)
+    [answer] = [m.value for m in app.markdown if "projections differ" in m.value]
+    assert answer.startswith("**17 of 20** projections differ: sharpness clearly lower")
+    assert "character error rate" not in answer
+    assert "only corrected records have a truth" in text(app)
 
 
 def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:
@@ -471,14 +506,14 @@ def test_a_selection_is_saved_opened_compared_with_and_removed(
     app.button(key="saved.compare").click().run()
     stands(app)
     assert app.query_params["baseline"] == "version=v1"
-    assert app.title[0].value == r"How it differs from “\<b\>Old\</b\> \*\*one\*\* \$x\$”"
+    assert app.title[0].value == r"The selection vs. “\<b\>Old\</b\> \*\*one\*\* \$x\$”"
     app.button(key="saved.open").click().run()
     assert "**40** of 70 records" in text(app)
     assert "40 records are on both sides" in text(app)
     app.button(key="saved.remove").click().run()
     stands(app)
     assert "Deleted" in app.success[0].value
-    assert app.title[0].value == "How it differs from version v1", "the link stays what it was"
+    assert app.title[0].value == "The selection vs. version v1", "the link stays what it was"
     with pytest.raises(KeyError):
         app.selectbox(key="widget.saved")
     assert len(folder_log.list("annotations/")) == 2

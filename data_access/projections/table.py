@@ -12,11 +12,13 @@ import numpy as np
 from data_access.projections import image, text
 
 Compute = Callable[..., Sequence[float] | np.ndarray]
+Group = Literal["text", "image", "toxicity", "truth"]
 TEXT = "outputs.output_text"
 TRUTH = "feedback.ground_truth_string"
 IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
 ENTROPY = f"entropy({TEXT})"
+IMAGE_MEAN = f"greyscale_image_mean({IMAGE})"
 TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 MAX_FAILURE = 300  # characters of a custom projection's error message
 
@@ -55,6 +57,15 @@ class Projection:
     def source(self) -> str:
         """The column whose presence means that there is something to score."""
         return self.inputs[-1]
+
+    @property
+    def group(self) -> Group:
+        """What it is shown beside: whatever needs the truth is of the truth."""
+        if self.source == TRUTH:
+            return "truth"
+        if self.name in {toxicity_name(score, TEXT) for score in TOXICITY}:
+            return "toxicity"
+        return "image" if self.of_image else "text"
 
 
 def _each(function: Callable[[np.ndarray], float]) -> Compute:
@@ -105,7 +116,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         bounds=(0.0, None),
     ),
     Projection(
-        name=f"greyscale_image_mean({IMAGE})",
+        name=IMAGE_MEAN,
         label="image mean",
         unit="grey level, 0 black to 255 white",
         inputs=(IMAGE,),

@@ -49,11 +49,9 @@ from data_access.queries.cube import (
     cube_categories,
 )
 from data_access.queries.distributions import (
-    DIFFERENT,
     HistogramPair,
     Place,
     Preset,
-    drift_table,
     extents,
     high_range,
     histogram_pair,
@@ -61,6 +59,15 @@ from data_access.queries.distributions import (
     low_range,
     places,
     presets,
+)
+from data_access.queries.drift import (
+    DIFFERENT,
+    Answer,
+    DriftGroup,
+    drift_answer,
+    drift_groups,
+    drift_table,
+    gap,
 )
 from data_access.queries.inventory import (
     NO_PREDICTION,
@@ -123,6 +130,7 @@ __all__ = [
     "OTHERS",
     "UNFLAGGED",
     "VERSION",
+    "Answer",
     "Axis",
     "Baseline",
     "Brushes",
@@ -137,6 +145,7 @@ __all__ = [
     "Contents",
     "Coverage",
     "Cube",
+    "DriftGroup",
     "HistogramPair",
     "LogTag",
     "LogTags",
@@ -167,6 +176,8 @@ __all__ = [
     "coverage",
     "cube_categories",
     "daily_means",
+    "drift_answer",
+    "drift_groups",
     "drift_table",
     "earlier_window",
     "events_by_day",
@@ -175,6 +186,7 @@ __all__ = [
     "flag_rates_by_version",
     "flag_trend",
     "flags",
+    "gap",
     "high_range",
     "histogram_pair",
     "histogram_pairs",

@@ -23,8 +23,8 @@ from data_access.statistics.samples import Drift
 from data_access.statistics.significance import Verdict
 from data_access.warehouse import Warehouse
 
+SHIFTED = ("moderately lower", "moderately higher", "clearly lower", "clearly higher")
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
-DIFFERENT = ("lower", "higher", "clearly lower", "clearly higher", "different shape")
 LOW_QUANTILE, HIGH_QUANTILE = 0.05, 0.95
 
 
@@ -75,6 +75,7 @@ class HistogramPair:
 
     @property
     def n(self) -> int:
+        """How many selected records have a value."""
         return self.drift.n
 
     @property
@@ -189,37 +190,6 @@ def _compare(
     counts, baseline_counts = bins.count(column.values), bins.count(baseline.values)
     drift = samples.compare(column.values, baseline.values, counts, baseline_counts)
     return counts, baseline_counts, drift
-
-
-def drift_table(pairs: Sequence[HistogramPair]) -> pd.DataFrame:
-    """Histogram pairs as a table: what differs first, then by the size of the effect."""
-    table = pd.DataFrame(
-        {
-            "projection": [pair.projection.name for pair in pairs],
-            "verdict": [pair.verdict for pair in pairs],
-            "effect": [pair.drift.effect for pair in pairs],
-            "effect_low": [pair.drift.effect_low for pair in pairs],
-            "effect_high": [pair.drift.effect_high for pair in pairs],
-            "ks": [pair.drift.ks for pair in pairs],
-            "jensen_shannon": [pair.drift.jensen_shannon for pair in pairs],
-            "psi": [pair.drift.psi for pair in pairs],
-            "p_corrected": [pair.corrected_p for pair in pairs],
-            "n": [pair.n for pair in pairs],
-            "baseline_n": [pair.baseline_n for pair in pairs],
-            "mean": [pair.drift.mean for pair in pairs],
-            "baseline_mean": [pair.drift.baseline_mean for pair in pairs],
-            "mean_change": [pair.drift.mean_change.by for pair in pairs],
-            "mean_change_low": [pair.drift.mean_change.low for pair in pairs],
-            "mean_change_high": [pair.drift.mean_change.high for pair in pairs],
-            "median": [pair.drift.median for pair in pairs],
-            "baseline_median": [pair.drift.baseline_median for pair in pairs],
-            "median_change": [pair.drift.median_change.by for pair in pairs],
-            "median_change_low": [pair.drift.median_change.low for pair in pairs],
-            "median_change_high": [pair.drift.median_change.high for pair in pairs],
-        }
-    )
-    by_effect = table.sort_values("effect", key=lambda effect: -effect.abs(), kind="stable")
-    return by_effect.sort_values("verdict", key=lambda v: ~v.isin(DIFFERENT), kind="stable")
 
 
 def low_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:

@@ -263,5 +263,5 @@ def verdict(drift: Drift, corrected_p: float) -> Verdict:
     if abs(drift.effect) < NEGLIGIBLE:
         return "different shape" if drift.ks >= OTHER_SHAPE else "negligible difference"
     if drift.effect < 0:
-        return "clearly lower" if drift.effect <= -LARGE else "lower"
-    return "clearly higher" if drift.effect >= LARGE else "higher"
+        return "clearly lower" if drift.effect <= -LARGE else "moderately lower"
+    return "clearly higher" if drift.effect >= LARGE else "moderately higher"

@@ -13,63 +13,76 @@ from pages.parts.filters import slider_ends, slider_range
 LINKED = "linked histograms"
 
 
-def brush(pair: HistogramPair) -> str:
-    """The key of a histogram's chart; it changes with the range, so that no old brush is left."""
-    name = pair.projection.name
-    return f"brush|{name}|{[range_ for range_ in state.selection().ranges if range_.name == name]}"
-
-
-def brushed(key: str, pair: HistogramPair) -> None:
-    """What a drag over a histogram does: all bars that it touches become the filter."""
-    drag = state.drag(key).get("brush", {})
-    if not drag:
-        return
-    low, high = next(iter(drag.values()))
-    range_ = Range(pair.projection.name, *pair.bins.around(float(low), float(high)))
-    state.select(state.selection().with_range(range_))
-
-
 @dataclass
-class LinkedChart:
-    """The linked histograms that are drawn.
+class DrawnChart:
+    """A chart that is on the page and can be brushed.
 
-    of: what they show. begun: the brushes and values that the chart was drawn with. now: those
-    that the last run of the page had; None after a drag in the chart itself.
+    of: what it shows. begun: the brushes that it was drawn with. now: those that the last run of
+    the page had; None after a drag in the chart itself.
     """
 
-    of: tuple[Any, ...]
+    name: str
+    of: Any
     number: int
-    begun: Brushes
-    now: Brushes | None
+    begun: Any
+    now: Any
 
     @property
     def key(self) -> str:
-        return f"linked|{self.number}"
+        return f"{self.name}|{self.number}"
 
 
-def linked(cube: Cube) -> tuple[str, Brushes]:
-    """The key of the linked histograms' chart, and the brushes and values that it begins with.
+def _chart(name: str, of: Any, now: Any) -> DrawnChart:
+    """The chart of that name, with the brushes that are in force.
 
     As long as only drags in it change the brushes it stays the same chart, and is not drawn anew
     during a drag; when anything else does, a new one begins with them.
     """
-    of, now = (cube.axes, cube.category, cube.frame), (cube.brushes, cube.chosen)
-    chart: LinkedChart | None = state.recall(LINKED)
+    chart: DrawnChart | None = state.recall(name)
     if (
         chart is None
         or not state.drawn(chart.key)
         or chart.of != of
         or chart.now not in (None, now)
     ):
-        chart = LinkedChart(of, chart.number + 1 if chart else 0, now, now)
+        chart = DrawnChart(name, of, chart.number + 1 if chart else 0, now, now)
     chart.now = now
-    state.remember(LINKED, chart)
+    state.remember(name, chart)
+    return chart
+
+
+def histogram(pair: HistogramPair, bounds: Range | None) -> str:
+    """The key of a histogram's chart; bounds: the range of its projection that is in force."""
+    return _chart(_histogram_name(pair), pair.bins, (bounds,)).key
+
+
+def _histogram_name(pair: HistogramPair) -> str:
+    return f"histogram of {pair.projection.name}"
+
+
+def histogram_brushed(pair: HistogramPair) -> None:
+    """What a drag over a histogram does: the bars that it touches are the filter; a click: none."""
+    chart: DrawnChart = state.recall(_histogram_name(pair))
+    drag = state.drag(chart.key)
+    if "brush" not in drag:
+        return
+    name, ends = pair.projection.name, next(iter(drag["brush"].values()), None)
+    range_ = Range(name, *pair.bins.around(*map(float, ends))) if ends else None
+    selection = state.selection()
+    state.select(selection.with_range(range_) if range_ else selection.without(name))
+    chart.now = None
+
+
+def linked(cube: Cube) -> tuple[str, Brushes]:
+    """The key of the linked histograms' chart, and the brushes and values that it begins with."""
+    of, now = (cube.axes, cube.category, cube.frame), (cube.brushes, cube.chosen)
+    chart = _chart(LINKED, of, now)
     return chart.key, chart.begun
 
 
 def linked_brushed(cube: Cube) -> None:
     """What a drag or a click in the linked histograms does: the bars become filters."""
-    chart: LinkedChart = state.recall(LINKED)
+    chart: DrawnChart = state.recall(LINKED)
     drag = state.drag(chart.key)
     selection = state.selection()
     for k, axis in enumerate(cube.axes):

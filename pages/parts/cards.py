@@ -10,11 +10,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
 from data_access.projections import Projection, ProjectionTable
-from data_access.queries import Baseline, HistogramPair, Place
+from data_access.queries import Place
 from data_access.records import Record
-from data_access.selection import Range, Selection, range_sentence
+from data_access.selection import Selection
 from data_access.statistics.text_differences import differences
-from pages.parts import bar, brushes, charts, choices, palette, pictures, state, words
+from pages.parts import bar, charts, choices, palette, pictures, state, words
 
 SCROLLS_FROM, SCROLLS_FROM_LINES = 160, 5  # characters and line breaks that may fill a card
 
@@ -158,36 +158,6 @@ def empty(sentence: str, chosen: Selection) -> None:
     if chosen != Selection():
         st.button("Remove all filters", on_click=state.select, args=(Selection(),))
     st.stop()
-
-
-def histogram(
-    log: OpenLog,
-    pair: HistogramPair,
-    bounds: Range | None,
-    baseline: Baseline,
-) -> None:
-    """One projection as a small chart that can be brushed, with its verdict in words."""
-    row = pair.projection
-    if bounds is not None:  # a chart shows all of its own bars, whatever is brushed in it
-        others = baseline.compared.without(row.name)
-        pair = queries.histogram_pair(log.warehouse, others, baseline.selection, row.name) or pair
-    verdict = pair.verdict if bounds is None else f"filtered: {range_sentence('', bounds).strip()}"
-    with st.container(border=True):
-        st.markdown(f"**{row.label}** · {verdict}", help=row.explanation)
-        key = brushes.brush(pair)
-        st.vega_lite_chart(
-            charts.histogram_pair(pair, baseline.label, bounds),
-            key=key,
-            on_select=lambda: brushes.brushed(key, pair),
-            selection_mode="brush",
-            alt=f"{row.label}: selection against {baseline.label}, {verdict}",
-        )
-        missing = f", {pair.missing:,} without a value" if pair.missing else ""
-        size = words.effect(pair.drift.effect, pair.drift.effect_low, pair.drift.effect_high)
-        st.caption(
-            f"{pair.n:,} against {pair.baseline_n:,}{missing} · "
-            + ("without this filter" if bounds is not None else f"effect {size}")
-        )
 
 
 def table(rows: pd.DataFrame, projections: ProjectionTable) -> None:

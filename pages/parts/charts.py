@@ -57,11 +57,7 @@ def flag_trend(
         scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
         legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
     )
-    filling = alt.Opacity(
-        "state:N",
-        scale=alt.Scale(domain=["complete", "still filling"], range=[1.0, 0.4]),
-        legend=None,
-    )
+    filling = alt.condition("datum.state == 'complete'", alt.value(1.0), alt.value(0.4))
     tooltip = [
         alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
         alt.Tooltip("flag:N"),
@@ -99,7 +95,7 @@ def flag_trend(
             .encode(at, rate, colour)
             .transform_filter("datum.state == 'complete'"),
             base.mark_point(filled=True, size=70, cursor="pointer")
-            .encode(at, rate, colour, filling, tooltip=tooltip)
+            .encode(at, rate, colour, opacity=filling, tooltip=tooltip)
             .add_params(click),
         ]
     else:
@@ -111,7 +107,7 @@ def flag_trend(
                 alt.Y("bottom:Q", title=f"flags a {bucket}", axis=alt.Axis(tickMinStep=1)),
                 alt.Y2("top:Q"),
                 colour,
-                filling,
+                opacity=filling,
                 tooltip=tooltip,
             )
             .add_params(click)
@@ -257,7 +253,7 @@ def _histogram_pair_spec(label: str, unit: str, bins: Bins, baseline_label: str)
     ground = base.mark_bar(color=BASELINE, opacity=0.55).encode(
         x,
         x2,
-        alt.Y("baseline_share:Q", title="% of records", axis=percent),
+        alt.Y("baseline_share:Q", title=None, axis=percent),
         alt.Y2(datum=0),
         tooltip=tooltip,
     )
@@ -364,7 +360,8 @@ def _spec(chart: Chart, height: int) -> Spec:
 
 
 def _with_data(spec: Spec, bars: list[dict[str, Any]]) -> Spec:
-    return {**spec, "data": {"values": bars}}
+    # a data set with a name is there when Vega first measures it: without, it warns
+    return {**spec, "datasets": {BARS.name: bars}}
 
 
 def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Chart:
@@ -501,6 +498,12 @@ def _within(bins: Bins, bounds: Range, number: int) -> bool:
 def _bin_axis(bins: Bins, unit: str | None) -> tuple[alt.X, alt.X2]:
     edges = _drawn_edges(bins)
     scale = alt.Scale(type=bins.scale, domain=[edges[0], edges[-1]], nice=False)
-    axis = alt.Axis(tickCount=5, format="~s" if edges[-1] >= 10_000 else ".4~r", labelOverlap=True)
+    axis = alt.Axis(
+        tickCount=5,
+        format="~s" if edges[-1] >= 10_000 else ".4~r",
+        labelOverlap=True,
+        labelFlush=False,
+        grid=False,
+    )
     x = alt.X("low:Q", scale=scale, axis=axis, title=unit)
     return x, alt.X2("high:Q")

@@ -56,7 +56,7 @@ def histograms(
                 brushes.brush_slider(axis, without)
         with st.container(gap="xsmall"):
             nouns = {row.name: row.noun for row in offered}
-            choices.menu("category", "Bars of", list(nouns), lambda name: nouns[name])
+            choices.menu("category", "Break down by", list(nouns), lambda name: nouns[name])
             brushes.value_pills(cube)
             if others := cube.value_counts()[-1]:
                 st.caption(f"{words.count(others, 'record')} with other values")
@@ -66,6 +66,6 @@ def _said(cube: Cube, baseline: Baseline) -> str:
     """The chart in words; nothing that a brush changes, or it would be drawn anew."""
     labels = ", ".join(axis.projection.label for axis in cube.axes)
     return (
-        f"Histograms of {labels}, and bars of {cube.category.noun}, over those of "
+        f"Histograms of {labels}, broken down by {cube.category.noun}, over those of "
         f"{baseline.label}. The controls beside the chart choose bars too."
     )

@@ -29,6 +29,7 @@ STYLE = """
   margin-right: .35em; max-width: 100%; overflow-wrap: anywhere; border: 1px solid; }
 .misread-text del { text-decoration: line-through; background: #c27a0038; }
 .misread-text ins { text-decoration: underline; background: #3b7fc438; }
+.st-key-answer { min-height: 5em; }
 .misread-skip { position: absolute; left: -999rem; }
 .misread-skip:focus { position: static; }
 </style>

@@ -10,11 +10,11 @@ from pages.parts import words
 INTERVALS = ("effect", "median_change", "mean_change")
 COLUMNS = {
     "main": (
-        "projection", "verdict", "effect", "effect_interval", "median", "baseline_median", "ks",
-        "p_corrected", "n", "baseline_n",
+        "projection", "verdict", "gap", "effect", "effect_interval", "median", "baseline_median",
+        "ks", "p_corrected", "n", "baseline_n",
     ),
     "all": (
-        "projection", "verdict", "effect", "effect_interval", "median", "baseline_median",
+        "projection", "verdict", "gap", "effect", "effect_interval", "median", "baseline_median",
         "median_change", "median_change_interval", "mean", "baseline_mean", "mean_change",
         "mean_change_interval", "unit", "ks", "jensen_shannon", "psi", "p_corrected", "n",
         "baseline_n",
@@ -34,6 +34,7 @@ def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> No
     shown = table.assign(
         projection=[projections[name].label for name in table["projection"]],
         unit=[projections[name].unit for name in table["projection"]],
+        gap=table["gap"].fillna(""),
         **{
             f"{name}_interval": [
                 words.interval(low, high)
@@ -50,6 +51,7 @@ def drift(table: pd.DataFrame, projections: ProjectionTable, columns: str) -> No
         column_config={
             "projection": text("projection", pinned=True),
             "verdict": text("verdict", help="From effect and p together."),
+            "gap": text("left out", help="Why the difference does not stand for all records."),
             "effect": number(
                 "effect",
                 format="%.2f",

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from data_access.selection import NO_VALUE
 
+ENVIRONMENTS = {"prod": "production", "test": "test set"}
 MARKUP = re.compile(r"[\\`*_{}\[\]()#+\-.!|<>~$:&]")
 
 
@@ -22,6 +23,11 @@ def count(number: int, noun: str = "") -> str:
 def named(value: str, noun: str = "value") -> str:
     """A value as a selection writes it, for people; `no version` where there is none."""
     return f"no {noun}" if value == NO_VALUE else value
+
+
+def environment(name: str) -> str:
+    """An environment, or any other side of a comparison, as people call it."""
+    return ENVIRONMENTS.get(name, name)
 
 
 def sentence(text: str) -> str:
