@@ -185,6 +185,32 @@ def test_from_the_overview_to_one_misread_image(
     assert page.url != first
 
 
+def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
+    page: Page, address: str, sample_log: OpenLog
+) -> None:
+    page.goto(f"{address}/?environment=prod&page.measure=counts")
+    heading(page, "Are users flagging more?")
+    chart = '[data-testid="stVegaLiteChart"] svg'
+    box = settled(page, f"{chart} .background")
+    page.mouse.click(box["x"] + box["width"] * 0.06, box["y"] + box["height"] * 0.9)
+    trend = queries.flag_trend(sample_log.warehouse, Selection(environment=("prod",)), "week")
+    first = trend[trend["flag"] == "incorrect"].iloc[0]
+    heading(page, f"{first['flagged']} cases")
+    expect(page).to_have_url(re.compile("since=2026-07-06&until=2026-07-12&flag=incorrect"))
+
+    page.go_back()
+    heading(page, "Are users flagging more?")
+    page.get_by_role("link", name="89 of 329").click()
+    heading(page, "89 cases")
+
+    page.go_back()
+    heading(page, "Largest changes from the 28 days before")
+    line = settled(page, f"{chart} .background", 1)
+    page.mouse.click(line["x"] + line["width"] / 2, line["y"] + line["height"] / 2)
+    heading(page, re.compile(r"^\d+ cases?$"))
+    expect(page).to_have_url(re.compile("page.sort=outputs.confidence"))
+
+
 def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) -> None:
     """The way of docs/investigation.md: brush, causes, replay, and the link to what was found."""
     page.goto(f"{address}/distributions?environment=prod&version=v1&since=2026-08-03")
@@ -491,10 +517,10 @@ def drag(page: Page, part: int, start: float, end: float) -> None:
     page.mouse.move(left + width * end, y, steps=5)
 
 
-def settled(page: Page, selector: str) -> FloatRect:
+def settled(page: Page, selector: str, number: int = 0) -> FloatRect:
     """Where a part of a chart is, once it is no longer laid out again."""
     rested(page)
-    plot = page.locator(selector).first
+    plot = page.locator(selector).nth(number)
     expect(plot).to_be_visible()
     box = None
     while box is None or box != plot.bounding_box():

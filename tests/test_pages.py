@@ -595,6 +595,38 @@ def test_the_table_view(dashboard: Dashboard) -> None:
     assert len(app.dataframe[0].value) == 24
 
 
+def test_the_overview_says_what_it_is_and_whether_users_flag_more(dashboard: Dashboard) -> None:
+    app = dashboard("overview", SAMPLE)
+    said = text(app)
+    assert "handwriting\\-reader · 750 predictions (prod 570, test 180) · 29 Jun – 30 Aug" in said
+    assert "**No.** Users flagged **27.1%** of predictions (89 of 329) in the 28 days" in said
+    assert "down from 46.1% in the 28 days before" in said
+    assert "v1 46% → v2 7%" in said
+    assert "▼ 39 points (95% CI 32–44)" in said
+    assert "▼ 19 points (95% CI 11–27)" in said
+    assert "v1 from 6 Jul 2026, v2 from 17 Aug 2026" in said
+    app.segmented_control(key="widget.page.window").set_value("7").run()
+    assert "in the 7 days to 30 Aug 2026" in text(app)
+    assert app.query_params["page.window"] == "7"
+
+
+def test_one_new_record_beside_old_ones(dashboard: Dashboard, folder_log: Log) -> None:
+    old = [prediction(f"k{i}", version="v1") for i in range(40)]
+    new = prediction("new", version="v2", timestamp="2026-11-28T12:00:00Z")
+    write(folder_log, "predictions/a.jsonl", *old, new)
+    write(folder_log, "feedback/a.jsonl", feedback("new"), feedback("k1"))
+    app = dashboard("overview", folder_log.uri)
+    stands(app)
+    assert "**Not enough data.** Users flagged 1 of 1 predictions in the 28 days" in text(app)
+    assert "v2: not enough data (1 prediction)" in text(app)
+    assert "points" not in text(app)
+    next(
+        button for button in app.button if button.label == "Show the 28 days to 6 Jul 2026"
+    ).click()
+    app.run()
+    assert "Users flagged **2.5%** of predictions (1 of 40) in the 28 days to 6 Jul" in text(app)
+
+
 @pytest.mark.parametrize("bucket", ["week", "day", "hour"])
 @pytest.mark.parametrize("measure", ["counts", "rate"])
 def test_the_trend_by_bucket_and_measure(dashboard: Dashboard, bucket: str, measure: str) -> None:

@@ -104,6 +104,7 @@ from data_access.queries.tags import LogTag, LogTags, log_tags
 from data_access.queries.trends import (
     DAYS,
     LENGTHS,
+    RATE_FROM,
     Bucket,
     Move,
     bucket_records,
@@ -128,6 +129,7 @@ __all__ = [
     "MOST_AXES",
     "NO_PREDICTION",
     "OTHERS",
+    "RATE_FROM",
     "UNFLAGGED",
     "VERSION",
     "Answer",

@@ -17,6 +17,7 @@ from data_access.warehouse import Warehouse
 Bucket = Literal["hour", "day", "week"]
 MAX_BUCKETS = 400  # of a trend: more bars than pixels tell nothing
 LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+RATE_FROM = 10  # predictions in a bucket: of fewer, the interval is most of the scale
 DAYS = 28  # of the window that is looked at where nobody says which: whole weeks
 DAY = timedelta(days=1)
 

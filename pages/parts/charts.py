@@ -13,6 +13,7 @@ from data_access.queries import (
     LENGTHS,
     NO_PREDICTION,
     OTHERS,
+    RATE_FROM,
     Bucket,
     CauseBars,
     HistogramPair,
@@ -86,6 +87,7 @@ def flag_trend(
     click = alt.selection_point(name=CLICK, fields=["row"])
     base = alt.Chart(data)
     if as_rate:
+        base = alt.Chart(data[data["predictions"] >= RATE_FROM])
         rate = alt.Y("share:Q", title="flagged, % of predictions", axis=alt.Axis(format="%"))
         layers = [
             base.mark_rule(strokeWidth=5).encode(

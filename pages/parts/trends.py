@@ -21,6 +21,7 @@ from pages.parts import bar, cards, charts, choices, state, words
 WINDOWS = ["28", "7"]
 MEASURES = {"rate": "Rate", "counts": "Count"}
 MOST_NAMED = 3
+LONGEST_NAME = 16  # of a version: more does not fit on a phone
 ANSWERS = {
     "lower": "No.",
     "higher": "Yes.",
@@ -68,8 +69,7 @@ def answer(flagged: ShareChange, recent: Selection) -> None:
     before = f"in the {span(recent)} before"
     within = f"in {window(recent)}"
     if not flagged.is_rate:
-        total = words.count(flagged.predictions, "prediction")
-        said = f"Users flagged {flagged.count:,} of {total} {within}."
+        said = f"Users flagged {flagged.count:,} of {flagged.predictions:,} predictions {within}."
     else:
         count = f"{flagged.count:,} of {flagged.predictions:,}"
         said = f"Users flagged **{words.share(flagged.share)}** of predictions ({count}) {within}"
@@ -117,41 +117,40 @@ def earlier(selection: Selection, recent: Selection, fuller: Selection) -> None:
 
 def versions(rates: Sequence[VersionRate], compared: VersionChange | None) -> None:
     """The flag rate of one version against the next, and the way to the flagged records."""
-    if not rates:
-        return
     shown = [compared.older, compared.newer] if compared else [r for r in rates if r.is_rate][-1:]
     few = [rate for rate in rates[-1:] if not rate.is_rate]
-    with st.container(border=True, key="versions", gap="xsmall"):
-        if shown:
-            pairs = [f"{_name(rate)} {words.rounded_share(rate.share)}" for rate in shown]
-            st.markdown(
-                f"Flag rate **{' → '.join(pairs)}**{_of_versions(shown, compared)}",
-                help="Share of each version's predictions that users flagged, in the whole "
-                "selection. Flags that are still to come raise the rate of the newest version.",
-            )
-        for rate in few:
-            count = words.count(rate.predictions, "prediction")
-            st.markdown(f"Flag rate of {_name(rate)}: not enough data ({count}).")
-        with st.container(horizontal=True):
-            for rate in [*shown, *few]:
-                if rate.flagged:
-                    label = f"{_name(rate)}: {rate.flagged:,} of {rate.predictions:,} flagged"
-                    bar.page_link("cases", label, rate.records)
+    if not shown:
+        return
+    box = cards.fact(
+        "Flag rate by version" if compared else "Flag rate",
+        " → ".join(f"{_short(r.version)} {words.rounded_share(r.share)}" for r in shown),
+        _of_versions(shown[-1], compared, few),
+        "Share of each version's predictions that users flagged, in the whole selection. Flags "
+        "that are still to come raise the rate of the newest version.",
+    )
+    with box.container(horizontal=True):
+        for rate in [*shown, *few]:
+            if rate.flagged:
+                name = words.escape_markdown(_short(rate.version))
+                label = f"{name}: {rate.flagged:,} of {rate.predictions:,} flagged"
+                bar.page_link("cases", label, rate.records)
 
 
-def _of_versions(shown: Sequence[VersionRate], compared: VersionChange | None) -> str:
+def _of_versions(
+    newest: VersionRate, compared: VersionChange | None, few: Sequence[VersionRate]
+) -> str:
     if compared is None:
-        [rate] = shown
-        low, high = words.rounded_share(rate.low), words.rounded_share(rate.high)
-        return f" (95% CI {low}–{high})"
-    change = compared.change
-    if change.verdict == "no clear change":
-        return f": no clear change ({words.point_interval(change.low, change.high)})"
-    return f": {words.points(change.change, change.low, change.high)}"
+        note = f"95% CI {words.rounded_share(newest.low)}–{words.rounded_share(newest.high)}"
+    else:
+        note = _changed(compared.change)
+    for rate in few:
+        name = words.escape_markdown(_short(rate.version))
+        note += f" · {name}: not enough data ({words.count(rate.predictions, 'prediction')})"
+    return note
 
 
-def _name(rate: VersionRate) -> str:
-    return words.escape_markdown(rate.version)
+def _short(version: str) -> str:
+    return version if len(version) <= LONGEST_NAME else f"{version[: LONGEST_NAME - 1]}…"
 
 
 def shares(
@@ -240,6 +239,7 @@ def flags_over_time(
         )
         bar.open_page("cases", records)
     shown, left_out = trend["bucket"].nunique(), int(trend["left_out"].iloc[0])
+    sparse = bool(trend["predictions"].between(1, queries.RATE_FROM - 1).any())
     released = [
         f"{words.escape_markdown(version)} from {moment:%-d %b %Y}"
         for version, moment in releases.itertuples(index=False)
@@ -251,6 +251,7 @@ def flags_over_time(
         f"Shaded: {window(recent)}.",
         f"Pale: incomplete {bucket}." if bool(trend["filling"].any()) else "",
         "Lines: 95% CI." if as_rate else "",
+        f"No point: fewer than {queries.RATE_FROM} predictions." if as_rate and sparse else "",
         f"The last {shown:,} of {shown + left_out:,} {bucket}s." if left_out else "",
         f"Dashed: first record of a version ({', '.join(released[-MOST_NAMED:])}"
         + (f", {hidden:,} earlier)." if hidden > 0 else ").")
