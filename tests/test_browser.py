@@ -190,11 +190,12 @@ def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
 ) -> None:
     page.goto(f"{address}/?environment=prod&page.measure=counts")
     heading(page, "Are users flagging more?")
-    chart = '[data-testid="stVegaLiteChart"] svg'
-    box = settled(page, f"{chart} .background")
+    box = settled(page, '[data-testid="stVegaLiteChart"] svg .background')
     page.mouse.click(box["x"] + box["width"] * 0.06, box["y"] + box["height"] * 0.9)
     trend = queries.flag_trend(sample_log.warehouse, Selection(environment=("prod",)), "week")
     first = trend[trend["flag"] == "incorrect"].iloc[0]
+    flagged = f"{first['flagged']} flagged incorrect, week from 6 Jul 2026"
+    page.get_by_role("link", name=flagged).click()
     heading(page, f"{first['flagged']} cases")
     expect(page).to_have_url(re.compile("since=2026-07-06&until=2026-07-12&flag=incorrect"))
 
@@ -205,8 +206,9 @@ def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
 
     page.go_back()
     heading(page, "Largest changes from the 28 days before")
-    line = settled(page, f"{chart} .background", 1)
-    page.mouse.click(line["x"] + line["width"] / 2, line["y"] + line["height"] / 2)
+    rested(page)
+    page.get_by_test_id("stVegaLiteChart").nth(1).locator("svg").click()
+    page.get_by_role("link", name=re.compile("Cases of .* 2026")).click()
     heading(page, re.compile(r"^\d+ cases?$"))
     expect(page).to_have_url(re.compile("page.sort=outputs.confidence"))
 
@@ -517,10 +519,10 @@ def drag(page: Page, part: int, start: float, end: float) -> None:
     page.mouse.move(left + width * end, y, steps=5)
 
 
-def settled(page: Page, selector: str, number: int = 0) -> FloatRect:
+def settled(page: Page, selector: str) -> FloatRect:
     """Where a part of a chart is, once it is no longer laid out again."""
     rested(page)
-    plot = page.locator(selector).nth(number)
+    plot = page.locator(selector).first
     expect(plot).to_be_visible()
     box = None
     while box is None or box != plot.bounding_box():

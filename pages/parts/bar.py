@@ -71,27 +71,16 @@ def page_link(
     page: str, label: str, selection: Selection, baseline: str | None = None, **choices: str
 ) -> None:
     """A link to a page of this dashboard that shows a selection; choices: that page's own."""
+    if page in ("cases", "case"):
+        choices = {**_order(), **choices}
+    parameters = state.link(selection, baseline, **choices)
     st.page_link(
         f"pages/{page}.py",
         label=label,
         icon=":material/arrow_forward:",
         icon_position="right",
-        query_params=_parameters(page, selection, baseline, choices),
+        query_params=[(key, value) for key, values in parameters.items() for value in values],
     )
-
-
-def open_page(page: str, selection: Selection, **choices: str) -> None:
-    """Go to a page that shows a selection, as a link would; ends this run."""
-    st.switch_page(f"pages/{page}.py", query_params=_parameters(page, selection, None, choices))
-
-
-def _parameters(
-    page: str, selection: Selection, baseline: str | None, choices: dict[str, str]
-) -> list[tuple[str, str]]:
-    if page in ("cases", "case"):
-        choices = {**_order(), **choices}
-    parameters = state.link(selection, baseline, **choices)
-    return [(key, value) for key, values in parameters.items() for value in values]
 
 
 def _order() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pandas as pd
 import streamlit as st
@@ -224,7 +225,7 @@ def flags_over_time(
     *,
     as_rate: bool,
 ) -> None:
-    """Flags by category over time; a click on a bar opens its records."""
+    """Flags by category over time; a click on a mark offers its records."""
     picked = st.altair_chart(
         charts.flag_trend(trend, releases, recent, bucket, as_rate),
         key=f"flag-trend-{bucket}-{as_rate}",
@@ -232,12 +233,13 @@ def flags_over_time(
         on_select="rerun",
         selection_mode=charts.CLICK,
     )
-    bar_ = charts.clicked(picked, trend)
-    if bar_ is not None and bar_["flagged"]:
-        records = queries.bucket_records(
-            state.selection(), bucket, bar_["bucket"].to_pydatetime(), bar_["flag"]
-        )
-        bar.open_page("cases", records)
+    mark = charts.clicked(picked, trend)
+    if mark is not None and mark["flagged"]:
+        start = mark["bucket"].to_pydatetime()
+        records = queries.bucket_records(state.selection(), bucket, start, mark["flag"])
+        flag = words.escape_markdown(mark["flag"])
+        label = f"{mark['flagged']:,} flagged {flag}, {bucket} from {_time(start, bucket)}"
+        bar.page_link("cases", label, records)
     shown, left_out = trend["bucket"].nunique(), int(trend["left_out"].iloc[0])
     sparse = bool(trend["predictions"].between(1, queries.RATE_FROM - 1).any())
     released = [
@@ -246,7 +248,7 @@ def flags_over_time(
     ]
     hidden = len(released) - MOST_NAMED
     notes = [
-        f"Click a {'point' if as_rate else 'bar'} to see its records.",
+        f"Click a {'point' if as_rate else 'bar'} for its records.",
         "By time of prediction, UTC; a record with two flags counts in both.",
         f"Shaded: {window(recent)}.",
         f"Pale: incomplete {bucket}." if bool(trend["filling"].any()) else "",
@@ -279,10 +281,15 @@ def move(moved: Move, recent: Selection, before: Selection) -> None:
         selection_mode=charts.CLICK,
     )
     day = charts.clicked(picked, moved.days)
-    if day is not None:
-        both = replace(recent, since=before.since)
-        records = queries.bucket_records(both, "day", day["day"].to_pydatetime())
-        bar.open_page("cases", records, sort=row.name)
     with link:
         label = words.escape_markdown(row.label)
         bar.page_link("distributions", label[:1].upper() + label[1:], recent, queries.BEFORE)
+        if day is not None:
+            start = day["day"].to_pydatetime()
+            both = replace(recent, since=before.since)
+            records = queries.bucket_records(both, "day", start)
+            bar.page_link("cases", f"Cases of {_time(start, 'day')}", records, sort=row.name)
+
+
+def _time(start: datetime, bucket: Bucket) -> str:
+    return f"{start:%-d %b %Y, %H:%M}" if bucket == "hour" else f"{start:%-d %b %Y}"
