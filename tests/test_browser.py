@@ -160,7 +160,7 @@ def test_from_the_overview_to_one_misread_image(
 
     brush_low_entropy(page)
     expect(page).to_have_url(re.compile("entropy"))
-    chip = page.get_by_role("button", name=re.compile("word entropy under"))
+    chip = page.get_by_role("button", name=re.compile("word entropy <"))
     expect(chip).to_be_visible()
     wanted = parse_selection(page.url, sample_log.warehouse.projections)
     expected = in_brushed_bars(sample_log, wanted)
@@ -290,12 +290,12 @@ def test_a_brush_holds_the_page_still(page: Page, address: str) -> None:
     drawn = charts.count()
     first = charts.first.element_handle()
     brush_low_entropy(page)
-    expect(page.get_by_text("filtered: under 2")).to_be_visible()
+    expect(page.get_by_text("filtered: < 2")).to_be_visible()
     rested(page)
     assert charts.count() == drawn
     assert first.evaluate("chart => chart.isConnected"), "the chart that is brushed stays"
     page.locator(".st-key-bar").get_by_role("button", name="word entropy").click()
-    expect(page.get_by_text("filtered: under 2")).to_be_hidden()
+    expect(page.get_by_text("filtered: < 2")).to_be_hidden()
     rested(page)
     assert page.evaluate("window.shift") < 0.1
     assert not [said for said in warnings if "Infinite extent" in said]
@@ -332,7 +332,7 @@ def test_a_pasted_link_shows_the_same_numbers(page: Page, address: str, browser:
     page.goto(f"{address}/distributions?environment=prod&{ENTROPY}=..1.6&images=once")
     heading(page, "Production vs. test set")
     mine = held(page)
-    page.get_by_text("filtered: under 1.6").first.wait_for()
+    page.get_by_text("filtered: < 1.6").first.wait_for()
     address_shown = page.url
     page.get_by_role("link", name="Overview").first.click()
     heading(page, "Are users flagging more?")

@@ -457,7 +457,7 @@ def test_a_brush_keeps_the_order_of_the_histograms(dashboard: Dashboard) -> None
     assert folded and "**image width**" not in text(app)
     app = dashboard("distributions", SAMPLE, f"environment=prod&{LOW}")
     stands(app)
-    assert r"filtered\: under 1\.6" in text(app)
+    assert r"filtered\: \< 1\.6" in text(app)
     assert histograms(app) == before
     after = [fold.label for fold in app.expander if "without a clear difference" in fold.label]
     assert [label.replace(" before filtering", "") for label in after] == folded

@@ -14,7 +14,7 @@ from data_access.selection import range_sentence
 from pages.parts import brushes, charts, state, words
 
 HEIGHT, NOTE_HEIGHT = 210, 44  # pixels of a chart, and of the two lines below it
-NARROWEST = 280  # pixels of a card
+NARROWEST = 225  # pixels of a card
 MOST_NAMED = 3
 
 
