@@ -143,7 +143,7 @@ def family(path: Path) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    return any(name.startswith(held) for held in HELD_OUT)
+    return any(name.startswith(family) for family in HELD_OUT)
 
 
 def faces(folder: Path) -> list[Face]:

@@ -90,8 +90,8 @@ class Library:
 
     def __init__(self, data: Path, fonts: Path, held_out: bool = False) -> None:
         self.families: dict[str, list[list[Face]]] = {}
-        found = [face for face in faces(fonts) if is_held_out(face.family) == held_out]
-        for face in found:
+        chosen = [face for face in faces(fonts) if is_held_out(face.family) == held_out]
+        for face in chosen:
             kind = self.families.setdefault(face.kind, [])
             same = next((group for group in kind if group[0].family == face.family), None)
             if same is None:

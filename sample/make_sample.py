@@ -159,7 +159,7 @@ def readings(
     served_all: list[Served], pictures: dict[int, bytes]
 ) -> dict[tuple[int, str], Reading]:
     """What each version read in the notes that it was sent, by note and version."""
-    found = {}
+    by_note = {}
     for version in sorted({served.version for served in served_all}):
         recognizer = Recognizer.load(version)
         numbers = sorted({one.note.number for one in served_all if one.version == version})
@@ -167,8 +167,8 @@ def readings(
             part = numbers[start : start + 16]
             images = [Image.open(io.BytesIO(pictures[number])) for number in part]
             for number, reading in zip(part, recognizer.read_many(images), strict=True):
-                found[number, version] = reading
-    return found
+                by_note[number, version] = reading
+    return by_note
 
 
 def record(served: Served, image_key: str, reading: Reading, seed: int) -> Json:
@@ -293,11 +293,11 @@ def make_sample(fonts: Path, log: Path, seed: int) -> Counter[str]:
         made[f"{served.environment} {note.mode} {served.version}"] += 1
         if served.environment == "prod":
             read = event["outputs"]["output_text"]
-            for said in flags(served, read, often[note.number] > 1, seed):
-                day = said["timestamp"][:10]
-                path = log / "feedback" / f"date={day}" / f"{said['feedback_key']}.json"
-                write(path, json_line(said).encode())
-                made[f"flag {said['flag']}"] += 1
+            for flag in flags(served, read, often[note.number] > 1, seed):
+                day = flag["timestamp"][:10]
+                path = log / "feedback" / f"date={day}" / f"{flag['feedback_key']}.json"
+                write(path, json_line(flag).encode())
+                made[f"flag {flag['flag']}"] += 1
     write_predictions(log, records)
     for mode in EXAMPLES:
         one = next(s for s in served_all if s.environment == "prod" and s.note.mode == mode)

@@ -28,13 +28,13 @@ STROKES: dict[str, list[tuple[float, float]]] = {
 def font_files(folder: Path) -> dict[str, list[Path]]:
     """Fonts that write small letters as such, by kind, in order of name."""
     usable = [face for face in faces(folder) if not face.unicase]
-    found = {
+    fonts = {
         kind: [face.path for face in usable if face.kind == kind]
         for kind in ("handwriting", "print")
     }
-    if not all(found.values()):
+    if not all(fonts.values()):
         raise SystemExit(f"{folder} needs fonts in handwriting/ and in print/")
-    return found
+    return fonts
 
 
 @lru_cache(maxsize=4096)
