@@ -230,8 +230,10 @@ def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) ->
     assert held(page) == cases
     page.get_by_role("button", name=re.compile(r"Replay \d+ images")).click()
     verdict = page.get_by_test_id("stMain").get_by_text(re.compile("outside the range of test"))
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel")).to_be_hidden(timeout=20 * WAIT)
+    expect(page.get_by_test_id("stMain").get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_role("button", name="Cancel")).to_be_hidden(
+        timeout=20 * WAIT
+    )
     expect(verdict.first).to_have_text(re.compile(r"^Inverting fixes .*the unchanged image 0\."))
     said = verdict.first.inner_text()
     with browser.new_context() as colleague:
@@ -251,13 +253,13 @@ def test_a_replay_is_cancelled_and_resumed(page: Page, tmp_path: Path) -> None:
         expect(page.get_by_text(re.compile(r"^Reading images again … "))).to_be_visible(
             timeout=4 * WAIT
         )
-        page.get_by_role("button", name="Cancel").click()
+        page.get_by_test_id("stMain").get_by_role("button", name="Cancel").click()
         expect(page.get_by_text("Cancelled. What was done so far is kept.")).to_be_visible()
         page.get_by_role("button", name=re.compile(r"^Replay .*images$")).click()
         expect(page.get_by_text(re.compile(r"^Of \d+ cases read again"))).to_be_visible(
             timeout=4 * WAIT
         )
-        page.get_by_role("button", name="Cancel").click()
+        page.get_by_test_id("stMain").get_by_role("button", name="Cancel").click()
         expect(page.get_by_text("Cancelled. What was done so far is kept.")).to_be_visible()
 
 
