@@ -433,7 +433,7 @@ def test_every_page_follows_the_baseline(
         compared = {
             "unflagged": "What was flagged",
             "version:v1": "The selection without version v1",
-            "window-before": "The newer half of the selection",
+            "window-before": "The last 28 days of the selection",
         }
         ours = compared.get(name, "Production")
         assert app.title[0].value == f"{ours} vs. {words.escape_markdown(label)}"
