@@ -75,6 +75,7 @@ def _details(log: OpenLog, saved: SavedSelection) -> None:
             st.button(
                 "Compare",
                 key="saved.compare",
+                type="tertiary",
                 on_click=state.compare_with,
                 args=(queries.selection_baseline(saved.selection),),
                 help="Use it as the baseline.",
