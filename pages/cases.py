@@ -10,7 +10,6 @@ from data_access.projections.table import ENTROPY
 from data_access.selection import query_string
 from pages.parts import bar, cards, choices, frame, state, toxicity, words
 
-SIZE = 24
 MOST_DOWNLOADED = 50_000
 
 log = frame.enter()
@@ -22,50 +21,38 @@ counts = queries.coverage(warehouse, selection)
 st.title(words.count(counts.predictions, "case").capitalize())
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
-st.markdown(
-    f"{counts.flagged:,} flagged, {counts.images:,} distinct images"
-    + (f", {counts.without_image:,} without an image" if counts.without_image else "")
-    + (f", {counts.unreadable_images:,} with an unreadable one" if counts.unreadable_images else "")
-    + "."
+without = f", {counts.without_image:,} without an image" if counts.without_image else ""
+broken = (
+    f", {counts.unreadable_images:,} with an unreadable one" if counts.unreadable_images else ""
 )
-these = (
-    f"Replay these {words.count(counts.predictions)}"
-    if counts.predictions > 1
-    else "Replay this one"
-)
-bar.page_link("replay", these, selection, of="selection")
+many = counts.predictions > 1
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(
+        f"{counts.flagged:,} flagged, {counts.images:,} distinct images{without}{broken}.",
+        width="content",
+    )
+    these = f"Replay these {words.count(counts.predictions)}" if many else "Replay this one"
+    bar.page_link("replay", these, selection, of="selection")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    sort = choices.menu(
-        "sort",
-        "Sort by",
-        queries.sort_names(warehouse),
-        lambda name: "time" if name == "timestamp" else projections[name].label,
-    )
-    order = choices.choice(
-        "order",
-        "Order",
-        list(choices.ORDERS),
-        lambda name: (
-            {"down": "highest first", "up": "lowest first"}[name]
-            if sort != "timestamp"
-            else {"down": "newest first", "up": "oldest first"}[name]
-        ),
-    )
+    order = choices.order_of_cases(log)
     view = choices.choice("view", "Show as", ["gallery", "table"])
 
-number = choices.page_number(math.ceil(counts.predictions / SIZE))
-page = queries.cases_page(warehouse, selection, sort, order == "down", number, SIZE)
-st.caption(
-    f"{page.first + 1:,} to {page.first + len(page.records):,} of {page.total:,}"
-    + (" · each image counted once" if selection.each_image_once else "")
-)
+with st.container(horizontal=True, vertical_alignment="center"):
+    number = choices.page_number(math.ceil(counts.predictions / choices.CASES_A_PAGE))
+    page = queries.cases_page(warehouse, selection, *order, number, choices.CASES_A_PAGE)
+    once = " · each image counted once" if selection.each_image_once else ""
+    last = page.first + len(page.records)
+    st.caption(f"{page.first + 1:,} to {last:,} of {page.total:,}{once}", width="content")
+filtered = [range_.name for range_ in reversed(selection.ranges)]
+names = [name for name in (order.sort, *filtered, ENTROPY) if name in projections]
+shown = [projections[name] for name in dict.fromkeys(names)][: cards.MOST_VALUES]
 if view == "gallery":
-    names = [name for name in (sort, ENTROPY) if name in projections]
-    shown = [projections[name] for name in dict.fromkeys(names)]
-    cards.gallery(log, page.records, shown, page.rows["same_image"].tolist())
+    cards.gallery(
+        log, page.records, shown, page.rows["same_image"].tolist(), opened=choices.opened_case()
+    )
 else:
-    cards.table(page.rows, projections)
+    cards.table(log, page, projections, shown)
 toxicity.caption(log.warehouse.score_sources())
 
 with st.expander("Export"):

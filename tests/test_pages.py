@@ -39,6 +39,8 @@ from tests.samples import (
 PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay", "data")
 TABLE = load_projections()
 ENTROPY = "entropy(outputs.output_text)"
+OBSCENE = "detoxify.obscene(outputs.output_text)"
+WORDS = "words(outputs.output_text)"
 LOW = "entropy(outputs.output_text)=..1.6"
 LOW_TEST = "environment%3Dtest%26entropy(outputs.output_text)%3D..3"  # a baseline in a link
 
@@ -131,6 +133,10 @@ def text(app: AppTest) -> str:
     kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.info, app.warning)
     said = [element.value for kind in kinds for element in kind]
     return "\n".join([*said, *(metric.value for metric in app.metric)])
+
+
+def shown_html(app: AppTest) -> str:
+    return "".join(element.proto.body for element in app.get("html"))
 
 
 def stands(app: AppTest) -> None:
@@ -586,13 +592,38 @@ def test_sorting_and_paging(dashboard: Dashboard, sample_log: OpenLog) -> None:
         sample_log.warehouse, Selection(environment=("prod",)), name, False, 2, 24
     )
     first = page.rows["outputs.output_text"].iloc[0].replace("\n", "<br>")
-    assert first in "".join(element.proto.body for element in app.get("html"))
+    assert first in shown_html(app)
 
 
-def test_the_table_view(dashboard: Dashboard) -> None:
-    app = dashboard("cases", SAMPLE, "environment=prod&page.view=table")
+def test_cases_are_sorted_by_what_was_filtered_unless_a_person_chose(
+    dashboard: Dashboard, sample_log: OpenLog
+) -> None:
+    app = dashboard("cases", SAMPLE, f"environment=prod&page.sort={WORDS}&page.order=up")
+    assert app.selectbox(key="widget.page.sort").value == WORDS, "as the link says"
+    app.button(key="preset.low entropy").click().run()
     stands(app)
-    assert len(app.dataframe[0].value) == 24
+    assert app.selectbox(key="widget.page.sort").value == ENTROPY
+    assert app.segmented_control(key="widget.page.order").value == "up"
+    assert not {"page.sort", "page.order"} & {*app.query_params}
+    assert "word entropy 0" in shown_html(app), "the lowest first, its value on the card"
+
+    app.selectbox(key="widget.page.sort").select(WORDS).run()
+    assert (app.query_params["page.sort"], app.query_params["page.order"]) == (WORDS, "down")
+    app.button(key="preset.obscene").click().run()
+    assert app.selectbox(key="widget.page.sort").value == WORDS, "a person chose it"
+    app.selectbox(key="widget.page.sort").select(OBSCENE).run()
+    assert app.segmented_control(key="widget.page.order").value == "down"
+    assert "page.sort" not in app.query_params, "as usual again"
+
+
+def test_the_table_of_cases_has_images_and_links(dashboard: Dashboard) -> None:
+    app = dashboard("cases", SAMPLE, f"environment=prod&page.view=table&{ENTROPY}=..1.6")
+    stands(app)
+    table = app.dataframe[0].value
+    assert table["picture"].str.startswith("data:image/png;base64,").all()
+    assert table[ENTROPY].is_monotonic_increasing
+    for key, link in zip(table["record_key"], table["link"], strict=True):
+        assert link.startswith("case?environment=prod&") and link.endswith(f"page.record={key}")
 
 
 def test_the_overview_says_what_it_is_and_whether_users_flag_more(dashboard: Dashboard) -> None:
@@ -646,7 +677,7 @@ def test_a_case_with_all_that_is_known(dashboard: Dashboard, sample_log: OpenLog
     assert app.title[0].value.startswith("Flagged")
     assert "than" in said and "of test" in said
     assert "Is it offensive" in said and "not scored yet" not in said.lower()
-    shown = "".join(element.proto.body for element in app.get("html"))
+    shown = shown_html(app)
     assert html.escape(row["feedback.comment"]) in shown
     for toggle in app.toggle:
         toggle.set_value(True)
@@ -796,7 +827,7 @@ def test_unreadable_images_are_said_so(dashboard: Dashboard, folder_log: Log) ->
     )
     app = dashboard("cases", folder_log.uri)
     stands(app)
-    said = text(app)
+    said = text(app) + shown_html(app)
     assert "not an image that can be read" in said
     assert "missing from the log" in said
     assert "leaves the log" in said

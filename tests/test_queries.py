@@ -386,6 +386,26 @@ def test_a_page_past_the_end_is_the_last_one(warehouse: Warehouse) -> None:
     assert (nothing.total, nothing.first, len(nothing.rows)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("ranges", "order"),
+    [
+        ((), ("timestamp", True)),
+        ((Range(ENTROPY, missing=True),), ("timestamp", True)),
+        ((Range(ENTROPY, high=1.6),), (ENTROPY, False)),
+        ((Range(ENTROPY, low=1.6),), (ENTROPY, True)),
+        ((Range(ENTROPY, 0.0, 1.6),), (ENTROPY, False)),
+        ((Range(ENTROPY, 5.5, 6.0),), (ENTROPY, True)),
+        ((Range(ENTROPY, high=1.6), Range(OBSCENE, low=0.1)), (OBSCENE, True)),
+        ((Range(OBSCENE, low=0.1), Range(ENTROPY, high=1.6)), (ENTROPY, False)),
+    ],
+)
+def test_cases_are_usually_sorted_by_what_was_filtered_strangest_first(
+    warehouse: Warehouse, ranges: tuple[Range, ...], order: tuple[str, bool]
+) -> None:
+    assert queries.usual_order(warehouse, replace(PROD, ranges=ranges), TEST) == order
+    assert queries.usual_order(warehouse, replace(PROD, ranges=ranges), NOWHERE)[0] == order[0]
+
+
 def test_cases_cannot_be_sorted_by_a_strangers_words(warehouse: Warehouse) -> None:
     assert queries.sort_names(warehouse)[:2] == ["timestamp", ENTROPY]
     for sort in ("record_key", '"; drop table records', "entropy(x)"):

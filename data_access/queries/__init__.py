@@ -20,11 +20,13 @@ from data_access.queries.cases import (
     Case,
     CasesPage,
     Neighbours,
+    Order,
     case,
     cases_page,
     neighbours,
     record_batches,
     sort_names,
+    usual_order,
 )
 from data_access.queries.categories import CategoryPair, category_pairs, category_table
 from data_access.queries.causes import Cause, CauseBars, Causes, rank_causes
@@ -153,6 +155,7 @@ __all__ = [
     "LogTags",
     "Move",
     "Neighbours",
+    "Order",
     "Origin",
     "Place",
     "Preset",
@@ -227,6 +230,7 @@ __all__ = [
     "unscored_text_count",
     "unscored_texts",
     "usual_baseline",
+    "usual_order",
     "version_change",
     "window",
     "window_before",

@@ -1,7 +1,7 @@
 """Single records: pages of them, one with all that is known of it, and exports."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,13 @@ EXPORTED_TAGS = 200  # that have a column of their own
 EXPORTED_COLUMNS = [
     column for column in RECORD_COLUMNS.values() if column not in ("tags", *INTERNAL_COLUMNS)
 ]
+
+
+class Order(NamedTuple):
+    """How cases are sorted. sort: `timestamp`, or the name of a projection."""
+
+    sort: str = "timestamp"
+    descending: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,22 @@ class CasesPage:
 def sort_names(warehouse: Warehouse) -> list[str]:
     """What cases can be sorted by: the time, and every projection that has values."""
     return ["timestamp", *extents(warehouse)]
+
+
+def usual_order(warehouse: Warehouse, selection: Selection, baseline: Selection) -> Order:
+    """Strangest first, by the range that was chosen last; without a range, newest first.
+
+    The strange end of a range with two limits is the one that is away from the baseline's median.
+    """
+    ranges = [range_ for range_ in selection.ranges if not range_.missing]
+    if not ranges:
+        return Order()
+    name, low, high = ranges[-1].name, ranges[-1].low, ranges[-1].high
+    if low is None or high is None:
+        return Order(name, descending=high is None)
+    selected, params = source(baseline)
+    median = row_of(warehouse, f"select median({quoted(name)}) as value from {selected}", params)
+    return Order(name, descending=not (low + high) / 2 < median["value"])
 
 
 def cases_page(

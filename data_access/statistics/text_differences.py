@@ -6,6 +6,7 @@ from typing import Literal
 from rapidfuzz.distance import Levenshtein
 
 LONGEST = 5_000  # characters of each text; past this the rest is one difference
+MIN_LIKENESS = 0.5  # texts with less in common are not compared letter by letter
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Piece:
 def likeness(output: str, truth: str) -> float:
     """How much two texts have in common, 0 to 1: 1 minus the edits over the longer length."""
     return float(Levenshtein.normalized_similarity(output[:LONGEST], truth[:LONGEST]))
+
+
+def alike(output: str, truth: str) -> bool:
+    """Whether two texts have enough in common to be compared letter by letter."""
+    return likeness(output, truth) >= MIN_LIKENESS
 
 
 def differences(output: str, truth: str) -> list[Piece]:

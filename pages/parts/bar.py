@@ -6,9 +6,6 @@ from streamlit.delta_generator import DeltaGenerator
 from data_access import OpenLog, queries
 from data_access.selection import Selection, encoded, sentences
 from pages.parts import state, words
-from pages.parts.choices import ORDERS
-
-USUAL_ORDER = {"sort": ["timestamp"], "order": [ORDERS[0]]}
 
 
 def selection_bar(log: OpenLog) -> DeltaGenerator:
@@ -71,9 +68,7 @@ def page_link(
     page: str, label: str, selection: Selection, baseline: str | None = None, **choices: str
 ) -> None:
     """A link to a page of this dashboard that shows a selection; choices: that page's own."""
-    if page in ("cases", "case"):
-        choices = {**_order(), **choices}
-    parameters = state.link(selection, baseline, **choices)
+    parameters = _parameters(page, selection, baseline, choices)
     st.page_link(
         f"pages/{page}.py",
         label=label,
@@ -83,9 +78,21 @@ def page_link(
     )
 
 
+def case_address(record_key: str) -> str:
+    """The address of a case beside that of the page."""
+    parameters = _parameters("case", state.selection(), None, {"record": record_key})
+    return f"case?{encoded(parameters)}"
+
+
+def _parameters(
+    page: str, selection: Selection, baseline: str | None, choices: dict[str, str]
+) -> state.Parameters:
+    if page in ("cases", "case"):
+        choices = {**_order(), **choices}
+    return state.link(selection, baseline, **choices)
+
+
 def _order() -> dict[str, str]:
-    """How cases are sorted, where that is not as usual."""
-    wanted = {name: state.asked(name) for name in USUAL_ORDER}
-    return {
-        name: values[-1] for name, values in wanted.items() if values not in ([], USUAL_ORDER[name])
-    }
+    """How a person chose to sort cases."""
+    wanted = {name: state.asked(name)[-1:] for name in ("sort", "order")}
+    return {name: values[0] for name, values in wanted.items() if values}

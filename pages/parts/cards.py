@@ -10,13 +10,23 @@ from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
 from data_access.projections import Projection, ProjectionTable
-from data_access.queries import Place
+from data_access.queries import CasesPage, Place
 from data_access.records import Record
 from data_access.selection import Selection
-from data_access.statistics.text_differences import differences
+from data_access.statistics.text_differences import alike, differences
 from pages.parts import bar, charts, choices, palette, pictures, state, words
 
-SCROLLS_FROM, SCROLLS_FROM_LINES = 160, 5  # characters and line breaks that may fill a card
+SCROLLS_FROM, SCROLLS_FROM_LINES = 110, 4  # characters and line breaks that may fill a card
+MOST_VALUES = 3  # of a card
+RETURN = """
+<script>
+{
+  const pictures = [...document.querySelectorAll('[class*="st-key-card-"] img')];
+  Promise.all(pictures.map(picture => picture.decode().catch(() => null))).then(() =>
+    document.querySelector(".st-key-card-opened")?.scrollIntoView({block: "center"}));
+}
+</script>
+"""
 
 
 def fact(label: str, value: str, note: str, explanation: str) -> DeltaGenerator:
@@ -33,16 +43,18 @@ def card(
     shown: Sequence[Projection],
     when: str,
     same_image: int,
+    key: str,
 ) -> None:
     """A record: image, text, truth where known, flags, a few projections, its link.
 
-    when: HTML. same_image: the number of records that show this image.
+    when: HTML. same_image: the number of records that show this image. key: of its box.
     """
-    with st.container(border=True, key=f"card-{record.record_key}"):
+    with st.container(border=True, key=f"card-{key}", height="stretch", gap="xsmall"):
         if picture.encoded is None:
-            st.caption(words.escape_markdown(picture.problem or ""))
+            problem = words.escaped(picture.problem or "")
+            st.html(f'<div class="misread-no-picture"><span>{problem}</span></div>')
         else:
-            st.image(picture.encoded, alt=record.output_text or "no output")
+            st.image(picture.encoded, alt=record.output_text or "no output", width="stretch")
         st.html(output(record.output_text, record.ground_truth_string))
         measured = " · ".join(
             words.hinted(f"{p.label} {words.value(record.projections[p.name])}", p.explanation)
@@ -76,7 +88,12 @@ def _reading(text: str) -> str:
 
 
 def marked(text: str, other: str) -> tuple[str, str]:
-    """Two texts as HTML: what only the first has struck out, what only the other has underlined."""
+    """Two texts as HTML: what only the first has struck out, what only the other has underlined.
+
+    Texts that are not alike are left as they are: marks on every letter say nothing.
+    """
+    if not alike(text, other):
+        return words.escaped(text), words.escaped(other)
     first, second = "", ""
     for piece in differences(text, other):
         removed, added = words.escaped(piece.output), words.escaped(piece.truth)
@@ -105,21 +122,28 @@ def gallery(
     shown: Sequence[Projection],
     same_image: Sequence[int] | None = None,
     moments: Sequence[datetime] | None = None,
+    opened: str | None = None,
+    name: str = "cases",
 ) -> None:
     """Records as cards in as many columns as fit.
 
     same_image: the number of records that show the image of each; 1 unless given. moments: the
-    time on each card, UTC; that of the record unless given.
+    time on each card, UTC; that of the record unless given. opened: the key of the record that
+    one comes back from; its card is scrolled to. name: tells the galleries of a page apart.
     """
     zone = state.viewer_zone()
     images = pictures.small(log, [record.image for record in records])
     same_image = same_image or [1] * len(records)
     moments = moments or [record.timestamp for record in records]
     with st.grid(3, min_column_width=225):
-        for record, picture, count, moment in zip(
-            records, images, same_image, moments, strict=True
+        for place, (record, picture, count, moment) in enumerate(
+            zip(records, images, same_image, moments, strict=True)
         ):
-            card(record, picture, shown, words.moment_html(moment, zone), count)
+            key = "opened" if record.record_key == opened else f"{name}-{place}"
+            card(record, picture, shown, words.moment_html(moment, zone), count, key)
+    if opened in {record.record_key for record in records}:
+        st.html(RETURN, unsafe_allow_javascript=True)
+        choices.shown_again()
 
 
 def place(position: Place, baseline_label: str) -> None:
@@ -160,19 +184,34 @@ def empty(sentence: str, chosen: Selection) -> None:
     st.stop()
 
 
-def table(rows: pd.DataFrame, projections: ProjectionTable) -> None:
-    """A page of cases as a table."""
+def table(
+    log: OpenLog, page: CasesPage, projections: ProjectionTable, shown: Sequence[Projection]
+) -> None:
+    """A page of cases as a table; shown: the projections that come first."""
+    rows = page.rows
+    scored = [row.name for row in projections.rows if rows[row.name].notna().any()]
+    scores = dict.fromkeys([*(row.name for row in shown), *scored])
     first = [
-        "timestamp", "environment", "version", "outputs.output_text",
-        "feedback.ground_truth_string", "feedback.flags", "same_image",
+        "picture", "outputs.output_text", "feedback.ground_truth_string", "feedback.flags",
+        *scores, "timestamp", "environment", "version", "same_image", "record_key",
     ]  # fmt: skip
-    scores = [row.name for row in projections.rows if rows[row.name].notna().any()]
+    images = pictures.thumbnails(log, [record.image for record in page.records])
+    links = [bar.case_address(record.record_key) for record in page.records]
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows.assign(timestamp=rows["timestamp"].dt.tz_localize("UTC")),
+        rows.assign(
+            timestamp=rows["timestamp"].dt.tz_localize("UTC"),
+            picture=[pictures.data_url(picture) for picture in images],
+            link=links,
+        ),
         hide_index=True,
-        column_order=[*first, *scores, "record_key"],
+        row_height=56,
+        column_order=["link", *first],
         column_config={
+            "link": st.column_config.LinkColumn(
+                "case", display_text="Open", width="small", pinned=True
+            ),
+            "picture": st.column_config.ImageColumn("image", width="medium", pinned=True),
             "timestamp": st.column_config.DatetimeColumn("time", timezone=state.viewer_zone()),
             "outputs.output_text": st.column_config.TextColumn("output", width="large"),
             "feedback.ground_truth_string": st.column_config.TextColumn("truth", width="medium"),

@@ -22,13 +22,16 @@ STYLE = """
 <style>
 .misread-text { overflow: hidden; font-family: "Source Serif", Georgia, serif;
   font-size: 1.1rem; line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
-[class*="st-key-card-"] .misread-text { max-height: 18em; overflow-y: auto; }
+[class*="st-key-card-"] .misread-text { height: 8.7em; overflow-y: auto; }
+.misread-no-picture { aspect-ratio: 7 / 3; display: flex; align-items: center;
+  justify-content: center; padding: 0 1em; text-align: center; font-size: 0.85rem; }
 .misread-truth { font-size: 0.95rem; margin-top: .25em; }
 .misread-meta { font-size: 0.85rem; line-height: 1.5; }
 .misread-flag { display: inline-block; padding: 0 .55em; border-radius: 1em; font-size: 0.8rem;
   margin-right: .35em; max-width: 100%; overflow-wrap: anywhere; border: 1px solid; }
 .misread-text del { text-decoration: line-through; background: #c27a0038; }
 .misread-text ins { text-decoration: underline; background: #3b7fc438; }
+.st-key-card-opened { outline: 2px solid #3b7fc4; }
 .st-key-answer { min-height: 5em; }
 .misread-skip { position: absolute; left: -999rem; }
 .misread-skip:focus { position: static; }

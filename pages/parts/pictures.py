@@ -1,8 +1,9 @@
 """Images of records, small enough to send: fetched, checked, scaled and encoded once."""
 
+import base64
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from replay.interventions import intervention
 
 FETCHERS = 12
 SMALL = (560, 320)
+CARD = (560, 240)
+THUMBNAIL = (200, 56)
 LARGE = (1600, 1200)
 SMALLEST = 16  # pixels on each side
 
@@ -29,18 +32,33 @@ class Picture:
 
 
 def small(log: OpenLog, names: Sequence[str | None]) -> list[Picture]:
-    """The images of a page of cards, fetched side by side."""
+    """The images of a page of cards, all of one shape, fetched side by side."""
+    return _each(names, lambda name: _fitted(log, name))
+
+
+def thumbnails(log: OpenLog, names: Sequence[str | None]) -> list[Picture]:
+    """The images of a table, fetched side by side."""
+    return _each(names, lambda name: _scaled(log, name, THUMBNAIL))
+
+
+def data_url(picture: Picture) -> str:
+    """An image as an address that holds all of it; empty where there is none."""
+    if picture.encoded is None:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(picture.encoded).decode()}"
+
+
+def _each(names: Sequence[str | None], encode: Callable[[str], bytes]) -> list[Picture]:
+    def one(name: str | None) -> Picture:
+        if name is None:
+            return Picture(None, "This record has no image.")
+        try:
+            return Picture(encode(name))
+        except (LogError, UnreadableImageError) as error:
+            return Picture(None, f"No image: {error}")
+
     with ThreadPoolExecutor(FETCHERS) as pool:
-        return list(pool.map(lambda name: _small(log, name), names))
-
-
-def _small(log: OpenLog, name: str | None) -> Picture:
-    if name is None:
-        return Picture(None, "This record has no image.")
-    try:
-        return Picture(_scaled(log, name, SMALL))
-    except (LogError, UnreadableImageError) as error:
-        return Picture(None, f"No image: {error}")
+        return list(pool.map(one, names))
 
 
 def large(log: OpenLog, name: str | None, *, inverted: bool, stretched: bool) -> Picture:
@@ -88,6 +106,15 @@ def _scaled(log: OpenLog, name: str, box: tuple[int, int]) -> bytes:
         if smallest != image.size:  # a line of one pixel would be scaled away altogether
             image = ImageOps.pad(image, smallest, color="white")
         return _encoded(image)
+
+
+@functools.lru_cache(maxsize=500)
+def _fitted(log: OpenLog, name: str) -> bytes:
+    """As large as a card has room for, on a transparent ground; raises as `_scaled`."""
+    image = ImageOps.contain(Image.open(io.BytesIO(_scaled(log, name, SMALL))), CARD)
+    ground = Image.new("RGBA", CARD)
+    ground.paste(image, ((CARD[0] - image.width) // 2, (CARD[1] - image.height) // 2))
+    return _encoded(ground)
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.statistics.text_differences import likeness
+from data_access.statistics.text_differences import alike
 from pages.parts import bar, cards, pictures, state, words
 from pages.parts.replay_verdicts import label
 from pages.parts.replays import Findings
@@ -14,7 +14,6 @@ from replay.interventions import NOTHING
 from replay.judgement import RANDOM
 
 CARDS = 6  # of a page
-MIN_LIKENESS = 0.5  # texts with less in common are not compared letter by letter
 KINDS = {
     "all": "all",
     "fixed": "fixed",
@@ -53,7 +52,7 @@ def side_by_side(log: OpenLog, rows: pd.DataFrame) -> None:
     with st.grid(2, min_column_width=430):
         for trial in queries.plain_rows(rows):
             with st.container(border=True):
-                before, after = _marked(trial["before"] or "", trial["after"])
+                before, after = cards.marked(trial["before"] or "", trial["after"])
                 sides = st.columns(2, gap="small")
                 with sides[0]:
                     _picture(log, trial["image"], NOTHING.name, "as it was", before)
@@ -75,7 +74,7 @@ def one_by_one(log: OpenLog, rows: pd.DataFrame) -> None:
             _truth(trials[0])
         for trial in trials:
             with st.container(border=True):
-                _, after = _marked(trial["before"] or "", trial["after"])
+                _, after = cards.marked(trial["before"] or "", trial["after"])
                 name = trial["intervention"]
                 _picture(log, trial["image"], name, label(name), after)
                 st.html(f'<div class="misread-meta">{_change(trial)}</div>')
@@ -96,13 +95,6 @@ def _truth(trial: dict[str, Any]) -> None:
     if trial["truth"] is not None:
         truth = words.escaped(trial["truth"])
         st.html(f'<div class="misread-text misread-truth">truth: {truth}</div>')
-
-
-def _marked(before: str, after: str) -> tuple[str, str]:
-    """Both as HTML, differences marked where they have something in common."""
-    if likeness(before, after) < MIN_LIKENESS:
-        return words.escaped(before), words.escaped(after)
-    return cards.marked(before, after)
 
 
 def _change(trial: dict[str, Any]) -> str:
@@ -127,6 +119,6 @@ def _change(trial: dict[str, Any]) -> str:
             parts.append(f"{noun} {words.value(before)} → {words.value(after)}")
     if not trial["changed"]:
         parts.append("text unchanged")
-    elif likeness(trial["before"] or "", trial["after"]) < MIN_LIKENESS:
+    elif not alike(trial["before"] or "", trial["after"]):
         parts.append("completely different text")
     return " · ".join(parts)

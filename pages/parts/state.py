@@ -209,6 +209,18 @@ def settle(name: str, values: list[str], usual: list[str]) -> None:
         st.query_params[key] = values
 
 
+def keep(name: str, values: list[str]) -> None:
+    """Keep a choice of another page, whose URL it will be in."""
+    _session().choices[name] = values
+
+
+def forget(name: str) -> None:
+    """Have a page choose for itself again."""
+    _session().choices.pop(name, None)
+    _drop_bare(name)
+    st.query_params.pop(f"{PAGE_MARK}{name}", None)
+
+
 def choose(name: str, values: list[str]) -> None:
     """Make this the choice of a page, over what the URL says; for callbacks."""
     _session().choices[name] = values
