@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from data_access.scoring.images import score_images
 from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import score
 from data_access.scoring.toxicity import Toxicity, model_name
+from data_access.scoring.words import WordScores, score_words, unscored_words
 from data_access.selection import Selection, parse_selection
 from data_access.settings import Settings, spool_folder
 from data_access.warehouse import Warehouse
@@ -47,23 +49,29 @@ class OpenLog:
     ) -> ScoringReport:
         """Score the outputs and truths that the model of MISREAD_TOXICITY has not scored yet.
 
-        The scores go into the log and are read from it. ray: on the cluster at `address`, or on
+        The scores go into the log and are read from it, and so do those of the single words of
+        offensive texts. ray: on the cluster at `address`, or on
         one started for this. Raises ModelError where the model cannot be had, LogError where the
         log cannot be read or takes no scores.
         """
         self.sync(progress)
-        name = model_name(self.settings.toxicity)
-        if not queries.unscored_text_count(self.warehouse, name):
-            return ScoringReport()
         setting = self.settings.toxicity
-        if ray:
-            from data_access.scoring.ray import score_on_ray
+        name = model_name(setting)
+        model = functools.cache(lambda: Toxicity.load(setting))
+        report = ScoringReport()
+        if queries.unscored_text_count(self.warehouse, name):
+            if ray:
+                from data_access.scoring.ray import score_on_ray
 
-            report = score_on_ray(self.log, self.warehouse, setting, name, address, progress)
-        else:
-            model = Toxicity.load(setting)
-            report = score(self.log, self.warehouse, name, model.scores, progress)
-        self.sync(progress)
+                report = score_on_ray(self.log, self.warehouse, setting, name, address, progress)
+            else:
+                report = score(self.log, self.warehouse, name, model().scores, progress)
+            self.sync(progress)
+        known = WordScores(self.log)
+        known.refresh(name)
+        words = unscored_words(self.warehouse, known.of(name))
+        if words:
+            report.objects += score_words(self.log, name, words, model().scores)
         return report
 
     def score_images(

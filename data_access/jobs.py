@@ -19,6 +19,7 @@ from data_access.progress import Progress, counted
 from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import score, worker_scores
 from data_access.scoring.toxicity import answer_texts, model_name
+from data_access.scoring.words import WordScores, score_words, unscored_words
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
 
@@ -295,18 +296,27 @@ class ScoringJob(Job[None, ScoringReport]):
         """setting: as in MISREAD_TOXICITY. after: called when scores were added to the log."""
         super().__init__()
         self.setting = setting
+        self._words = WordScores(log)
         self._log = log
         self._warehouse = warehouse
         self._after = after
 
     def work(self, request: None, progress: Progress) -> ScoringReport:
         model = model_name(self.setting)
-        if not queries.unscored_text_count(self._warehouse, model):
+        self._words.refresh(model)
+        known = self._words.of(model)
+        if not (
+            queries.unscored_text_count(self._warehouse, model)
+            or unscored_words(self._warehouse, known)
+        ):
             return ScoringReport()
         progress("Loading the model", 0, 0)
         with self.worker(answer_texts) as worker:
             scores = worker_scores(worker, self.setting, model)
-            return score(self._log, self._warehouse, model, scores, progress)
+            report = score(self._log, self._warehouse, model, scores, progress)
+            words = unscored_words(self._warehouse, known)
+            report.objects += score_words(self._log, model, words, scores)
+            return report
 
     def summary(self, report: ScoringReport) -> str:
         if not report.scored:

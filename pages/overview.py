@@ -5,7 +5,7 @@ import streamlit as st
 from data_access import queries
 from data_access.projections.table import ENTROPY
 from data_access.selection import ANY_FLAG
-from pages.parts import bar, cards, choices, frame, state, trends, words
+from pages.parts import bar, cards, choices, frame, start, state, trends, words
 
 MOVES = 5
 NEWEST = 6
@@ -35,8 +35,7 @@ with answer:
 fuller = None if flagged.is_rate else queries.earlier_window(warehouse, recent)
 if fuller is not None:
     trends.earlier(selection, recent, fuller)
-rates = queries.flag_rates_by_version(warehouse, selection)
-trends.versions(rates, queries.version_change(rates))
+start.start(log, selection, baseline)
 trends.shares(changes, recent, baseline.label, counts.unscored)
 
 st.header("Flags over time")

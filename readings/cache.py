@@ -6,21 +6,18 @@ the intervention. Objects are only ever added, and each reader fetches each once
 
 import hashlib
 import io
-import threading
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_access.errors import LogError
 from data_access.log import Log
+from data_access.log.additions import Additions
 from data_access.records import MAX_OBJECT_BYTES
 from data_access.records.decoding import open_parquet
 from readings.answers import Reading
 
 PREFIX = "replays/"
-FETCHERS = 16
 SCHEMA = pa.schema(
     [
         ("image", pa.string()),
@@ -69,50 +66,28 @@ def read_readings(body: bytes) -> dict[Altered, Reading]:
 
 
 class Readings:
-    """All readings of a log, by recognizer, kept in memory. Threads may share it.
-
-    version: grows whenever there are more. problems: by key, why an object could not be read.
-    """
+    """All readings of a log, by recognizer, kept in memory. Threads may share it."""
 
     def __init__(self, log: Log) -> None:
-        self.version = 0
-        self.problems: dict[str, str] = {}
-        self._log = log
-        self._seen: set[str] = set()
-        self._readings: dict[str, dict[Altered, Reading]] = {}
-        self._looking = threading.Lock()
+        self._kept = Additions[Altered, Reading](log, read_readings, "readings", MAX_OBJECT_BYTES)
+
+    @property
+    def version(self) -> int:
+        """Grows whenever there are more."""
+        return self._kept.version
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """By key, why an object could not be read."""
+        return self._kept.problems
 
     def of(self, recognizer: str) -> dict[Altered, Reading]:
         """The readings known so far; not to be changed."""
-        return self._readings.get(recognizer, {})
+        return self._kept.below(folder(recognizer))
 
     def refresh(self, recognizers: Collection[str]) -> None:
         """Read the objects that are new. Raises LogError where the log cannot be listed."""
-        with self._looking, ThreadPoolExecutor(FETCHERS) as pool:
-            for recognizer in recognizers:
-                new = [
-                    listed.key
-                    for listed in self._log.list(folder(recognizer))
-                    if listed.key not in self._seen and listed.size <= MAX_OBJECT_BYTES
-                ]
-                read = list(pool.map(self._read, sorted(new)))
-                if any(read):
-                    merged = dict(self.of(recognizer))
-                    for readings in read:
-                        merged = {**readings, **merged}  # of two readings the first one stays
-                    self._readings[recognizer] = merged
-                    self.version += 1
-
-    def _read(self, key: str) -> dict[Altered, Reading]:
-        try:
-            readings = read_readings(self._log.get(key))
-        except LogError:
-            return {}  # tried again the next time
-        except Exception as error:  # pyarrow raises many kinds on hostile bytes
-            self.problems[key] = f"{key} is not a file of readings: {str(error)[:200]}"
-            readings = {}
-        self._seen.add(key)
-        return readings
+        self._kept.refresh([folder(recognizer) for recognizer in recognizers])
 
 
 def missing(

@@ -130,9 +130,9 @@ def read_tasks(
 class Replays:
     """What a dashboard knows of replays: the readings of its log, and the job that adds some."""
 
-    def __init__(self, log: OpenLog) -> None:
+    def __init__(self, log: OpenLog, readings: Readings) -> None:
         self.job = ReplayJob(log.log)
-        self.readings = Readings(log.log)
+        self.readings = readings
         self._log = log
         self._looked: dict[str, tuple[float, int]] = {}  # by recognizer: when, at which version
 

@@ -26,7 +26,11 @@ HOMES = {
     ),
     "spacy": ("data_access/projections/text.py",),
     "gradio": ("capture_app.py",),
-    "altair": ("pages/parts/charts.py", "pages/parts/linked_charts.py"),
+    "altair": (
+        "pages/parts/charts.py",
+        "pages/parts/linked_charts.py",
+        "pages/parts/trend_charts.py",
+    ),
     "streamlit": ("pages/", "streamlit_app.py"),
     "torch": (
         "recognizer/",

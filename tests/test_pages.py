@@ -117,7 +117,7 @@ def dashboard(
 def _forget_open_logs() -> None:
     """Stop the sync that a page started, and let the next test open its own log."""
     try:
-        log, sync_job, scoring_job = store._open()
+        log, sync_job, scoring_job, _ = store._open()
     except Exception:
         pass
     else:

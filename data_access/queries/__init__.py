@@ -86,6 +86,14 @@ from data_access.queries.inventory import (
     scored,
     unscored_by_projection,
 )
+from data_access.queries.offensive import (
+    OFFENSIVE,
+    OFFENSIVE_FLAG,
+    OffensiveRecord,
+    OffensiveRecords,
+    offensive_records,
+    offensive_texts,
+)
 from data_access.queries.replays import Replayable, replay_cases, replay_images, replayable
 from data_access.queries.scoring import (
     images_scored_here,
@@ -118,6 +126,7 @@ from data_access.queries.trends import (
     recent_window,
     releases,
     time_span,
+    weekly_flag_rate,
     window,
     window_before,
 )
@@ -130,6 +139,8 @@ __all__ = [
     "LOW_ENTROPY",
     "MOST_AXES",
     "NO_PREDICTION",
+    "OFFENSIVE",
+    "OFFENSIVE_FLAG",
     "OTHERS",
     "RATE_FROM",
     "UNFLAGGED",
@@ -155,6 +166,8 @@ __all__ = [
     "LogTags",
     "Move",
     "Neighbours",
+    "OffensiveRecord",
+    "OffensiveRecords",
     "Order",
     "Origin",
     "Place",
@@ -204,6 +217,8 @@ __all__ = [
     "neighbours",
     "newest_flags",
     "objects_by_day",
+    "offensive_records",
+    "offensive_texts",
     "places",
     "plain_rows",
     "presets",
@@ -232,6 +247,7 @@ __all__ = [
     "usual_baseline",
     "usual_order",
     "version_change",
+    "weekly_flag_rate",
     "window",
     "window_before",
 ]

@@ -181,6 +181,37 @@ def _unit(bucket: Bucket) -> str:
     return bucket
 
 
+def weekly_flag_rate(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
+    """The share of predictions that were flagged, by week; weeks with fewer than RATE_FROM
+    predictions are left out.
+
+    Columns: week (its start, UTC), flagged, predictions, share, low, high (95% interval). All
+    predictions count, whatever flag is selected.
+    """
+    selected, params = source(selection.without("flag"))
+    weeks = warehouse.query(
+        f"""
+        select
+            date_trunc('week', timestamp) as week,
+            count(*) filter (len("feedback.flags") > 0) as flagged,
+            count(*) as predictions
+        from {selected}
+        group by week
+        having count(*) >= {RATE_FROM}
+        order by week desc
+        limit {MAX_BUCKETS}
+        """,
+        params,
+    ).iloc[::-1]
+    counts = weeks[["flagged", "predictions"]].itertuples(index=False)
+    bounds = [rates.wilson(int(flagged), int(predictions)) for flagged, predictions in counts]
+    return weeks.assign(
+        share=weeks["flagged"] / weeks["predictions"],
+        low=[low for low, _ in bounds],
+        high=[high for _, high in bounds],
+    ).reset_index(drop=True)
+
+
 def releases(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
     """First record of each selected model version: columns version, released (UTC).
 

@@ -1,7 +1,7 @@
 """Pieces of a page: numbers, records as cards, texts with their differences marked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -12,6 +12,7 @@ from data_access import OpenLog, queries
 from data_access.projections import Projection, ProjectionTable
 from data_access.queries import CasesPage, Place
 from data_access.records import Record
+from data_access.scoring.words import WORD
 from data_access.selection import Selection
 from data_access.statistics.text_differences import alike, differences
 from pages.parts import bar, charts, choices, palette, pictures, state, words
@@ -31,7 +32,7 @@ RETURN = """
 
 def fact(label: str, value: str, note: str, explanation: str) -> DeltaGenerator:
     """One number of a page, with a word on it; returns its box, for a link."""
-    box = st.container(border=True, gap="xxsmall")
+    box = st.container(border=True, gap="xxsmall", height="stretch")
     box.metric(label, value, help=explanation)
     box.caption(note)
     return box
@@ -103,6 +104,18 @@ def marked(text: str, other: str) -> tuple[str, str]:
             first += f"<del>{removed}</del>" if removed else ""
             second += f"<ins>{added}</ins>" if added else ""
     return first, second
+
+
+def words_marked(text: str, marked: Collection[str]) -> str:
+    """A text as HTML, words of it in bold; marked: in lower case."""
+    pieces = []
+    end = 0
+    for match in WORD.finditer(text):
+        pieces.append(words.escaped(text[end : match.start()]))
+        word = words.escaped(match.group())
+        pieces.append(f"<mark>{word}</mark>" if match.group().casefold() in marked else word)
+        end = match.end()
+    return "".join([*pieces, words.escaped(text[end:])])
 
 
 def flags(names: Sequence[str]) -> str:

@@ -13,15 +13,13 @@ from data_access.queries import (
     LENGTHS,
     NO_PREDICTION,
     OTHERS,
-    RATE_FROM,
-    Bucket,
     CauseBars,
     HistogramPair,
     Place,
 )
-from data_access.selection import Range, Selection
+from data_access.selection import Range
 from data_access.statistics.bins import Bins
-from pages.parts.palette import BASELINE, FLAGS, MORE_SOURCES, PRODUCTION, flag_colours
+from pages.parts.palette import BASELINE, MORE_SOURCES, PRODUCTION
 
 Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -30,143 +28,6 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 SOURCES = {"prod": PRODUCTION, "test": BASELINE, OTHERS: "#a6a9b0", NO_PREDICTION: "#b58b5c"}
 BARS = alt.NamedData(name="bars")  # stands in for the data of a specification
 TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 5}
-CLICK = "click"  # the selection parameter of charts whose marks open their records
-
-
-def flag_trend(
-    trend: pd.DataFrame, releases: pd.DataFrame, recent: Selection, bucket: Bucket, as_rate: bool
-) -> Chart:
-    """Flags by category over time: stacked counts, or rates with their intervals.
-
-    The window that is looked at is shaded; releases are marked. A click on a mark is the
-    selection parameter CLICK.
-    """
-    names = sorted(trend["flag"].unique(), key=lambda flag: (flag not in FLAGS, flag))
-    colours = flag_colours(names)
-    width = LENGTHS[bucket] * 0.92
-    data = trend.assign(
-        row=np.arange(len(trend)),
-        bucket=trend["bucket"].dt.tz_localize("UTC"),
-        end=(trend["bucket"] + width).dt.tz_localize("UTC"),
-        top=trend.groupby("bucket")["flagged"].cumsum(),
-        middle=(trend["bucket"] + width / 2).dt.tz_localize("UTC"),
-        state=np.where(trend["filling"], "still filling", "complete"),
-    )
-    data["bottom"] = data["top"] - data["flagged"]
-    colour = alt.Color(
-        "flag:N",
-        scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
-        legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
-    )
-    filling = alt.condition("datum.state == 'complete'", alt.value(1.0), alt.value(0.4))
-    tooltip = [
-        alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
-        alt.Tooltip("flag:N"),
-        alt.Tooltip("flagged:Q", title="flagged"),
-        alt.Tooltip("predictions:Q", title="predictions"),
-        alt.Tooltip("share:Q", title="rate", format=".1%"),
-        alt.Tooltip("low:Q", title="95% CI from", format=".1%"),
-        alt.Tooltip("high:Q", title="95% CI to", format=".1%"),
-        alt.Tooltip("state:N", title="this bar is"),
-    ]
-    first, last = data["bucket"].min(), data["bucket"].max()
-    long = last - first > timedelta(days=300)
-    label = "%b %Y" if long else "%-d %b %H:%M" if bucket == "hour" else "%-d %b"
-    half = width / timedelta(milliseconds=2)
-    axis = alt.Axis(
-        values=[_moment(moment) for moment in data["middle"].drop_duplicates()],
-        labelExpr=f"utcFormat(datum.value - {half}, '{label}')",
-        labelOverlap=True,
-    )
-    at = alt.X(
-        "middle:T" if as_rate else "bucket:T",
-        scale=alt.Scale(type="utc", nice=False),
-        title=None,
-        axis=axis,
-    )
-    click = alt.selection_point(name=CLICK, fields=["row"])
-    base = alt.Chart(data)
-    if as_rate:
-        base = alt.Chart(data[data["predictions"] >= RATE_FROM])
-        rate = alt.Y("share:Q", title="flagged, % of predictions", axis=alt.Axis(format="%"))
-        layers = [
-            base.mark_rule(strokeWidth=5).encode(
-                at, alt.Y("low:Q"), alt.Y2("high:Q"), colour, opacity=alt.value(0.25)
-            ),
-            base.mark_line(strokeWidth=1.5)
-            .encode(at, rate, colour)
-            .transform_filter("datum.state == 'complete'"),
-            base.mark_point(filled=True, size=70, cursor="pointer")
-            .encode(at, rate, colour, opacity=filling, tooltip=tooltip)
-            .add_params(click),
-        ]
-    else:
-        layers = [
-            base.mark_bar(cursor="pointer")
-            .encode(
-                at,
-                alt.X2("end:T"),
-                alt.Y("bottom:Q", title=f"flags a {bucket}", axis=alt.Axis(tickMinStep=1)),
-                alt.Y2("top:Q"),
-                colour,
-                opacity=filling,
-                tooltip=tooltip,
-            )
-            .add_params(click)
-        ]
-    span = alt.Chart(pd.DataFrame({"since": [first], "until": [last + LENGTHS[bucket]]}))
-    ground = span.mark_rect(opacity=0).encode(_since(axis), alt.X2("until:T"))
-    shown = releases[releases["released"] >= trend["bucket"].min()]
-    marks = [ground, _shaded(recent, first, axis), *layers, *_release_marks(shown)]
-    return alt.layer(*marks).properties(height=280)
-
-
-def _shaded(recent: Selection, first: datetime, axis: alt.Axis | None) -> alt.Chart:
-    """The window that is looked at, behind what is drawn over it from `first` on."""
-    since = max(recent.since or first, first)
-    window = alt.Chart(pd.DataFrame({"since": [since], "until": [recent.until]}))
-    chart: alt.Chart = window.mark_rect(color=PRODUCTION, opacity=0.09, clip=True).encode(
-        _since(axis), alt.X2("until:T")
-    )
-    return chart
-
-
-def _since(axis: alt.Axis | None) -> alt.X:
-    return alt.X("since:T", scale=alt.Scale(type="utc", nice=False), axis=axis, title=None)
-
-
-def _moment(moment: pd.Timestamp) -> alt.DateTime:
-    """A moment (UTC) for a domain or for ticks; milliseconds are left out."""
-    return alt.DateTime(
-        year=moment.year,
-        month=moment.month,
-        date=moment.day,
-        hours=moment.hour,
-        minutes=moment.minute,
-        seconds=moment.second,
-        utc=True,
-    )
-
-
-def clicked(event: Any, rows: pd.DataFrame) -> pd.Series | None:
-    """The row of a chart's data whose mark was clicked."""
-    picked = event["selection"].get(CLICK) or []
-    return rows.iloc[int(picked[0]["row"])] if picked else None
-
-
-def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
-    marks = alt.Chart(releases.assign(released=releases["released"].dt.tz_localize("UTC")))
-    where = alt.X("released:T", scale=alt.Scale(type="utc"), title=None)
-    says = [
-        alt.Tooltip("version:N", title="first record of version"),
-        alt.Tooltip("released:T", title="at (UTC)", format="%d %b %Y %H:%M"),
-    ]
-    return [
-        marks.mark_rule(strokeDash=[4, 3], color=BASELINE, clip=True).encode(where, tooltip=says),
-        marks.mark_text(
-            limit=90, align="left", dx=4, dy=-6, baseline="bottom", color=BASELINE
-        ).encode(where, alt.Y(value=10), alt.Text("version:N"), tooltip=says),
-    ]
 
 
 def source_colours(sources: Sequence[str]) -> dict[str, str]:
@@ -356,6 +217,19 @@ def _place_spec(bins: Bins) -> Spec:
     return _spec(alt.layer(bars, here, data=BARS), height=70)
 
 
+def moment(moment: pd.Timestamp) -> alt.DateTime:
+    """A moment (UTC) for a domain or for ticks; milliseconds are left out."""
+    return alt.DateTime(
+        year=moment.year,
+        month=moment.month,
+        date=moment.day,
+        hours=moment.hour,
+        minutes=moment.minute,
+        seconds=moment.second,
+        utc=True,
+    )
+
+
 def _spec(chart: Chart, height: int) -> Spec:
     spec: Spec = chart.properties(height=height, padding=TIGHT).to_dict()
     return spec
@@ -364,32 +238,6 @@ def _spec(chart: Chart, height: int) -> Spec:
 def _with_data(spec: Spec, bars: list[dict[str, Any]]) -> Spec:
     # a data set with a name is there when Vega first measures it: without, it warns
     return {**spec, "datasets": {BARS.name: bars}}
-
-
-def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Chart:
-    """A mean by day, the window `recent` shaded; columns day (UTC) and mean.
-
-    A click near a day is the selection parameter CLICK.
-    """
-    data = days.assign(
-        row=np.arange(len(days)), day=pd.to_datetime(days["day"]).dt.tz_localize("UTC")
-    )
-    at = alt.X("day:T", axis=None, scale=alt.Scale(type="utc", nice=False))
-    mean = alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False))
-    base = alt.Chart(data)
-    click = alt.selection_point(name=CLICK, fields=["row"], nearest=True)
-    points = base.mark_point(size=60, opacity=0, cursor="pointer").encode(
-        at,
-        mean,
-        tooltip=[
-            alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
-            alt.Tooltip("mean:Q", title=f"mean {label}", format=".3~g"),
-        ],
-    )
-    line = base.mark_line(color=PRODUCTION, strokeWidth=1.5).encode(at, mean)
-    return alt.layer(
-        _shaded(recent, data["day"].min(), None), line, points.add_params(click)
-    ).properties(height=56, padding=TIGHT)
 
 
 def replay_outcomes(outcomes: pd.DataFrame) -> Chart:

@@ -25,6 +25,9 @@ STYLE = """
 [class*="st-key-card-"] .misread-text { height: 8.7em; overflow-y: auto; }
 .misread-no-picture { aspect-ratio: 7 / 3; display: flex; align-items: center;
   justify-content: center; padding: 0 1em; text-align: center; font-size: 0.85rem; }
+.misread-excerpt { font-size: 0.95rem; line-height: 1.35; display: -webkit-box;
+  -webkit-box-orient: vertical; -webkit-line-clamp: 3; }
+.misread-text mark { background: #a8389c38; color: inherit; font-weight: 600; }
 .misread-truth { font-size: 0.95rem; margin-top: .25em; }
 .misread-meta { font-size: 0.85rem; line-height: 1.5; }
 .misread-flag { display: inline-block; padding: 0 .55em; border-radius: 1em; font-size: 0.8rem;

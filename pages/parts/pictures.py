@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from data_access import OpenLog
 from data_access.errors import LogError
 from data_access.images import UnreadableImageError, displayable, greyscale, opened
-from replay.interventions import intervention
+from replay.interventions import NOTHING, intervention
 
 FETCHERS = 12
 SMALL = (560, 320)
@@ -21,6 +21,7 @@ CARD = (560, 240)
 THUMBNAIL = (200, 56)
 LARGE = (1600, 1200)
 SMALLEST = 16  # pixels on each side
+STRIP = (420, 180)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,20 @@ def _each(names: Sequence[str | None], encode: Callable[[str], bytes]) -> list[P
 
     with ThreadPoolExecutor(FETCHERS) as pool:
         return list(pool.map(one, names))
+
+
+def strip(log: OpenLog, name: str | None, intervention_name: str = NOTHING.name) -> Picture:
+    """The upper left of an image as an intervention makes it, all of one size, to stand in rows."""
+    if name is None:
+        return Picture(None, "This record has no image.")
+    picture = altered(log, name, intervention_name)
+    return picture if picture.encoded is None else Picture(_cropped(picture.encoded))
+
+
+@functools.lru_cache(maxsize=200)
+def _cropped(encoded: bytes) -> bytes:
+    image = Image.open(io.BytesIO(encoded))
+    return _encoded(ImageOps.fit(image, STRIP, Image.Resampling.LANCZOS, centering=(0.0, 0.0)))
 
 
 def large(log: OpenLog, name: str | None, *, inverted: bool, stretched: bool) -> Picture:

@@ -10,10 +10,10 @@ import streamlit as st
 from data_access import OpenLog
 from data_access.errors import SettingsError
 from data_access.queries import Baseline
-from pages.parts import jobs, words
+from pages.parts import jobs, store, words
 from readings.sources import own_models, source
 from replay.background import ReplayRequest, Replays
-from replay.engine import BY_VERSION, Plan, Question, Report, answer, limits_of
+from replay.engine import BY_VERSION, Plan, Question, Report, answer, limits_of, plan
 from replay.interventions import INTERVENTIONS
 from replay.judgement import Limits, Outcome, outcomes
 
@@ -21,7 +21,7 @@ from replay.judgement import Limits, Outcome, outcomes
 @functools.lru_cache(maxsize=2)
 def replays(log: OpenLog) -> Replays:
     """Those of this dashboard."""
-    opened = Replays(log)
+    opened = Replays(log, store.evidence().readings)
     atexit.register(opened.job.stop)
     return opened
 
@@ -71,13 +71,28 @@ def look(log: OpenLog, question: Question, baseline: Baseline) -> Findings:
     version = known.job.version
     with st.spinner("Looking for earlier readings …"):
         planned, problem = known.plan(question)
-        trials = answer(log, question, baseline.selection, planned, known.readings)
-        judged = log.warehouse.cached(
-            ("replay outcomes", question, baseline.selection, known.readings.version),
-            lambda: outcomes(trials),
-        )
+        findings = _findings(log, question, baseline, planned, version)
     if problem:
         st.warning(f"{words.sentence(words.escape_markdown(problem))} Earlier readings are shown.")
+    return findings
+
+
+def known(log: OpenLog, question: Question, baseline: Baseline) -> Findings:
+    """What is known of a question without asking the log."""
+    opened = replays(log)
+    planned = plan(log, question, opened.readings)
+    return _findings(log, question, baseline, planned, opened.job.version)
+
+
+def _findings(
+    log: OpenLog, question: Question, baseline: Baseline, planned: Plan, version: int
+) -> Findings:
+    readings = replays(log).readings
+    trials = answer(log, question, baseline.selection, planned, readings)
+    judged = log.warehouse.cached(
+        ("replay outcomes", question, baseline.selection, readings.version),
+        lambda: outcomes(trials),
+    )
     limits = limits_of(log, baseline.selection)
     return Findings(question, planned, limits, trials, judged, version)
 

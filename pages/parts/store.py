@@ -7,6 +7,7 @@ import streamlit as st
 import data_access
 from data_access.errors import MisreadError
 from data_access.jobs import ScoringJob, SyncJob
+from replay.evidence import Evidence
 
 FIRST_RUN = """
 There are two ways to get one:
@@ -20,16 +21,22 @@ The README describes the format of a log and the permissions that reading one ne
 
 
 @st.cache_resource(show_spinner="Opening the log …")
-def _open() -> tuple[data_access.OpenLog, SyncJob, ScoringJob]:
+def _open() -> tuple[data_access.OpenLog, SyncJob, ScoringJob, Evidence]:
     log = data_access.open()
     settings = log.settings
     scoring_job = ScoringJob(log.log, log.warehouse, settings.toxicity, lambda: sync_job.start())
-    after = scoring_job.start if settings.score_new else lambda: None
+    evidence = Evidence(log.log, log.warehouse.projections.scorer)
+
+    def after() -> None:
+        evidence.look()
+        if settings.score_new:
+            scoring_job.start()
+
     sync_job = SyncJob(log.log, log.warehouse, settings.sync_seconds, after)
     sync_job.start()
     atexit.register(sync_job.stop)
     atexit.register(scoring_job.stop)
-    return log, sync_job, scoring_job
+    return log, sync_job, scoring_job, evidence
 
 
 def opened() -> data_access.OpenLog:
@@ -49,3 +56,8 @@ def syncing() -> SyncJob:
 
 def scoring() -> ScoringJob:
     return _open()[2]
+
+
+def evidence() -> Evidence:
+    """Readings and scores of words, as of the last sync."""
+    return _open()[3]

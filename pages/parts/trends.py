@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from data_access import queries
 from data_access.queries import (
@@ -17,12 +18,16 @@ from data_access.queries import (
     VersionRate,
 )
 from data_access.selection import Selection, moment_text, until_text
-from pages.parts import bar, cards, charts, choices, state, words
+from pages.parts import bar, cards, choices, state, trend_charts, words
 
 WINDOWS = ["28", "7"]
 MEASURES = {"rate": "Rate", "counts": "Count"}
 MOST_NAMED = 3
 LONGEST_NAME = 16  # of a version: more does not fit on a phone
+RATES = (
+    "Share of each version's predictions that users flagged, in the whole selection. Flags that "
+    "are still to come raise the rate of the newest version."
+)
 ANSWERS = {
     "lower": "No.",
     "higher": "Yes.",
@@ -116,18 +121,19 @@ def earlier(selection: Selection, recent: Selection, fuller: Selection) -> None:
         st.button(f"Show {window(fuller)}", on_click=state.select, args=(wanted,))
 
 
-def versions(rates: Sequence[VersionRate], compared: VersionChange | None) -> None:
-    """The flag rate of one version against the next, and the way to the flagged records."""
+def versions(rates: Sequence[VersionRate], compared: VersionChange | None) -> DeltaGenerator:
+    """The flag rate of one version against the next, and the way to the flagged records; returns
+    its box, for a picture.
+    """
     shown = [compared.older, compared.newer] if compared else [r for r in rates if r.is_rate][-1:]
     few = [rate for rate in rates[-1:] if not rate.is_rate]
     if not shown:
-        return
+        return cards.fact("Flagged", "–", "Not enough data of any version for a rate.", RATES)
     box = cards.fact(
-        "Flag rate by version" if compared else "Flag rate",
+        "Flagged, by version" if compared else "Flagged",
         " → ".join(f"{_short(r.version)} {words.rounded_share(r.share)}" for r in shown),
         _of_versions(shown[-1], compared, few),
-        "Share of each version's predictions that users flagged, in the whole selection. Flags "
-        "that are still to come raise the rate of the newest version.",
+        RATES,
     )
     with box.container(horizontal=True):
         for rate in [*shown, *few]:
@@ -135,6 +141,7 @@ def versions(rates: Sequence[VersionRate], compared: VersionChange | None) -> No
                 name = words.escape_markdown(_short(rate.version))
                 label = f"{name}: {rate.flagged:,} of {rate.predictions:,} flagged"
                 bar.page_link("cases", label, rate.records)
+    return box
 
 
 def _of_versions(
@@ -227,13 +234,13 @@ def flags_over_time(
 ) -> None:
     """Flags by category over time; a click on a mark offers its records."""
     picked = st.altair_chart(
-        charts.flag_trend(trend, releases, recent, bucket, as_rate),
+        trend_charts.flag_trend(trend, releases, recent, bucket, as_rate),
         key=f"flag-trend-{bucket}-{as_rate}",
         alt="Flags by category over time",
         on_select="rerun",
-        selection_mode=charts.CLICK,
+        selection_mode=trend_charts.CLICK,
     )
-    mark = charts.clicked(picked, trend)
+    mark = trend_charts.clicked(picked, trend)
     if mark is not None and mark["flagged"]:
         start = mark["bucket"].to_pydatetime()
         records = queries.bucket_records(state.selection(), bucket, start, mark["flag"])
@@ -274,13 +281,13 @@ def move(moved: Move, recent: Selection, before: Selection) -> None:
         f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
     )
     picked = line.altair_chart(
-        charts.sparkline(moved.days, recent, row.label),
+        trend_charts.sparkline(moved.days, recent, row.label),
         key=f"move-{row.name}",
         alt=f"Mean {row.label} by day",
         on_select="rerun",
-        selection_mode=charts.CLICK,
+        selection_mode=trend_charts.CLICK,
     )
-    day = charts.clicked(picked, moved.days)
+    day = trend_charts.clicked(picked, moved.days)
     with link:
         label = words.escape_markdown(row.label)
         bar.page_link("distributions", label[:1].upper() + label[1:], recent, queries.BEFORE)
