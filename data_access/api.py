@@ -71,7 +71,7 @@ class OpenLog:
         known.refresh(name)
         words = unscored_words(self.warehouse, known.of(name))
         if words:
-            report.objects += score_words(self.log, name, words, model().scores)
+            report.words = score_words(self.log, name, words, model().scores)
         return report
 
     def score_images(

@@ -20,6 +20,7 @@ from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import score, worker_scores
 from data_access.scoring.toxicity import answer_texts, model_name
 from data_access.scoring.words import WordScores, score_words, unscored_words
+from data_access.settings import worker_niceness
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
 
@@ -161,7 +162,8 @@ class Job(Generic[Request, Report]):
         self, function: Callable[..., Any], *, single_threaded: bool = False
     ) -> Iterator[Worker]:
         """A process for the running work, see `Worker`; killed where the run is cancelled."""
-        with Worker(function, single_threaded=single_threaded) as worker:
+        niceness = worker_niceness()
+        with Worker(function, single_threaded=single_threaded, niceness=niceness) as worker:
             with self._changed:
                 self._worker = worker
                 if self._ending:
@@ -315,14 +317,15 @@ class ScoringJob(Job[None, ScoringReport]):
             scores = worker_scores(worker, self.setting, model)
             report = score(self._log, self._warehouse, model, scores, progress)
             words = unscored_words(self._warehouse, known)
-            report.objects += score_words(self._log, model, words, scores)
+            report.words = score_words(self._log, model, words, scores)
             return report
 
     def summary(self, report: ScoringReport) -> str:
-        if not report.scored:
+        if not report.scored and not report.words:
             return ""
-        return f"Scored {counted(report.computed, 'text')}; the next sync reads the scores."
+        words = f" and {counted(report.words, 'word')}" if report.words else ""
+        return f"Scored {counted(report.computed, 'text')}{words}; the next sync reads the scores."
 
     def succeeded(self, report: ScoringReport) -> None:
-        if report.objects:
+        if report.objects or report.words:
             self._after()

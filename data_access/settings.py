@@ -116,6 +116,17 @@ def spool_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return state / "misread" / "spool"
 
 
+def worker_niceness(environ: Mapping[str, str] = os.environ) -> int:
+    """How far scoring and replays stand back behind other programs: 0, not at all, to 19.
+
+    Raises SettingsError.
+    """
+    text = environ.get("MISREAD_NICENESS", "").strip() or "10"
+    if not text.isdecimal() or int(text) > 19:
+        raise SettingsError(f"MISREAD_NICENESS={text}: name a number from 0 to 19.")
+    return int(text)
+
+
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name, "").strip() or str(default)
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):

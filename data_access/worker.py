@@ -34,14 +34,20 @@ class Worker:
     be JSON.
     """
 
-    def __init__(self, function: Callable[..., Any], *, single_threaded: bool = False) -> None:
-        """single_threaded: numerical libraries use one thread."""
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        single_threaded: bool = False,
+        niceness: int = NICENESS,
+    ) -> None:
+        """single_threaded: numerical libraries use one thread. niceness: 0 as its parent, to 19."""
         environ = dict(os.environ)
         if single_threaded:
             use_one_thread(environ)
         name = f"{function.__module__}:{function.__name__}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", CODE, name, str(Path.cwd())],
+            [sys.executable, "-c", CODE, name, str(Path.cwd()), str(niceness)],
             cwd=ROOT,
             env=environ,
             stdin=subprocess.PIPE,
@@ -90,10 +96,10 @@ def use_one_thread(environ: MutableMapping[str, str] = os.environ) -> None:
 
 def main() -> None:
     """The process: answers each line of standard input, and ends with it."""
-    name, folder = sys.argv[1:]
+    name, folder, niceness = sys.argv[1:]
     sys.path.append(folder)
     if hasattr(os, "nice"):
-        os.nice(NICENESS)
+        os.nice(int(niceness))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -100,8 +100,8 @@ def test_words_are_scored_once_into_the_log(log: Log) -> None:
     def scores(texts: list[str]) -> np.ndarray:
         return np.array([[0.1, 0, len(text) / 10, 0, 0, 0] for text in texts])
 
-    assert score_words(log, "m-1", ["damn", "a"], scores)  # type: ignore[arg-type]
-    assert not score_words(log, "m-1", [], scores)  # type: ignore[arg-type]
+    assert score_words(log, "m-1", ["damn", "a"], scores) == 2  # type: ignore[arg-type]
+    assert score_words(log, "m-1", [], scores) == 0  # type: ignore[arg-type]
     assert not put_words(log, "m-1", {"a": 0.1, "damn": 0.4}), "the same words, the same object"
     log.put(f"{folder('m-1')}broken.parquet", b"PAR1 not really")
     scored.refresh("m-1")

@@ -62,12 +62,13 @@ def command(
 
 
 def _texts_sentence(report: ScoringReport, model: str) -> str:
+    words = f" {counted(report.words, 'word')} of offensive texts scored." if report.words else ""
     if not report.scored:
-        return f"Nothing to score: {model} has scored every text."
+        return words.strip() or f"Nothing to score: {model} has scored every text."
     return (
         f"{counted(report.scored, 'output or truth', 'outputs and truths')} scored by "
         f"{model} ({counted(report.computed, 'different text')}), in "
-        f"{counted(report.objects, 'object')}."
+        f"{counted(report.objects, 'object')}.{words}"
     )
 
 

@@ -65,14 +65,15 @@ def unscored_words(warehouse: Warehouse, known: Mapping[str, float]) -> list[str
     return sorted(words - known.keys())[:MAX_WORDS]
 
 
-def score_words(log: Log, model: str, words: Sequence[str], scores: Score) -> bool:
-    """Score words and add the scores to the log; whether there was anything to add.
+def score_words(log: Log, model: str, words: Sequence[str], scores: Score) -> int:
+    """Score words and add the scores to the log; returns how many words.
 
     Raises LogError where the log cannot be written.
     """
-    if not words:
-        return False
-    return put_words(log, model, dict(zip(words, scores(words).max(axis=1).tolist(), strict=True)))
+    if words:
+        highest = scores(words).max(axis=1).tolist()
+        put_words(log, model, dict(zip(words, highest, strict=True)))
+    return len(words)
 
 
 def put_words(log: Log, model: str, scores: Mapping[str, float]) -> bool:

@@ -8,6 +8,7 @@ import streamlit as st
 from data_access import OpenLog, queries
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
 from data_access.records import Record
+from data_access.scoring.words import unscored_words
 from pages.parts import jobs, store, words
 
 OFFENSIVE = 0.5  # a high score
@@ -24,13 +25,19 @@ def _start(log: OpenLog) -> None:
     if model is None:
         return
     unscored = queries.unscored_text_count(log.warehouse, model)
+    single = len(unscored_words(log.warehouse, store.evidence().words))
+    label = "All texts are scored"
+    if unscored or single:
+        label = (
+            f"Score {words.count(unscored, 'text') if unscored else words.count(single, 'word')}"
+        )
     st.button(
-        f"Score {words.count(unscored, 'text')}" if unscored else "All texts are scored",
+        label,
         on_click=store.scoring().start,
-        disabled=not unscored,
+        disabled=not (unscored or single),
         icon=":material/gavel:",
-        help=f"Outputs and truths that {model} has not scored, in the background. The scores "
-        "go into the log.",
+        help=f"Outputs and truths that {model} has not scored, and the words of offensive ones, "
+        "in the background. The scores go into the log.",
     )
 
 
