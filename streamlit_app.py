@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import bar, frame, freshness, palette, sidebar, state, store
+from pages.parts import bar, frame, freshness, palette, search, sidebar, state, store
 
 page = frame.navigation()
 st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout="wide")
@@ -15,6 +15,7 @@ with st.sidebar:
     sidebar.sidebar(log)
     freshness.foot(log)
 freshness.banner(log)
+search.box(log, state.selection(), page.url_path)
 link = bar.selection_bar(log)
 bar.address(link)  # here too: a page that stops takes along all that follows it
 state.enter_frame()

@@ -1,7 +1,7 @@
 import math
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from urllib.parse import parse_qsl, quote
 
 import numpy as np
@@ -49,7 +49,19 @@ parameters = st.lists(
     st.one_of(
         st.tuples(
             st.sampled_from(
-                ["environment", "version", "application", "flag", "without_flag", "text"]
+                [
+                    "environment",
+                    "version",
+                    "application",
+                    "flag",
+                    "without_flag",
+                    "text",
+                    "truth",
+                    "comment",
+                    "user",
+                    "record_key",
+                    "image_name",
+                ]
             ),
             words,
         ),
@@ -59,6 +71,7 @@ parameters = st.lists(
         ),
         st.tuples(st.just("hour"), st.integers(0, 23).map(str)),
         st.tuples(st.just("weekday"), st.sampled_from(WEEKDAYS)),
+        st.tuples(st.just("around"), st.times().map(lambda at: f"{at:%H:%M}")),
         st.tuples(st.just("image_state"), st.sampled_from(list(IMAGE_STATES))),
         st.tuples(st.just("tag_range"), st.tuples(words.map(quote), ranges).map(":".join)),
         st.tuples(st.sampled_from(["since", "until"]), moments),
@@ -107,12 +120,18 @@ def test_what_a_selection_says_in_english() -> None:
         until=AUGUST,
         hour=(3, 14),
         weekday=("Sunday",),
+        around=time(14, 30),
         flag=(ANY_FLAG, NO_FLAG, "offensive"),
         without_flag=("other",),
+        truth="dear",
+        comment="too dark",
+        user=("ann", "bo"),
         text="of to",
         word="the",
         without_word="or",
         tag_range=(Range("latency_ms", 200.0), Range("size", missing=True)),
+        record_key=("3617c853",),
+        image_name="ab/ab",
         image_state=("none", "unreadable"),
         images="once",
         ranges=(
@@ -130,12 +149,18 @@ def test_what_a_selection_says_in_english() -> None:
         ("until", "to 31 Jul 2026"),
         ("hour", "hour 03 or 14 (UTC)"),
         ("weekday", "on Sundays (UTC)"),
+        ("around", "around 14:30 (UTC)"),
         ("flag", "flagged or not flagged or flagged offensive"),
         ("without_flag", "not flagged other"),
+        ("truth", "truth contains “dear”"),
+        ("comment", "comment contains “too dark”"),
+        ("user", "user ann or bo"),
         ("text", "output contains “of to”"),
         ("word", "output has the word “the”"),
         ("without_word", "output lacks the word “or”"),
         ("tag_range", "latency_ms ≥ 200, no size"),
+        ("record_key", "record 3617c853"),
+        ("image_name", "image name contains “ab/ab”"),
         ("image_state", "no image or an unreadable image"),
         ("images", "each image once"),
         (ENTROPY, "word entropy < 3.2"),
@@ -181,6 +206,7 @@ def test_a_range_takes_the_place_of_another_of_its_projection() -> None:
         ("hour=-1", "Hours: “-1” is not an hour"),
         (f"hour={'9' * 5000}", "Hours: “999"),
         ("hour=3 or 1=1", "Hours: “3 or 1=1” is not an hour"),
+        ("around=25:00", "Time of day: “25:00” is not a time of day such as 14:30."),
         ("weekday=Moonday", "Days of the week: “Moonday” is not a day of the week"),
         ("image_state=broken", "Image: “broken” is not one of readable, unreadable or"),
         ("word=of to", "Output has the word: “of to” is not a single word; use text="),
@@ -190,7 +216,7 @@ def test_a_range_takes_the_place_of_another_of_its_projection() -> None:
         ("tag_range=latency:1e999..", "Numeric tags: “1e999” is not a number."),
         ("entropy(x)=..3", "entropy(x): there is no such projection."),
         ("http://127.0.0.1/cases?page.view=table&colour=red", "colour is not a filter: use"),
-        ("colour=red", "colour is not a filter: use application, environment, flag,"),
+        ("colour=red", "colour is not a filter: use application, around, comment, environment,"),
         ("prod", "prod is not a filter:"),
         ("&&", "&& is not a filter:"),
         ("https://misread.example/cases", "https://misread.example/cases is not a filter:"),
@@ -225,6 +251,11 @@ def test_hostile_text_is_only_looked_for(sample_log: OpenLog, text: str) -> None
         version=(text,),
         application=(text,),
         flag=(text,),
+        truth=text,
+        comment=text,
+        user=(text,),
+        record_key=(text,),
+        image_name=text,
         text=text,
         word=text,
         tag_range=(Range(text, 0.0),),
@@ -271,9 +302,20 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     if selection.text:
         keep &= (
             frame["outputs.output_text"]
+            .str.split()
+            .str.join(" ")
             .str.lower()
             .str.contains(selection.text.lower(), regex=False)
         )
+    if selection.truth:
+        truths = frame["feedback.ground_truth_string"].fillna("").str.split().str.join(" ")
+        keep &= truths.str.lower().str.contains(selection.truth.lower(), regex=False)
+    if selection.user:
+        keep &= frame["feedback.user"].isin(selection.user)
+    if selection.around:
+        clock = frame["timestamp"].dt.hour * 60 + frame["timestamp"].dt.minute
+        after = (clock - selection.around.hour * 60 - selection.around.minute) % 1440
+        keep &= (after <= 15) | (after >= 1425)
     if selection.application:
         keep &= frame["application"].isin(selection.application)
     if selection.image_state:
@@ -308,6 +350,9 @@ def by_pandas(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         Selection(flag=("incorrect", "offensive")),
         Selection(flag=(NO_FLAG, "other")),
         Selection(text="THE"),
+        Selection(text="of THE", environment=("prod",)),
+        Selection(truth="of the"),
+        Selection(around=time(0, 5)),
         Selection(word="THE"),
         Selection(word="to", without_word="the", flag=(ANY_FLAG,)),
         Selection(hour=(9, 10, 23), weekday=("Monday", "Sunday")),
@@ -351,10 +396,25 @@ def test_each_image_once_keeps_its_first_report(
 def test_no_value_of_a_user_is_in_the_sql() -> None:
     selection = Selection(
         environment=("ENV",), version=("VER",), application=("APP",), flag=("FLAG",),
-        without_flag=("UN",), text="TEXT", word="WORD", without_word="WITHOUT", since=JULY,
+        without_flag=("UN",), text="TEXT TWO", word="WORD", without_word="WITHOUT", since=JULY,
+        truth="TRUTH", comment="COMMENT", user=("USER",), record_key=("KEY",), image_name="IMAGE",
+        around=time(3, 33),
         tag_range=(Range("TAG", 3.5),), ranges=(Range(ENTROPY, 1.5, 2.5),),
     )  # fmt: skip
     sql, params = source(selection)
-    given = ["ENV", "VER", "APP", datetime(2026, 7, 1), "FLAG", "UN", "TEXT", "WORD", "WITHOUT"]
+    given = [
+        "ENV",
+        "VER",
+        "APP",
+        datetime(2026, 7, 1),
+        "FLAG",
+        "UN",
+        "TEXT",
+        "TWO",
+        "WORD",
+        "WITHOUT",
+    ]
+    given += ["TRUTH", "COMMENT", "USER", "KEY", "IMAGE", 213]
     assert {*given, "/TAG", 3.5, 1.5, 2.5} <= set(params)
-    assert not re.search("ENV|VER|APP|FLAG|UN|TEXT|WORD|WITHOUT|TAG|2026|1.5|3.5", sql)
+    assert not re.search("ENV|VER|APP|FLAG|UN|TEXT|WORD|WITHOUT|TAG|TRUTH|COMM|USER|KEY", sql)
+    assert not re.search("IMAGE|2026|1.5|3.5|213", sql)

@@ -19,10 +19,11 @@ A selection is written as the dashboard's address writes it; paste the whole add
   python -m data_access export "entropy(outputs.output_text)=..2.5" gibberish.csv
 
 \b
-filters: environment, version, application, since, until, hour (0 to 23, UTC), weekday, flag (* for
-any, - for none), without_flag, text, word, without_word, tag=NAME:VALUE (- for none),
-tag_range=NAME:LOW..HIGH, image_state (readable, unreadable, none), images=once, and ranges
-LOW..HIGH (HIGH excluded) of any projection, or none for records without a value.
+filters: environment, version, application, since, until, hour (0 to 23, UTC), weekday, around
+(HH:MM, UTC), flag (* for any, - for none), without_flag, truth, comment, user, text, word,
+without_word, tag=NAME:VALUE (- for none), tag_range=NAME:LOW..HIGH, record_key, image_name,
+image_state (readable, unreadable, none), images=once, and ranges LOW..HIGH (HIGH excluded) of any
+projection, or none for records without a value.
 """
 
 

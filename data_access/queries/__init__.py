@@ -101,6 +101,7 @@ from data_access.queries.scoring import (
     unscored_text_count,
     unscored_texts,
 )
+from data_access.queries.searches import Match, search
 from data_access.queries.shares import (
     LOW_ENTROPY,
     ShareChange,
@@ -164,6 +165,7 @@ __all__ = [
     "HistogramPair",
     "LogTag",
     "LogTags",
+    "Match",
     "Move",
     "Neighbours",
     "OffensiveRecord",
@@ -235,6 +237,7 @@ __all__ = [
     "replayable",
     "saved_selections",
     "scored",
+    "search",
     "selection_baseline",
     "share_changes",
     "shared_records",

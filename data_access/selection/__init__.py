@@ -6,7 +6,7 @@ two kinds that take more than a row, `url` reads and writes addresses, `conditio
 
 from data_access.selection.condition import holds, source
 from data_access.selection.filters import FILTERS, IMAGE_STATE, Filter, sentences
-from data_access.selection.moments import moment_text, until_text
+from data_access.selection.moments import AROUND, moment_text, until_text
 from data_access.selection.ranges import range_sentence
 from data_access.selection.tags import tag_number, tag_value
 from data_access.selection.url import (
@@ -28,10 +28,11 @@ from data_access.selection.value import (
     Selection,
     Tag,
 )
-from data_access.selection.words import PUNCTUATION
+from data_access.selection.words import PUNCTUATION, part_of
 
 __all__ = [
     "ANY_FLAG",
+    "AROUND",
     "BASELINE",
     "FILTERS",
     "IMAGE_STATE",
@@ -49,6 +50,7 @@ __all__ = [
     "holds",
     "moment_text",
     "parse_selection",
+    "part_of",
     "query_string",
     "range_sentence",
     "read_selection",

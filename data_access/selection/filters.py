@@ -7,8 +7,10 @@ from typing import Any
 from data_access.errors import SelectionError
 from data_access.projections.table import ProjectionTable
 from data_access.selection.moments import (
+    around_sql,
     hours_sentence,
     moment_text,
+    read_clock,
     read_hours,
     read_moment,
     read_until,
@@ -32,7 +34,15 @@ from data_access.selection.tags import (
     write_tags,
 )
 from data_access.selection.value import ANY_FLAG, IMAGE_STATES, NO_FLAG, Selection
-from data_access.selection.words import read_word, without_word_sql, word_sql
+from data_access.selection.words import (
+    in_feedback,
+    part_of,
+    read_text,
+    read_word,
+    user_sql,
+    without_word_sql,
+    word_sql,
+)
 from data_access.sql import Condition
 
 IMAGE_STATE = """case
@@ -155,6 +165,15 @@ FILTERS: tuple[Filter, ...] = (
         sentence=weekdays_sentence,
     ),
     Filter(
+        key="around",
+        label="Time of day",
+        group="When",
+        read=read_clock,
+        write=lambda clock: [f"{clock:%H:%M}"],
+        sql=around_sql,
+        sentence=lambda clock: f"around {clock:%H:%M} (UTC)",
+    ),
+    Filter(
         key="flag",
         label="Flags",
         group="What users said",
@@ -173,12 +192,39 @@ FILTERS: tuple[Filter, ...] = (
         sentence=lambda flags: f"not flagged {' or '.join(flags)}",
     ),
     Filter(
+        key="truth",
+        label="Truth contains",
+        group="What users said",
+        read=read_text,
+        write=lambda text: [text],
+        sql=in_feedback("ground_truth_string"),
+        sentence=lambda text: f"truth contains “{text}”",
+    ),
+    Filter(
+        key="comment",
+        label="Comment contains",
+        group="What users said",
+        read=read_text,
+        write=lambda text: [text],
+        sql=in_feedback("comment"),
+        sentence=lambda text: f"comment contains “{text}”",
+    ),
+    Filter(
+        key="user",
+        label="User",
+        group="What users said",
+        read=read_names,
+        write=list,
+        sql=user_sql,
+        sentence=lambda users: f"user {' or '.join(users)}",
+    ),
+    Filter(
         key="text",
         label="Output contains",
         group="What the model said",
-        read=lambda values: values[-1][:1000] if values else "",
+        read=read_text,
         write=lambda text: [text],
-        sql=lambda text: ('contains(lower("outputs.output_text"), lower(?))', [text]),
+        sql=part_of('"outputs.output_text"'),
         sentence=lambda text: f"output contains “{text}”",
     ),
     Filter(
@@ -216,6 +262,24 @@ FILTERS: tuple[Filter, ...] = (
         write=write_tag_ranges,
         sql=tag_range_sql,
         sentence=tag_range_sentence,
+    ),
+    Filter(
+        key="record_key",
+        label="Record key",
+        group="Where",
+        read=read_names,
+        write=list,
+        sql=any_of("record_key"),
+        sentence=lambda keys: f"record {' or '.join(keys)}",
+    ),
+    Filter(
+        key="image_name",
+        label="Image name contains",
+        group="What the image looks like",
+        read=read_text,
+        write=lambda text: [text],
+        sql=part_of('"inputs.image"'),
+        sentence=lambda text: f"image name contains “{text}”",
     ),
     Filter(
         key="image_state",

@@ -1,9 +1,12 @@
-"""Filters by time: dates and moments, hours of the day, days of the week. All in UTC."""
+"""Filters by time: dates and moments, hours and times of the day, days of the week. All in UTC."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from data_access.errors import SelectionError
 from data_access.selection.value import DAY, WEEKDAYS
+from data_access.sql import Condition
+
+AROUND = timedelta(minutes=15)  # to either side of a time
 
 
 def read_moment(values: list[str]) -> datetime | None:
@@ -83,3 +86,20 @@ def read_weekdays(values: list[str]) -> tuple[str, ...]:
 
 def weekdays_sentence(days: tuple[str, ...]) -> str:
     return f"on {' or '.join(f'{day}s' for day in days)} (UTC)"
+
+
+def read_clock(values: list[str]) -> time | None:
+    if not values or not values[-1]:
+        return None
+    try:
+        return datetime.strptime(values[-1], "%H:%M").time()
+    except ValueError:
+        raise SelectionError(f"“{values[-1]}” is not a time of day such as 14:30.") from None
+
+
+def around_sql(clock: time) -> Condition:
+    """Whether the time of day is within AROUND, past midnight too."""
+    return (
+        "abs((hour(timestamp) * 60 + minute(timestamp) - ? + 2160) % 1440 - 720) <= ?",
+        [clock.hour * 60 + clock.minute, int(AROUND.total_seconds()) // 60],
+    )

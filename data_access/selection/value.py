@@ -1,7 +1,7 @@
 """A selection: which records are looked at."""
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 ANY_FLAG = "*"
 NO_VALUE = "-"  # no words: an application may have a flag of any name
@@ -36,7 +36,10 @@ class Tag:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records are looked at. Empty means all; times are UTC and [since, until)."""
+    """Which records are looked at. Empty means all; times are UTC and [since, until).
+
+    around: a time of day. text, truth, comment, image_name: part of them.
+    """
 
     environment: tuple[str, ...] = ()
     version: tuple[str, ...] = ()
@@ -45,13 +48,19 @@ class Selection:
     until: datetime | None = None
     hour: tuple[int, ...] = ()
     weekday: tuple[str, ...] = ()
+    around: time | None = None
     flag: tuple[str, ...] = ()
     without_flag: tuple[str, ...] = ()
+    truth: str = ""
+    comment: str = ""
+    user: tuple[str, ...] = ()
     text: str = ""
     word: str = ""
     without_word: str = ""
     tag: tuple[Tag, ...] = ()
     tag_range: tuple[Range, ...] = ()
+    record_key: tuple[str, ...] = ()
+    image_name: str = ""
     image_state: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
     images: str = ""

@@ -24,6 +24,7 @@ from data_access.selection import (
 from pages.parts import state, words
 
 MOST_TAG_VALUES = 20
+PART = "Any part of the text."
 OUTPUT, IMAGE = "What the model said", "What the image looks like"
 
 
@@ -223,23 +224,31 @@ def _users(log: OpenLog, selection: Selection) -> None:
     if flags or selection.without_flag:
         every = list(dict.fromkeys([*flags, *selection.without_flag]))
         _several("without_flag", "Without flags", every, selection.without_flag, placeholder="None")
+    _texts(selection, ("truth", "Any part of a truth or correction."), ("comment", PART))
 
 
 def _model(log: OpenLog, selection: Selection) -> None:
-    for field, label, hint in (
-        ("text", "Output contains", "Any part of the text."),
-        ("word", "Output has the word", "A whole word; punctuation around it is ignored."),
-        ("without_word", "Output lacks the word", "A whole word that does not occur."),
-    ):
+    _texts(
+        selection,
+        ("text", PART),
+        ("word", "A whole word; punctuation around it is ignored."),
+        ("without_word", "A whole word that does not occur."),
+    )
+    _ranges(log, selection, OUTPUT)
+
+
+def _texts(selection: Selection, *fields: tuple[str, str]) -> None:
+    """A box for each of some fields, with a hint."""
+    labels = {row.key: row.label for row in FILTERS}
+    for field, hint in fields:
         st.text_input(
-            label,
+            labels[field],
             key=state.widget(field, getattr(selection, field)),
             on_change=_text_changed,
             args=(field,),
             max_chars=1000,
             help=f"{hint} Case is ignored.",
         )
-    _ranges(log, selection, OUTPUT)
 
 
 def _text_changed(field: str) -> None:
@@ -253,6 +262,7 @@ def _text_changed(field: str) -> None:
 
 def _image(log: OpenLog, selection: Selection) -> None:
     _several("image_state", "Image", list(IMAGE_STATES), selection.image_state)
+    _texts(selection, ("image_name", PART))
     _ranges(log, selection, IMAGE)
 
 

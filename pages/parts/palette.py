@@ -36,8 +36,6 @@ STYLE = """
 .misread-text ins { text-decoration: underline; background: #3b7fc438; }
 .st-key-card-opened { outline: 2px solid #3b7fc4; }
 .st-key-answer { min-height: 5em; }
-.misread-skip { position: absolute; left: -999rem; }
-.misread-skip:focus { position: static; }
 </style>
 """
 # Streamlit writes in white on the accent, which is too pale for that in the dark theme

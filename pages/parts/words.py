@@ -116,12 +116,17 @@ def moment(utc: datetime, zone: str | None) -> str:
     return f"{local.day} {local:%b %Y, %H:%M}"
 
 
+def day(utc: datetime) -> str:
+    """`28 Aug 2026`, of a moment in UTC."""
+    return f"{utc.day} {utc:%b %Y}"
+
+
 def dates(first: datetime, last: datetime) -> str:
     """`29 Jun – 30 Aug 2026`: the days (UTC) of two moments."""
     if first.date() == last.date():
-        return f"{last.day} {last:%b %Y}"
+        return day(last)
     year = "" if first.year == last.year else f" {first.year}"
-    return f"{first.day} {first:%b}{year} – {last.day} {last:%b %Y}"
+    return f"{first.day} {first:%b}{year} – {day(last)}"
 
 
 def hinted(text: str, hint: str) -> str:
