@@ -13,10 +13,11 @@ run: $(VENV)/.installed ## everything needed, then the dashboard on the sample l
 capture: $(VENV)/.installed-capture ## the same, and an app to try the recognizer in; or that app alone beside `make run`
 	$(BIN)/python launch.py --capture
 
-sample: $(VENV)/.installed ## draw, read and flag the sample log anew (fonts come from npm and Debian packages)
+sample: $(VENV)/.installed ## draw, read, flag, score and replay the sample log anew (fonts come from npm and Debian packages)
 	$(BIN)/python -m recognizer.fonts .misread/fonts
 	$(BIN)/python -m sample.make_sample --fonts .misread/fonts
 	MISREAD_LOG=sample/log MISREAD_WAREHOUSE=.misread/sample.duckdb $(BIN)/python -m data_access score --model bundled
+	MISREAD_WAREHOUSE=.misread/sample.duckdb $(BIN)/python -m sample.make_replays
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser

@@ -6,32 +6,31 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
 from tqdm import tqdm
 
 from data_access import api
+from data_access.demo import answers, published, served_log
 from data_access.embedded import embedded_server, is_available
 from data_access.errors import LogError, MisreadError
 from data_access.log import Log, create_bucket
 from data_access.log.stores import bypass_proxies_on_loopback
 from data_access.progress import SyncBars, tolerate_any_encoding
 from data_access.settings import LaunchSettings
+from sample import seeding
 
 HERE = Path(__file__).parent
-SAMPLE = HERE / "sample" / "log"
-SERVED = "served.json"
+SEEDED = "sample.json"
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 
 
@@ -51,7 +50,7 @@ def main() -> int:
         capture_apps = [_capture_app(settings.capture_port)] if capture else []
         if capture:
             _require_port(settings.capture_port, "MISREAD_CAPTURE_PORT")
-            if environ := _environment_of_another(settings.state):
+            if environ := served_log():
                 os.environ.update(environ)
                 return _serve(capture_apps)
         _require_port(settings.port, "MISREAD_PORT")
@@ -93,29 +92,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _published(state: Path, environ: dict[str, str]) -> Iterator[None]:
-    """Meanwhile, these variables are in a file that only this user can read."""
-    served = state / SERVED
-    served.touch(mode=0o600)
-    served.write_text(json.dumps(environ))
-    try:
-        yield
-    finally:
-        served.unlink(missing_ok=True)
-
-
-def _environment_of_another(state: Path) -> dict[str, str] | None:
-    """The variables that name the demo's log while another `make run` serves it."""
-    if os.environ.get("MISREAD_LOG"):
-        return None
-    try:
-        environ: dict[str, str] = json.loads((state / SERVED).read_text())
-    except (OSError, ValueError):
-        return None
-    return environ if _answers(environ["AWS_ENDPOINT_URL_S3"]) else None
-
-
 def _stop(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -131,29 +107,47 @@ def _log_environment(state: Path) -> Iterator[dict[str, str]]:
         with _alone(state), embedded_server(state / "s3") as server:
             os.environ.update(server.environ)
             create_bucket(DEMO_LOG)
-            _upload_sample(Log.open(DEMO_LOG))
-            with _published(state, {"MISREAD_LOG": DEMO_LOG, **server.environ}):
-                yield {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(state / "demo.duckdb")}
+            _seed(Log.open(DEMO_LOG), state)
+            environ = {"MISREAD_LOG": DEMO_LOG, "MISREAD_WAREHOUSE": str(state / "demo.duckdb")}
+            with published(state, {**environ, **server.environ}):
+                yield environ
     else:
         print("The sample log, in a folder (there is no embedded S3 server for this machine).")
-        shutil.copytree(SAMPLE, state / "log", dirs_exist_ok=True)
-        yield {
-            "MISREAD_LOG": str(state / "log"),
+        folder = state / "log"
+        folder.mkdir(parents=True, exist_ok=True)
+        _seed(Log.open(str(folder)), state)
+        environ = {
+            "MISREAD_LOG": str(folder),
             "MISREAD_WAREHOUSE": str(state / "demo-folder.duckdb"),
         }
+        with published(state, environ):
+            yield environ
 
 
-def _upload_sample(log: Log) -> None:
-    """Add what the demo's log does not have yet."""
-    uploaded = {row.key for row in log.list("")}
-    files = {
-        path.relative_to(SAMPLE).as_posix(): path
-        for path in sorted(SAMPLE.rglob("*"))
-        if path.is_file()
-    }
-    missing = [key for key in files if key not in uploaded]
+def _seed(log: Log, state: Path) -> None:
+    """Add what the demo's log does not have yet of the sample, which ends the day before it was
+    first put there.
+    """
+    present = {row.key for row in log.list("")}
+    days = _days_moved(state / SEEDED, present)
+    files = {seeding.moved_key(key, days): path for key, path in seeding.files().items()}
+    missing = [key for key in files if key not in present]
     for key in tqdm(missing, desc="Uploading the sample log", disable=None if missing else True):
-        log.put(key, files[key].read_bytes())
+        log.put(key, seeding.moved_body(key, files[key].read_bytes(), days))
+
+
+def _days_moved(kept: Path, present: Collection[str]) -> int:
+    """By how many days the demo's log is later than the sample's files; kept from the first time.
+
+    A log from before this was kept is as the files are.
+    """
+    if kept.exists():
+        return int(json.loads(kept.read_text())["days"])
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    is_new = not any(key.startswith(seeding.EVENTS) for key in present)
+    days = seeding.days_until(yesterday) if is_new else 0
+    kept.write_text(json.dumps({"days": days}))
+    return days
 
 
 def _sync() -> None:
@@ -199,7 +193,7 @@ def _serve(servers: Sequence[_Server]) -> int:
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_running(server)) for server in servers]
         for server, process in zip(servers, processes, strict=True):
-            while process.poll() is None and not _answers(server.health):
+            while process.poll() is None and not answers(server.health):
                 time.sleep(0.2)
             if process.poll() is None:
                 print(f"\n  {server.name} is at {server.address}  (Ctrl-C stops it)\n", flush=True)
@@ -220,16 +214,6 @@ def _running(server: _Server) -> Iterator[subprocess.Popen[bytes]]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=10)
         process.kill()
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=1).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

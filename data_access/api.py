@@ -10,6 +10,7 @@ import pandas as pd
 
 from data_access import queries
 from data_access.annotations import Kept, remove_selection, save_selection, send_waiting
+from data_access.demo import served_log
 from data_access.errors import LogError, ModelError, WarehouseError
 from data_access.images import open_image
 from data_access.ingest.report import SyncReport
@@ -143,28 +144,31 @@ class OpenLog:
 
 
 def open_log(uri: str | os.PathLike[str] | None = None) -> Log:
-    """The log alone, for those that only add to it: no warehouse is opened.
+    """The log alone, for those that only add to it: no warehouse is opened. By default as `open`.
 
     Raises SettingsError or LogError.
     """
-    settings = _settings(uri)
-    return Log.open(settings.log, settings.image_roots, settings.conditional_writes)
+    return _log(_settings(uri, find_demo=True))
 
 
 def open_writer(uri: str | os.PathLike[str] | None = None, seconds: float | None = None) -> Writer:
-    """`OpenLog.writer` for an application that only writes. Raises SettingsError or LogError."""
-    return Writer(open_log(uri), spool_folder(), seconds)
+    """`OpenLog.writer` for an application that only writes; by default to the log of MISREAD_LOG.
+
+    Raises SettingsError or LogError.
+    """
+    return Writer(_log(_settings(uri)), spool_folder(), seconds)
 
 
 def open(uri: str | os.PathLike[str] | None = None) -> OpenLog:
-    """Open the log at `s3://bucket/prefix` or in a folder; by default that of MISREAD_LOG.
+    """Open the log at `s3://bucket/prefix` or in a folder; by default that of MISREAD_LOG or, where
+    that is not set, the sample log of a `make run` that runs on this machine.
 
     Raises SettingsError, LogError or WarehouseError, each with a sentence that says what to do.
     A log that cannot be opened but was read before is opened as it was read; syncing it raises.
     """
-    settings = _settings(uri)
+    settings = _settings(uri, find_demo=True)
     try:
-        log = Log.open(settings.log, settings.image_roots, settings.conditional_writes)
+        log = _log(settings)
     except LogError as error:
         if not settings.warehouse.exists():
             raise
@@ -185,8 +189,16 @@ def _warehouse(settings: Settings) -> Warehouse:
     return Warehouse.open(settings.warehouse, settings.log, projections)
 
 
-def _settings(uri: str | os.PathLike[str] | None) -> Settings:
+def _log(settings: Settings) -> Log:
+    return Log.open(settings.log, settings.image_roots, settings.conditional_writes)
+
+
+def _settings(uri: str | os.PathLike[str] | None, find_demo: bool = False) -> Settings:
+    """find_demo: without a log, that of the demo; its store's variables are set in this process."""
     environ = dict(os.environ)
     if uri is not None:
         environ["MISREAD_LOG"] = os.fspath(uri)
+    elif find_demo and (served := served_log()):
+        environ |= served
+        os.environ.update({name: value for name, value in served.items() if name[:4] == "AWS_"})
     return Settings.from_environment(environ)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class Settings:
         if not log:
             raise SettingsError(
                 "MISREAD_LOG is not set: name your log, as in MISREAD_LOG=s3://bucket/prefix "
-                "or MISREAD_LOG=/path/to/folder, or use `make run` for the sample log."
+                "or MISREAD_LOG=/path/to/folder, or start `make run`, whose sample log is then "
+                "found."
             )
         if "://" in log and not log.startswith("s3://"):
             raise SettingsError(
@@ -105,6 +107,20 @@ class ServiceSettings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ServiceSettings":
         names = ("MISREAD_MODEL", "MISREAD_APPLICATION", "MISREAD_ENVIRONMENT")
         return cls(*[environ.get(name, "").strip() for name in names])
+
+
+def public_url(environ: Mapping[str, str] = os.environ) -> str:
+    """MISREAD_URL, where others reach the dashboard; empty where it is not set.
+
+    Without a slash at its end. Raises SettingsError where it is no address of a web server.
+    """
+    url = environ.get("MISREAD_URL", "").strip().rstrip("/")
+    if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise SettingsError(
+            f"MISREAD_URL={url} is not an address: use the one that others open, such as "
+            "https://misread.example.com."
+        )
+    return url
 
 
 def spool_folder(environ: Mapping[str, str] = os.environ) -> Path:

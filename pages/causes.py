@@ -15,19 +15,14 @@ st.title("What separates these cases?")
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
-labels = {
-    "baseline": baseline.label,
-    "rest": "the other records of the same time, version and environment",
-}
-against = choices.choice("against", "From", list(labels), labels.__getitem__)
+others = causes.other_records(selection)
+labels = {"baseline": words.environment(baseline.label), "rest": others}
+against = choices.choice("against", "Compare with", list(labels), labels.__getitem__)
 rest = against == "rest"
-other = "the rest" if rest else words.escape_markdown(baseline.label)
+other = words.escape_markdown(others if rest else baseline.label)
+sides = (selection, None) if rest else (baseline.compared, baseline.selection)
 with st.spinner("Comparing records…"):
-    ranking = queries.rank_causes(
-        warehouse,
-        selection if rest else baseline.compared,
-        None if rest else baseline.selection,
-    )
+    ranking = queries.rank_causes(warehouse, *sides)
 if not ranking.others:
     cards.empty(
         "The selection includes every record of this time, version and environment: there are no "
@@ -48,13 +43,17 @@ st.caption(
 )
 if ranking.causes:
     st.header("Inputs and context")
-    causes.gallery(ranking.causes, other, "cause")
+    causes.gallery(log, sides, ranking.causes, other, "cause", images=True)
     st.header("After removing the top cause")
-    causes.then(ranking, other)
+    causes.then(log, sides, ranking, other)
 if ranking.symptoms:
     st.header("Outputs and feedback")
     st.caption("Symptoms of the same cases, rather than causes.")
-    causes.gallery(ranking.symptoms, other, "symptom")
+    causes.gallery(log, sides, ranking.symptoms, other, "symptom", images=False)
+if ranking.constructed:
+    st.header("True by construction")
+    st.caption(f"Labels that are all the same in {other}, or that none of its records has.")
+    causes.gallery(log, sides, ranking.constructed, other, "constructed", images=True)
 if ranking.general:
     with st.expander("Equally common outside the selection"):
         causes.general(ranking.general, other)

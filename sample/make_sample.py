@@ -270,7 +270,7 @@ def write_predictions(log: Path, events: list[Json]) -> None:
 
 def make_sample(fonts: Path, log: Path, seed: int) -> Counter[str]:
     """Write the log, `truth.csv` and `examples/`; returns how many of what were made."""
-    for part in ("predictions", "feedback", "images", "projections"):
+    for part in ("predictions", "feedback", "images", "projections", "replays"):
         shutil.rmtree(log / part, ignore_errors=True)
     served_all, families = plan(seed), font_files(fonts)
     often = Counter(served.note.number for served in served_all)

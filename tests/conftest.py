@@ -37,6 +37,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("MISREAD_NICENESS", "0")  # two tests at a time would starve what stands back
+        patch.setenv("MISREAD_STATE", str(tmp_path_factory.mktemp("demo")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state-home")))
         yield
 

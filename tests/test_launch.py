@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -7,15 +8,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+import launch
 from data_access.api import open as open_api
 from data_access.embedded import embedded_server, is_available
 from data_access.log import Log
-from tests.samples import OBJECTS, RECORDS, ROOT, prediction, write
+from sample import seeding
+from tests.samples import OBJECTS, RECORDS, ROOT, SAMPLE, prediction, write
 
+FEW = (
+    "predictions/date=2026-08-30/part-000.jsonl",
+    "predictions/date=2026-08-12/part-000.parquet",
+    "feedback/date=2026-08-29/1316d19141af9057979cbf8eb4.json",
+    "images/7c/7c4cdd9eca746245ed77fc309dec7a04cbca2fdb0d5c497725855e04573846e1.png",
+)
 DEMO_LOG = "s3://misread-demo/handwriting-reader"
 DEAD_PROXY = {
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9"),
@@ -112,7 +122,9 @@ def test_the_demo_starts_beside_a_dead_proxy_stops_whole_and_keeps_what_was_adde
 ) -> None:
     state = tmp_path / "state"
     first = Launched(state)
+    days = {datetime.now(UTC).date()}
     first.wait_until_healthy()
+    days.add(datetime.now(UTC).date())
     assert len(first.descendants) >= 2  # the S3 server and the dashboard
 
     beside = Launched(state, "--capture", **DEAD_PROXY)
@@ -128,6 +140,10 @@ def test_the_demo_starts_beside_a_dead_proxy_stops_whole_and_keeps_what_was_adde
     assert str(beside.capture_port) in lines[-1]
     beside.stop()
     assert beside.process.returncode == 0
+    status = [sys.executable, "-m", "data_access", "status", "--json"]
+    environ = {**os.environ, "MISREAD_STATE": str(state)}
+    told = subprocess.run(status, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert json.loads(told.stdout)["predictions"] == RECORDS, told.stderr
     printed = first.stop()
     assert f"Misread is at http://127.0.0.1:{first.port}  (Ctrl-C stops it)" in printed
     assert first.process.returncode == 0
@@ -138,7 +154,10 @@ def test_the_demo_starts_beside_a_dead_proxy_stops_whole_and_keeps_what_was_adde
         for name, value in server.environ.items():
             patch.setenv(name, value)
         log = Log.open(DEMO_LOG)
-        assert len(list(log.list(""))) == OBJECTS
+        keys = {row.key for row in log.list("")}
+        assert len(keys) == OBJECTS
+        newest = max(key for key in keys if key.startswith("predictions/"))
+        assert newest.split("/")[1] in {f"date={today - timedelta(days=1)}" for today in days}
         write(log, "predictions/date=2026-08-31/added.json", prediction("added"))
 
     second = Launched(state, **DEAD_PROXY)
@@ -146,6 +165,9 @@ def test_the_demo_starts_beside_a_dead_proxy_stops_whole_and_keeps_what_was_adde
     printed = second.stop(signal.SIGTERM)
     assert "Uploading" not in printed
     assert not any(Path(f"/proc/{pid}").exists() for pid in second.descendants)
+    done = subprocess.run(status, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("MISREAD_LOG is not set: ") and "`make run`" in done.stderr
 
     monkeypatch.setenv("MISREAD_WAREHOUSE", str(state / "demo.duckdb"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
@@ -166,6 +188,30 @@ def test_a_log_of_ones_own_is_shown_without_a_server(folder_log: Log, tmp_path: 
     assert f"Your log: {folder_log.uri}" in launched.stop()
     assert warehouse.exists()
     assert not (tmp_path / "state" / "s3").exists()
+
+
+def test_the_days_of_the_sample_are_moved_once(
+    folder_log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next day's run adds nothing, also to a log from before days were moved."""
+    monkeypatch.setattr(seeding, "files", lambda: {key: SAMPLE / key for key in FEW})
+    moved, unmoved = tmp_path / "moved", tmp_path / "unmoved"
+    for state in (moved, unmoved):
+        state.mkdir()
+    launch._seed(folder_log, moved)
+    keys = {row.key for row in folder_log.list("")}
+    assert len(keys) == len(FEW)
+    assert not keys & {key for key in FEW if key.startswith(seeding.EVENTS)}
+    monkeypatch.setattr(seeding, "days_until", lambda last: 1_000)
+    launch._seed(folder_log, moved)
+    assert {row.key for row in folder_log.list("")} == keys
+
+    (tmp_path / "older").mkdir()
+    older = Log.open(str(tmp_path / "older"))
+    older.put(FEW[0], (SAMPLE / FEW[0]).read_bytes())
+    launch._seed(older, unmoved)
+    launch._seed(older, unmoved)
+    assert {row.key for row in older.list("")} == set(FEW)
 
 
 def test_what_cannot_be_started_is_told_in_a_sentence(tmp_path: Path) -> None:

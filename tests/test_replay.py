@@ -761,10 +761,10 @@ def with_reader(monkeypatch: pytest.MonkeyPatch, calls_file: Path) -> None:
 
 
 def test_the_page_before_anything_was_replayed(dashboard: Dashboard) -> None:
-    app = dashboard("replay", SAMPLE, "environment=prod&version=v1")
+    app = dashboard("replay", SAMPLE, "environment=test")
     stands(app)
     shown = text(app)
-    assert "None of these 409 cases was replayed yet" in shown
+    assert "None of these 180 cases was replayed yet" in shown
     assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in shown
     assert "Light becomes dark" in shown
     assert any(button.label == "Replay 100 images" for button in app.button)

@@ -17,8 +17,9 @@ from data_access.progress import tolerate_any_encoding
 
 EPILOG = """\b
 The log is named by --log or MISREAD_LOG: s3://bucket/prefix (credentials, profile and endpoint
-from the usual AWS variables and files) or a folder of the same shape. What is read from it is
-cached in a DuckDB file (MISREAD_WAREHOUSE), which can be deleted at any time.
+from the usual AWS variables and files) or a folder of the same shape. Without either, it is the
+sample log of a `make run` that runs. What is read from it is cached in a DuckDB file
+(MISREAD_WAREHOUSE), which can be deleted at any time.
 
 \b
 exit codes: 0 done; 1 done, but part of the log could not be read (said on standard error);

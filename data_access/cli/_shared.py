@@ -18,7 +18,7 @@ log_option = click.option(
     "--log",
     "place",
     metavar="PLACE",
-    help="s3://bucket/prefix or a folder (default: MISREAD_LOG)",
+    help="s3://bucket/prefix or a folder (default: MISREAD_LOG, or what `make run` serves now)",
 )
 
 

@@ -36,6 +36,8 @@ class Projection:
         the value is logged, or computed elsewhere and stored in the log.
     version: changes whenever the values would; values stored by another version are recomputed.
     scale: `log` where values span orders of magnitude.
+    low_words, high_words: what records do whose values are under or over an edge, as people say
+        it, such as `have a darker image`. parting: true of edges under or over this one alone.
     bounds: smallest and largest possible value, where there is one.
     """
 
@@ -48,6 +50,9 @@ class Projection:
     version: str = "1"
     scale: Literal["linear", "log"] = "linear"
     bounds: tuple[float | None, float | None] = (None, None)
+    low_words: str = ""
+    high_words: str = ""
+    parting: float | None = None
 
     @property
     def of_image(self) -> bool:
@@ -57,6 +62,12 @@ class Projection:
     def source(self) -> str:
         """The column whose presence means that there is something to score."""
         return self.inputs[-1]
+
+    def words(self, edge: float, *, under: bool) -> str:
+        """What records do whose values are under an edge, or at least it; empty without words."""
+        if self.parting is not None and (edge > self.parting if under else edge < self.parting):
+            return ""
+        return self.low_words if under else self.high_words
 
     @property
     def group(self) -> Group:
@@ -124,6 +135,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         "light ink on a dark background.",
         compute=_each(image.mean),
         bounds=(0.0, 255.0),
+        low_words="have a darker image",
+        high_words="have a lighter image",
     ),
     Projection(
         name="outputs.confidence",
@@ -212,6 +225,9 @@ PROJECTIONS: tuple[Projection, ...] = (
         "light, below 0 light on dark. No value for an image of one grey level.",
         compute=_each(image.polarity),
         bounds=(-1.0, 1.0),
+        low_words="have light ink on dark paper",
+        high_words="have dark ink on light paper",
+        parting=0.0,
     ),
     Projection(
         name=f"contrast({IMAGE})",
@@ -222,6 +238,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         "pictures.",
         compute=_each(image.contrast),
         bounds=(0.0, 127.5),
+        low_words="have a paler image",
+        high_words="have an image of more contrast",
     ),
     Projection(
         name=f"ink_share({IMAGE})",
@@ -242,6 +260,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         compute=_each(image.sharpness),
         scale="log",
         bounds=(0.0, None),
+        low_words="have a blurrier image",
+        high_words="have a sharper image",
     ),
     Projection(
         name=f"width({IMAGE})",
@@ -252,6 +272,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         compute=_each(image.width),
         scale="log",
         bounds=(0.0, None),
+        low_words="have a narrower image",
+        high_words="have a wider image",
     ),
     Projection(
         name=f"height({IMAGE})",
@@ -262,6 +284,8 @@ PROJECTIONS: tuple[Projection, ...] = (
         compute=_each(image.height),
         scale="log",
         bounds=(0.0, None),
+        low_words="have a shorter image",
+        high_words="have a taller image",
     ),
     *_toxicity("toxicity", "rude or disrespectful"),
     *_toxicity("severe_toxicity", "very hateful"),

@@ -71,6 +71,7 @@ from data_access.queries.drift import (
     drift_table,
     gap,
 )
+from data_access.queries.examples import CauseExamples, cause_examples
 from data_access.queries.inventory import (
     NO_PREDICTION,
     OTHERS,
@@ -157,6 +158,7 @@ __all__ = [
     "CategoryPair",
     "Cause",
     "CauseBars",
+    "CauseExamples",
     "Causes",
     "Contents",
     "Coverage",
@@ -190,6 +192,7 @@ __all__ = [
     "cases_page",
     "category_pairs",
     "category_table",
+    "cause_examples",
     "choices",
     "contents",
     "count_cube",

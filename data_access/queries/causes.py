@@ -106,8 +106,9 @@ class Cause:
 class Causes:
     """What separates `selected` records from `others`; only what chance does not explain.
 
-    causes: what came in with them, the strongest first; general: what is about as true of the
-    rest of the same place and time, so that it says nothing of these; symptoms: what came out.
+    causes: what came in with them, the strongest first; constructed: what the baseline cannot have
+    otherwise, being all alike in it or unknown to it; general: what is about as true of the rest
+    of the same place and time, so that it says nothing of these; symptoms: what came out.
     parts: one in how many of the selected and of the others was looked at, drawn at random.
     candidates: how many things came in; p: of the strongest of them.
     then: what still separates the `left` records of which the first cause is not true from
@@ -121,6 +122,7 @@ class Causes:
     candidates: int
     p: float
     causes: tuple[Cause, ...]
+    constructed: tuple[Cause, ...]
     general: tuple[Cause, ...]
     symptoms: tuple[Cause, ...]
     left: int
@@ -152,14 +154,21 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
     )
     came_in, came_out = search.rank(inputs=True), search.rank(inputs=False)
     clear = [ranked for ranked in came_in if ranked.is_clear]
-    special = [ranked for ranked in clear if not search.is_general(ranked)]
+    specific = [ranked for ranked in clear if not search.is_general(ranked)]
+    special = [ranked for ranked in specific if not search.is_constructed(ranked)]
     left, then = search, None
     if special:
         left = search.without(special[0])
         if min(left.groups.sizes[:2]) >= ENOUGH_LEFT:
             again = left.rank(inputs=True)
             then = left.causes(
-                [ranked for ranked in again if ranked.is_clear and not left.is_general(ranked)]
+                [
+                    ranked
+                    for ranked in again
+                    if ranked.is_clear
+                    and not left.is_general(ranked)
+                    and not left.is_constructed(ranked)
+                ]
             )
     selected, others, _ = search.groups.sizes
     return Causes(
@@ -169,6 +178,7 @@ def _causes(warehouse: Warehouse, selection: Selection, baseline: Selection | No
         candidates=sum(feature.is_input for feature in gathered.features),
         p=came_in[0].separation.p if came_in else 1.0,
         causes=search.causes(special),
+        constructed=search.causes([ranked for ranked in specific if search.is_constructed(ranked)]),
         general=search.causes([ranked for ranked in clear if search.is_general(ranked)]),
         symptoms=search.causes([ranked for ranked in came_out if ranked.is_clear]),
         left=left.groups.sizes[CHOSEN],
@@ -221,6 +231,12 @@ class _Search:
             return False
         of_rest = self._rest(ranked)
         return strength_of(ranked.separation.chosen, of_rest, selected, rest) < WORTH_TELLING
+
+    def is_constructed(self, ranked: _Ranked) -> bool:
+        """Whether the baseline cannot have it otherwise, by the way it was made."""
+        feature, answered = ranked.feature, ranked.separation.others
+        others = self.groups.counts(feature.candidate)[OTHERS]
+        return self.has_rest and feature.is_constructed(others, answered)
 
     def _rest(self, ranked: _Ranked) -> Answers:
         candidate = ranked.feature.candidate

@@ -7,12 +7,16 @@ from operator import itemgetter
 import pandas as pd
 import streamlit as st
 
+from data_access import OpenLog, queries
 from data_access.export import safe_csv
 from data_access.queries import Cause, Causes
+from data_access.selection import Selection
 from data_access.statistics.separation import Answers
 from data_access.statistics.significance import ENOUGH
-from pages.parts import bar, charts, words
+from pages.parts import bar, charts, pictures, words
 
+Sides = tuple[Selection, Selection | None]
+"""The selected records, and those they are compared with; None: the rest of their scope."""
 MEASURES = {
     "AUC": "AUC: the chance that, of two records, the selected one has the higher value; 0.5 where "
     "nothing separates them, 0 and 1 where it always has the lower or the higher one.",
@@ -23,22 +27,34 @@ MEASURES = {
 
 def answer(ranking: Causes, against: str) -> None:
     """What separates the two sides, or that nothing does, as a sentence."""
+    st.markdown(answer_sentence(ranking, against))
+
+
+def answer_sentence(ranking: Causes, against: str) -> str:
+    """The same, as Markdown."""
     if ranking.causes:
+        first = ranking.causes[0]
+        alike = first.goes_with[:1]
+        also = f" Mostly the same records {words.escape_markdown(alike[0])}." if alike else ""
         few = "" if ranking.selected >= ENOUGH else " With this few cases, treat it as a hint."
-        st.markdown(f"{_sentence(ranking.causes[0], against)}.{few}")
-    elif ranking.general:
-        st.markdown(
+        return f"{_sentence(first, against)}.{also}{few}"
+    if ranking.constructed:
+        return (
+            f"**No input is specific to these cases**, but for labels that {against} cannot share "
+            "by construction."
+        )
+    if ranking.general:
+        return (
             f"**No input is specific to these cases.** What separates them from "
             f"{against} is equally common outside the selection."
         )
-    elif not ranking.candidates:
-        st.markdown("**No input differs** between these records.")
-    else:
-        st.markdown(
-            f"**No input separates them from {against}.** The best of "
-            f"{words.count(ranking.candidates, 'candidate')} does no better than on shuffled "
-            f"records, or the difference is negligible (p {ranking.p:.2g})."
-        )
+    if not ranking.candidates:
+        return "**No input differs** between these records."
+    return (
+        f"**No input separates them from {against}.** The best of "
+        f"{words.count(ranking.candidates, 'candidate')} does no better than on shuffled "
+        f"records, or the difference is negligible (p {ranking.p:.2g})."
+    )
 
 
 def _sentence(cause: Cause, against: str) -> str:
@@ -62,6 +78,13 @@ def _percent(share: float) -> str:
     return "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
+def other_records(selection: Selection) -> str:
+    """The rest of a selection's place and time, such as `other production records`."""
+    names = (words.environment(name).removesuffix(" set") for name in selection.environment)
+    place = " and ".join(names)
+    return f"other {place} records" if place else "other records"
+
+
 def sample(ranking: Causes) -> str:
     """What part of many records was looked at, if not all."""
     if ranking.parts == (1, 1):
@@ -70,16 +93,36 @@ def sample(ranking: Causes) -> str:
     return f" Sampled: {cases} of the cases, {others} of the others."
 
 
-def gallery(causes: Sequence[Cause], against: str, of: str) -> None:
-    """Causes as cards, the strongest first; `of` tells the charts of a page apart."""
+def gallery(
+    log: OpenLog, sides: Sides, causes: Sequence[Cause], against: str, of: str, *, images: bool
+) -> None:
+    """Causes as cards, the strongest first; `of` tells the charts of a page apart.
+
+    images: whether each card shows some of both sides.
+    """
     with st.grid(3, min_column_width=280):
         for cause in causes:
             with st.container(border=True):
+                st.markdown(f"{_sentence(cause, against)}.")
+                if images:
+                    _examples(log, sides, cause, against)
                 _card(cause, against, f"{of}-{cause.name}")
 
 
+def _examples(log: OpenLog, sides: Sides, cause: Cause, against: str) -> None:
+    """A few images of the cases of which it is true, and of the others."""
+    examples = queries.cause_examples(log.warehouse, *sides, cause)
+    for title, names in (("These cases", examples.selected), (against, examples.others)):
+        if names:
+            sheet = pictures.sheet(log, names)
+            st.caption(title[:1].upper() + title[1:])
+            if sheet.encoded is None:
+                st.caption(words.escape_markdown(sheet.problem or ""))
+            else:
+                st.image(sheet.encoded, alt=f"{len(names)} images: {words.unmarked(title)}")
+
+
 def _card(cause: Cause, against: str, key: str) -> None:
-    st.markdown(f"{_sentence(cause, against)}.")
     if cause.numbers is not None and cause.range is not None:
         spec = charts.still_histogram_pair(cause.numbers, against, cause.range)
         st.vega_lite_chart(spec, key=key, alt=cause.says)
@@ -109,7 +152,7 @@ def _card(cause: Cause, against: str, key: str) -> None:
     bar.page_link("cases", label, cause.narrowed)
 
 
-def then(ranking: Causes, against: str) -> None:
+def then(log: OpenLog, sides: Sides, ranking: Causes, against: str) -> None:
     """What still separates the cases that the first cause does not explain."""
     first = words.escape_markdown(ranking.causes[0].says)
     sizes = f"{ranking.left:,} are left and {ranking.left_others:,} of {against}"
@@ -120,7 +163,7 @@ def then(ranking: Causes, against: str) -> None:
         st.caption(f"{left}, and nothing else separates them.")
     else:
         st.caption(f"{left}. What still separates these:")
-        gallery(ranking.then, against, "then")
+        gallery(log, sides, ranking.then, against, "then", images=True)
 
 
 def general(causes: Sequence[Cause], against: str) -> None:

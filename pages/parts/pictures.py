@@ -22,6 +22,7 @@ THUMBNAIL = (200, 56)
 LARGE = (1600, 1200)
 SMALLEST = 16  # pixels on each side
 STRIP = (420, 180)
+TILE, TILE_GAP, TILES_ACROSS = (168, 112), 8, 3  # of a sheet, in pixels
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,12 @@ def altered(log: OpenLog, name: str, intervention_name: str) -> Picture:
         return Picture(None, f"No image: {error}")
 
 
+def sheet(log: OpenLog, names: Sequence[str]) -> Picture:
+    """Several images as tiles of one, in rows of three; those that cannot be had are left out."""
+    tiles = [picture.encoded for picture in small(log, names) if picture.encoded is not None]
+    return Picture(_tiled(tuple(tiles))) if tiles else Picture(None, "These images cannot be read.")
+
+
 def width(picture: Picture) -> int:
     """Pixels across; 0 of none."""
     return Image.open(io.BytesIO(picture.encoded)).width if picture.encoded else 0
@@ -107,6 +114,19 @@ def levels(log: OpenLog, name: str) -> np.ndarray | None:
             return np.bincount(greyscale(image).ravel(), minlength=256)
     except (LogError, UnreadableImageError):
         return None
+
+
+@functools.lru_cache(maxsize=100)
+def _tiled(encoded: tuple[bytes, ...]) -> bytes:
+    width, height = TILE
+    rows = -(-len(encoded) // TILES_ACROSS)
+    size = (TILES_ACROSS * (width + TILE_GAP), rows * (height + TILE_GAP))
+    whole = Image.new("RGBA", (size[0] - TILE_GAP, size[1] - TILE_GAP))
+    for number, body in enumerate(encoded):
+        row, column = divmod(number, TILES_ACROSS)
+        tile = ImageOps.fit(Image.open(io.BytesIO(body)).convert("RGB"), TILE)
+        whole.paste(tile, (column * (width + TILE_GAP), row * (height + TILE_GAP)))
+    return _encoded(whole)
 
 
 # not st.cache_data: these are asked from several threads, and one copy serves all sessions

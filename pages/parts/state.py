@@ -24,7 +24,7 @@ from data_access.selection import (
     read_selection,
     write_selection,
 )
-from pages.parts import words
+from pages.parts import links, words
 
 Option = TypeVar("Option", bound=str)
 Parameters = dict[str, list[str]]
@@ -152,9 +152,9 @@ def link(wanted: Selection, baseline: str | None = None, **choices: str) -> Para
 
 
 def address() -> tuple[str, Parameters]:
-    """The URL of the page without its parameters, and these."""
+    """The URL of the page as others reach it, without its parameters, and these."""
     parameters = {key: st.query_params.get_all(key) for key in st.query_params}
-    return (st.context.url or "").partition("?")[0], parameters
+    return links.shared((st.context.url or "").partition("?")[0]), parameters
 
 
 def viewer_zone() -> str | None:

@@ -175,6 +175,11 @@ def escape_markdown(text: str) -> str:
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
+def unmarked(markdown: str) -> str:
+    """A sentence in Markdown, of `escape_markdown`'s texts and bold, as plain text."""
+    return re.sub(r"\\(.)|\*\*", lambda part: part.group(1) or "", markdown)
+
+
 def percentile(portion: float) -> str:
     """A share of a baseline, never rounded to all or none of it unless it is."""
     if portion == 1:

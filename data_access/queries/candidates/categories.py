@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from data_access.queries.candidates.features import Feature, Features, has_tag, nothing_in_common
 from data_access.selection import IMAGE_STATE, IMAGE_STATES, NO_VALUE, Selection, Tag
-from data_access.statistics.separation import Candidate, Question
+from data_access.statistics.separation import Answers, Candidate, Question
 
 CATEGORIES = 30  # of a tag that are asked about, the most frequent ones
 ALIKE = 0.5  # share of records that the frequent categories cover, or a tag is an identifier
@@ -43,6 +43,9 @@ class CategoryFeature(Feature):
         if (self.candidate.codes >= levels).any():
             return None
         return self._of_levels(selection, [n for n in range(-1, levels) if n != question.level])
+
+    def is_constructed(self, others: np.ndarray, answered: Answers) -> bool:
+        return answered.yes in (0, answered.known)
 
     def _of_levels(self, selection: Selection, levels: Sequence[int]) -> Selection:
         """The records of a selection that are of one of these categories; −1: of none."""
@@ -121,6 +124,9 @@ class FixedCategory(CategoryFeature):
         (name,) = cls.filters
         codes = codes.astype(np.int16)
         return cls(Candidate(name, codes, len(names), False, False), label, tuple(names))
+
+    def is_constructed(self, others: np.ndarray, answered: Answers) -> bool:
+        return False
 
     def _of_levels(self, selection: Selection, levels: Sequence[int]) -> Selection:
         values = tuple(self.filtered_by[level] for level in levels if level >= 0)

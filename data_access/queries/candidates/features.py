@@ -13,7 +13,7 @@ from data_access.projections.table import Projection
 from data_access.queries.tags import LogTag
 from data_access.selection import Range, Selection
 from data_access.statistics.bins import Bins
-from data_access.statistics.separation import Candidate, Question
+from data_access.statistics.separation import Answers, Candidate, Question
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,14 @@ class Feature(ABC):
         whether the baseline is of another environment. Empty where it is not worth a word.
         """
         return None
+
+    def is_constructed(self, others: np.ndarray, answered: Answers) -> bool:
+        """Whether a baseline differs by the way it was made: its records all have the same label,
+        or none has one that the selected ones have.
+
+        others: its records by code, shape (levels + 2,); answered: of how many a question is true.
+        """
+        return False
 
 
 def has_tag(selection: Selection, name: str) -> bool:

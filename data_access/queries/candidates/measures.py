@@ -8,17 +8,12 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from data_access.projections.table import IMAGE, TEXT, TRUTH, Projection
+from data_access.projections.table import TEXT, TRUTH, Projection
 from data_access.queries.candidates.features import Feature, Features, has_tag, numbers_of
 from data_access.selection import Range, Selection, range_sentence
 from data_access.sql import quoted
 from data_access.statistics.bins import Bins, linear_bins
-from data_access.statistics.separation import Candidate, Question
-
-COMMON_WORDS = {
-    Range(f"polarity({IMAGE})", low=0.0): "are dark on light",
-    Range(f"polarity({IMAGE})", high=0.0): "are light on dark",
-}
+from data_access.statistics.separation import Answers, Candidate, Question
 
 
 class _Number(Feature):
@@ -44,11 +39,11 @@ class _Number(Feature):
         return Range(self.projection.name, low=edge)
 
     def says(self, question: Question) -> str:
-        range_ = self.range(question)
-        values = range_sentence(self.label, range_)
-        if range_ in COMMON_WORDS:
-            return f"{COMMON_WORDS[range_]} ({values})"
-        return f"have {values}"
+        assert self.projection is not None and self.bins is not None
+        values = range_sentence(self.label, self.range(question))
+        edge, has_edge = self.bins.edges[question.level], question.level >= 0
+        words = self.projection.words(edge, under=question.under) if has_edge else ""
+        return f"{words} ({values})" if words else f"have {values}"
 
     def narrow(self, selection: Selection, question: Question) -> Selection:
         return self._within(selection, self.range(question))
@@ -102,6 +97,9 @@ class NumberTag(_Number):
             name = f"tags.{tag}"
             row = Projection(name, tag, "", (name,), "A tag of the log.")
             yield cls._of(row, table[column], None)
+
+    def is_constructed(self, others: np.ndarray, answered: Answers) -> bool:
+        return int(np.count_nonzero(others)) < 2
 
     def has_range(self, selection: Selection) -> bool:
         return any(range_.name == self.label for range_ in selection.tag_range)
