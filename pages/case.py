@@ -6,7 +6,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.records import RECORD_COLUMNS
-from pages.parts import bar, cards, charts, choices, frame, pictures, state, toxicity, words
+from pages.parts import cards, charts, choices, frame, one_case, pictures, state, toxicity
 
 log = frame.enter()
 selection = state.selection()
@@ -26,48 +26,23 @@ if case is None:
     st.stop()
 record = case.record
 
-cards.walk(log, selection, record.record_key)
-st.title(cards.headline(record))
-st.markdown(
-    f"{words.escape_markdown(record.environment)} · "
-    f"version {words.escape_markdown(record.version or 'unknown')} · "
-    f" {words.moment(record.timestamp, state.viewer_zone())}"
-    + (f" · this image is in {case.same_image:,} records" if case.same_image > 1 else ""),
-    help=f"{record.timestamp:%Y-%m-%d %H:%M:%S} UTC; record "
-    + words.escape_markdown(record.record_key),
-)
-
-left, right = st.columns([3, 2], gap="medium")
-with left:
-    with st.container(horizontal=True):
-        inverted = st.toggle("Invert", help="Swap light and dark.")
-        stretched = st.toggle("Stretch contrast", help="Stretch grey levels to the full range.")
-        zoomed = st.toggle("Zoom", help="Show at 200%.")
-    picture = pictures.large(log, record.image, inverted=inverted, stretched=stretched)
-    if picture.encoded is None:
-        st.info(words.escape_markdown(picture.problem or ""))
-    else:
-        alt = record.output_text or "no output"
-        st.image(
-            picture.encoded, width=pictures.width(picture) * 2 if zoomed else "content", alt=alt
-        )
-    bar.page_link("replay", "Replay this case", selection, record=record.record_key, of="case")
-    counts = pictures.levels(log, record.image) if record.image and picture.encoded else None
-    if counts is not None:
-        with st.expander("Pixel histogram"):
-            st.altair_chart(charts.grey_levels(counts), key="grey-levels")
-with right:
-    st.caption("The recognizer read")
-    st.html(cards.output(record.output_text, record.ground_truth_string))
-    st.caption("What users said")
-    cards.thread(case.feedback)
+following = one_case.walk(log, selection, record.record_key)
+st.title(one_case.headline(record))
+one_case.facts(case)
+places = queries.places(warehouse, baseline.selection, record)
+with st.grid(2, min_column_width=330, gap="medium"):
+    with st.container():
+        one_case.image(log, record, selection)
+    with st.container():
+        one_case.texts(log, record)
+    with st.container():
+        one_case.unusual(places, baseline.label)
+    with st.container():
+        one_case.history(case)
 
 toxicity.side_by_side(record, warehouse.score_sources())
-st.header(f"Against {words.escape_markdown(baseline.label)}")
-with st.grid(4, min_column_width=200):
-    for place in queries.places(warehouse, baseline.selection, record):
-        with st.container():
-            cards.place(place, baseline.label)
+one_case.same_image(log, case)
+one_case.against(places, baseline.label)
 unscored = [
     row.label
     for row in warehouse.projections.rows
@@ -77,7 +52,16 @@ unscored = [
 ]
 if unscored:
     st.caption(f"Not scored yet: {', '.join(unscored)}.")
+one_case.similar(log, record)
 
+histogram = st.expander("Pixel histogram", key="pixels", on_change="rerun")
+if histogram.open and record.image is not None:
+    counts = pictures.levels(log, record.image)
+    with histogram:
+        if counts is None:
+            st.caption("No image.")
+        else:
+            st.altair_chart(charts.grey_levels(counts), key="grey-levels")
 with st.expander("Tags"):
     st.json(record.tags)
 with st.expander("Raw record"):
@@ -85,3 +69,4 @@ with st.expander("Raw record"):
         column: record.value(column) for column in [*RECORD_COLUMNS.values(), *record.projections]
     }
     st.json(json.loads(json.dumps(raw, default=str)), expanded=1)
+one_case.prepare(log, selection, following)

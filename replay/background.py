@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from data_access import queries
 from data_access.api import OpenLog
 from data_access.errors import LogError
 from data_access.jobs import Job
 from data_access.log import Log
 from data_access.progress import Progress, counted
+from data_access.selection import Selection
+from readings.answers import Reading
 from readings.cache import Readings
+from readings.sources import Source
 from replay.engine import Plan, Problem, Question, ReadingTask, Report, plan, run
+from replay.interventions import Intervention
 
 LOOK_SECONDS = 10.0  # how often the log is asked for readings of others
 RATES = {"v1": 9.0, "v2": 5.0}  # readings a second on one core; measured anew by each run
@@ -152,6 +157,18 @@ class Replays:
             return planned, str(error)
         self._looked |= dict.fromkeys(stale, (time.monotonic(), version))
         return plan(self._log, question, self.readings), None
+
+    def reading(self, record_key: str, intervention: Intervention) -> tuple[Reading, Source] | None:
+        """What the model of a record's version reads in its image, altered, and which model that
+        is; None where no replay has made that reading."""
+        planned, _ = self.plan(Question(Selection(), record_key=record_key))
+        images = queries.replay_images(self._log.warehouse, Selection(), 1, record_key)
+        for sha256 in images["sha256"]:
+            for reader in planned.readers.values():
+                reading = self.readings.of(reader.key).get((sha256, intervention.key))
+                if reading is not None:
+                    return reading, reader
+        return None
 
     def _is_stale(self, recognizer: str) -> bool:
         looked = self._looked.get(recognizer)

@@ -169,18 +169,21 @@ def test_from_the_overview_to_one_misread_image(
 
     heading(page, f"{expected} cases")
     assert held(page) == expected
-    expect(page.get_by_text("1 to 24 of", exact=False)).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^1 to \d+ of {expected}$"))).to_be_visible()
     rested(page)
     expect(page.locator(".misread-meta").first).to_contain_text("word entropy 0")
     page.get_by_role("link", name="Open").first.click()
 
     expect(page.get_by_text(f"1 of {expected}", exact=True)).to_be_visible()
-    expect(page.get_by_text("The recognizer read")).to_be_visible()
+    expect(page.get_by_text("Model output")).to_be_visible()
     expect(page.get_by_text("lower than all of test").first).to_be_visible()
     first = page.url
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text(f"2 of {expected}", exact=True)).to_be_visible()
     assert page.url != first
+    page.get_by_role("link", name="Back to cases").click()
+    heading(page, f"{expected} cases")
+    expect(page.locator(".st-key-card-opened")).to_be_in_viewport()
 
 
 def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
@@ -394,10 +397,25 @@ def test_the_tools_of_a_case(page: Page, address: str) -> None:
     image = page.get_by_test_id("stImage").locator("img").first
     expect(image).to_be_visible()
     before = image.get_attribute("src")
-    page.get_by_test_id("stCheckbox").filter(has_text="Invert").locator("label").click()
+    page.get_by_role("button", name="Invert").click()
     expect(image).not_to_have_attribute("src", before or "")
     page.get_by_text("Pixel histogram").click()
     expect(page.get_by_text("grey level, 0 black to 255 white").first).to_be_visible()
+
+    for focused in ("Invert", "Keys", "Zoom"):  # wherever the focus is, but in a field
+        rested(page)
+        page.get_by_role("button", name=focused).focus()
+        place = page.get_by_text(re.compile(r"^\d+ of \d+$")).inner_text()
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_text(place, exact=True)).to_be_hidden()
+    rested(page)
+    page.keyboard.press("?")
+    expect(page.get_by_text("Next case")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("z")
+    frame = page.get_by_role("region", name="The image at 200%")
+    expect(frame).to_be_visible()
+    assert frame.evaluate("frame => frame.scrollWidth > 1.9 * frame.clientWidth"), "it scrolls"
 
 
 def test_a_brush_filters_the_other_histograms_without_the_server(

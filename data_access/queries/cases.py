@@ -1,18 +1,23 @@
 """Single records: pages of them, one with all that is known of it, and exports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data_access.projections.table import Projection
 from data_access.queries.answers import as_plain, as_records, records_of, row_of
-from data_access.queries.distributions import extents
+from data_access.queries.distributions import HIGH_QUANTILE, Place, extents
 from data_access.records import INTERNAL_COLUMNS, RECORD_COLUMNS, Record
 from data_access.selection import Selection, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
+UNUSUAL = HIGH_QUANTILE  # the share of the baseline that is on the other side of a value
+MIN_VALUES = 40  # of a baseline: of fewer, the outermost twentieth is chance
 EXPORTED_TAGS = 200  # that have a column of their own
 EXPORTED_COLUMNS = [
     column for column in RECORD_COLUMNS.values() if column not in ("tags", *INTERNAL_COLUMNS)
@@ -142,6 +147,44 @@ def case(warehouse: Warehouse, record_key: str) -> Case | None:
         [record.image_hash],
     )
     return Case(record, feedback, max(1, int(same["n"])))
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """A value of a record that is beyond nearly all of the baseline's; share: of how many."""
+
+    projection: Projection
+    value: float
+    side: Literal["lower", "higher"]
+    share: float
+
+
+def unusual(places: Sequence[Place]) -> list[Unusual] | None:
+    """Values beyond at least UNUSUAL of the baseline's, the strangest first; of those beyond all,
+    the furthest from them in bars of the histogram.
+
+    Projections with fewer than MIN_VALUES in the baseline say nothing; None where all are such.
+    """
+    compared = [place for place in places if place.baseline_counts.sum() >= MIN_VALUES]
+    if not compared:
+        return None
+    beyond = []
+    for place in compared:
+        if place.value is None:
+            continue
+        side: Literal["lower", "higher"] = "lower" if place.lower >= place.higher else "higher"
+        share = max(place.lower, place.higher)
+        if share >= UNUSUAL:
+            beyond.append((place, Unusual(place.projection, place.value, side, share)))
+    beyond.sort(key=lambda pair: (-pair[1].share, -_bars_beyond(pair[0], pair[1].value)))
+    return [value for _, value in beyond]
+
+
+def _bars_beyond(place: Place, value: float) -> int:
+    """How many bars are between a value and those of the baseline."""
+    filled = np.flatnonzero(place.baseline_counts)
+    bar = int(np.searchsorted(place.bins.edges[1:-1], value, side="right"))
+    return int(max(filled[0] - bar, bar - filled[-1], 0))
 
 
 @dataclass(frozen=True)

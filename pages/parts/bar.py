@@ -65,15 +65,23 @@ def address(place: DeltaGenerator) -> None:
 
 
 def page_link(
-    page: str, label: str, selection: Selection, baseline: str | None = None, **choices: str
+    page: str,
+    label: str,
+    selection: Selection,
+    baseline: str | None = None,
+    back: bool = False,
+    **choices: str,
 ) -> None:
-    """A link to a page of this dashboard that shows a selection; choices: that page's own."""
+    """A link to a page of this dashboard that shows a selection; choices: that page's own.
+
+    back: whether it leads back to where one came from.
+    """
     parameters = _parameters(page, selection, baseline, choices)
     st.page_link(
         f"pages/{page}.py",
         label=label,
-        icon=":material/arrow_forward:",
-        icon_position="right",
+        icon=f":material/arrow_{'back' if back else 'forward'}:",
+        icon_position="left" if back else "right",
         query_params=[(key, value) for key, values in parameters.items() for value in values],
     )
 

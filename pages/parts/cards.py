@@ -1,21 +1,19 @@
 """Pieces of a page: numbers, records as cards, texts with their differences marked."""
 
-import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from data_access import OpenLog, queries
+from data_access import OpenLog
 from data_access.projections import Projection, ProjectionTable
-from data_access.queries import CasesPage, Place
+from data_access.queries import CasesPage
 from data_access.records import Record
 from data_access.scoring.words import WORD
 from data_access.selection import Selection
 from data_access.statistics.text_differences import alike, differences
-from pages.parts import bar, charts, choices, palette, pictures, state, words
+from pages.parts import bar, choices, palette, pictures, state, words
 
 SCROLLS_FROM, SCROLLS_FROM_LINES = 110, 4  # characters and line breaks that may fill a card
 MOST_VALUES = 3  # of a card
@@ -56,16 +54,26 @@ def card(
             st.html(f'<div class="misread-no-picture"><span>{problem}</span></div>')
         else:
             st.image(picture.encoded, alt=record.output_text or "no output", width="stretch")
-        st.html(output(record.output_text, record.ground_truth_string))
-        measured = " · ".join(
-            words.hinted(f"{p.label} {words.value(record.projections[p.name])}", p.explanation)
-            for p in shown
-        )
-        repeated = f" · {same_image:,} reports" if same_image > 1 else ""
-        st.html(
-            f'<div class="misread-meta">{flags(record.flags)}{when}{repeated}<br>{measured}</div>'
-        )
-        bar.page_link("case", "Open", state.selection(), record=record.record_key)
+        summary(record, when, shown, same_image)
+
+
+def summary(
+    record: Record, when: str, shown: Sequence[Projection] = (), same_image: int = 1
+) -> None:
+    """A record without its image: text, truth, flags, values, its link; as `card`."""
+    st.html(output(record.output_text, record.ground_truth_string))
+    measured = " · ".join(
+        words.hinted(f"{p.label} {words.value(record.projections[p.name])}", p.explanation)
+        for p in shown
+    )
+    repeated = f" · {same_image:,} reports" if same_image > 1 else ""
+    st.html(f'<div class="misread-meta">{flags(record.flags)}{when}{repeated}<br>{measured}</div>')
+    bar.page_link("case", "Open", state.selection(), record=record.record_key)
+
+
+def reading(shown: str, text: str) -> str:
+    """A text as HTML to be read; shown: it with marks, as HTML."""
+    return f"<div {_reading(text)}>{shown or '<em>empty</em>'}</div>"
 
 
 def output(text: str | None, truth: str | None) -> str:
@@ -159,36 +167,6 @@ def gallery(
         choices.shown_again()
 
 
-def place(position: Place, baseline_label: str) -> None:
-    """One projection of a record, and where it stands in the baseline."""
-    row = position.projection
-    st.markdown(
-        f"{row.label} **{words.value(position.value)}**",
-        help=f"{row.explanation} Unit: {row.unit}.",
-    )
-    if position.value is None:
-        st.caption("not scored yet" if row.compute is None else "no value")
-        return
-    st.vega_lite_chart(charts.place(position), key=f"place-{row.name}")
-    st.caption(standing(position, baseline_label))
-
-
-def standing(position: Place, baseline_label: str) -> str:
-    """`lower than 98% of test`."""
-    label = words.escape_markdown(baseline_label)
-    if math.isnan(position.lower):
-        return f"no values in {label} to compare with"
-    same = 1 - position.lower - position.higher
-    if same > 0.5:
-        return f"the same as {words.percentile(same)} of {label}"
-    side, portion = (
-        ("lower", position.lower)
-        if position.lower >= position.higher
-        else ("higher", position.higher)
-    )
-    return f"{side} than {words.percentile(portion)} of {label}"
-
-
 def empty(sentence: str, chosen: Selection) -> None:
     """Nothing to show: why, and what to do about it."""
     st.info(sentence)
@@ -236,56 +214,3 @@ def table(
             },
         },
     )
-
-
-def headline(record: Record) -> str:
-    """The case in a few words."""
-    more = f" and {len(record.flags) - 3} more" if len(record.flags) > 3 else ""
-    return (
-        f"Flagged {', '.join(map(words.escape_markdown, record.flags[:3]))}{more}"
-        if record.flags
-        else "Not flagged"
-    )
-
-
-def thread(feedback: pd.DataFrame) -> None:
-    """All feedback of a record, oldest first."""
-    if feedback.empty:
-        st.html('<div class="misread-meta">No feedback.</div>')
-    zone = state.viewer_zone()
-    for event in queries.plain_rows(feedback):
-        pieces = []
-        if event["flag"] is not None:
-            pieces.append(flags([event["flag"]]))
-        if event["ground_truth_string"] is not None:
-            truth = words.escaped(event["ground_truth_string"])
-            pieces.append(f'<span class="misread-text">correction: {truth}</span>')
-        if event["comment"] is not None:
-            pieces.append(f"“{words.escaped(event['comment'])}”")
-        who = words.escaped(event["user"] or "logged with the prediction")
-        when = words.moment_html(event["timestamp"], zone)
-        st.html(f'<div>{" ".join(pieces)}<div class="misread-meta">{who}, {when}</div></div>')
-
-
-def walk(log: OpenLog, chosen: Selection, record_key: str) -> None:
-    """Back to the cases, and to the case before and after this one in their order."""
-    sort, descending = choices.case_order(log)
-    here = queries.neighbours(log.warehouse, chosen, sort, descending, record_key)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        bar.page_link("cases", "All cases", chosen)
-        if here is None:
-            st.caption("This record does not match the current filters.")
-            return
-        for label, arrow, target, shortcut in (
-            ("Previous", "back", here.previous, "left"),
-            ("Next", "forward", here.following, "right"),
-        ):
-            st.button(
-                label,
-                icon=f":material/arrow_{arrow}:",
-                disabled=target is None,
-                shortcut=shortcut,
-                on_click=choices.open_case,
-                args=(target,),
-            )
-        st.caption(f"{here.place + 1:,} of {here.total:,}")

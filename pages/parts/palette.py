@@ -23,6 +23,8 @@ STYLE = """
 .misread-text { overflow: hidden; font-family: "Source Serif", Georgia, serif;
   font-size: 1.1rem; line-height: 1.45; overflow-wrap: anywhere; white-space: normal; }
 [class*="st-key-card-"] .misread-text { height: 8.7em; overflow-y: auto; }
+.misread-zoom { overflow: auto; max-height: 70vh; }
+.misread-zoom img { display: block; max-width: none; }
 .misread-no-picture { aspect-ratio: 7 / 3; display: flex; align-items: center;
   justify-content: center; padding: 0 1em; text-align: center; font-size: 0.85rem; }
 .misread-excerpt { font-size: 0.95rem; line-height: 1.35; display: -webkit-box;

@@ -101,9 +101,12 @@ def sheet(log: OpenLog, names: Sequence[str]) -> Picture:
     return Picture(_tiled(tuple(tiles))) if tiles else Picture(None, "These images cannot be read.")
 
 
-def width(picture: Picture) -> int:
-    """Pixels across; 0 of none."""
-    return Image.open(io.BytesIO(picture.encoded)).width if picture.encoded else 0
+def width(picture: Picture, height: int) -> int:
+    """Pixels across of an image that is to be at most `height` high, and never enlarged."""
+    if picture.encoded is None:
+        return 0
+    image = Image.open(io.BytesIO(picture.encoded))
+    return max(1, min(image.width, round(image.width * height / image.height)))
 
 
 @functools.lru_cache(maxsize=32)
