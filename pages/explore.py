@@ -4,7 +4,7 @@ import streamlit as st
 
 from data_access import queries
 from data_access.projections.table import ENTROPY, IMAGE_MEAN
-from pages.parts import bar, brushes, cards, choices, frame, linked, state, toxicity, words
+from pages.parts import bar, brushes, cards, choices, frame, groups, linked, state, toxicity, words
 
 USUAL = (ENTROPY, IMAGE_MEAN, "outputs.confidence")
 SHOWN = 12
@@ -33,6 +33,7 @@ st.caption(
     f"{words.count(other.records, 'record')} ({against}). Bars: % of each."
 )
 linked.histograms(cube, other, baseline, offered)
+groups.by_group(log, selection, offered)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.header(f"{words.count(cube.brushed, 'case').capitalize()} in these bars")

@@ -158,6 +158,36 @@ def test_the_interval_of_medians_covers_the_true_change_about_95_times_in_100(si
     assert 0.91 <= held / 300 <= 0.99
 
 
+def test_the_intervals_of_one_sample_cover_the_truth_about_95_times_in_100() -> None:
+    random = np.random.default_rng(5)
+    means, medians = 0, 0
+    for _ in range(600):
+        values = np.sort(random.exponential(1, 40))  # as skewed as error rates are
+        low, high = samples.mean_interval(values)
+        means += low <= 1 <= high
+        low, high = samples.median_interval(values)
+        medians += low <= math.log(2) <= high
+    assert 0.91 <= means / 600 <= 0.97
+    assert 0.92 <= medians / 600 <= 0.98
+
+
+def test_the_intervals_of_one_sample_are_scipys() -> None:
+    values, _ = PAIRS["alike"]
+    student = scipy.stats.ttest_1samp(values, 0).confidence_interval()
+    assert samples.mean_interval(values) == pytest.approx((student.low, student.high))
+    drawn = scipy.stats.bootstrap(
+        (values,), np.median, n_resamples=20_000, method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval  # fmt: skip
+    width = drawn.high - drawn.low
+    assert samples.median_interval(np.sort(values)) == pytest.approx(
+        (drawn.low, drawn.high), abs=width / 20
+    )
+    nothing = np.array([])
+    assert all(map(math.isnan, samples.mean_interval(values[:1])))
+    assert all(map(math.isnan, samples.median_interval(nothing)))
+
+
 @given(sorted_values, sorted_values)
 def test_intervals_hold_what_they_are_of(values: np.ndarray, baseline: np.ndarray) -> None:
     found = compare(values, baseline)

@@ -36,7 +36,7 @@ def chart_key(app: AppTest) -> str:
 
 def listed(app: AppTest) -> int:
     """How many cases the page says are in the bars."""
-    return int(app.header[0].value.split()[0].replace(",", ""))
+    return int(app.header[1].value.split()[0].replace(",", ""))
 
 
 def served(log: OpenLog, query: str) -> int:

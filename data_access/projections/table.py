@@ -18,6 +18,7 @@ TRUTH = "feedback.ground_truth_string"
 IMAGE = "inputs.image"
 INPUTS = (TEXT, TRUTH, IMAGE)
 ENTROPY = f"entropy({TEXT})"
+ERROR_RATE = f"character_error_rate({TEXT})"
 IMAGE_MEAN = f"greyscale_image_mean({IMAGE})"
 TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 MAX_FAILURE = 300  # characters of a custom projection's error message
@@ -147,7 +148,7 @@ PROJECTIONS: tuple[Projection, ...] = (
         bounds=(0.0, 1.0),
     ),
     Projection(
-        name=f"character_error_rate({TEXT})",
+        name=ERROR_RATE,
         label="character error rate",
         unit="errors per character of the truth",
         inputs=(TEXT, TRUTH),

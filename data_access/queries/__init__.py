@@ -75,6 +75,7 @@ from data_access.queries.drift import (
     gap,
 )
 from data_access.queries.examples import CauseExamples, cause_examples
+from data_access.queries.groups import Estimate, Group, GroupChange, GroupTable, group_table
 from data_access.queries.inventory import (
     NO_PREDICTION,
     OTHERS,
@@ -175,6 +176,10 @@ __all__ = [
     "Coverage",
     "Cube",
     "DriftGroup",
+    "Estimate",
+    "Group",
+    "GroupChange",
+    "GroupTable",
     "HistogramPair",
     "LikelyImages",
     "LogTag",
@@ -224,6 +229,7 @@ __all__ = [
     "flag_trend",
     "flags",
     "gap",
+    "group_table",
     "high_range",
     "histogram_pair",
     "histogram_pairs",

@@ -69,7 +69,7 @@ def compare(
     """Compare ascending values, shapes (n,) and (m,), and their bar counts, shapes (bars,)."""
     n, m = len(values), len(baseline)
     mean, baseline_mean = (float(v.mean()) if len(v) else math.nan for v in (values, baseline))
-    median, baseline_median = (_middle(values), _middle(baseline))
+    median, baseline_median = (middle(values), middle(baseline))
     if not n or not m:
         changes = (NO_CHANGE, NO_CHANGE)
         return Drift(n, m, mean, baseline_mean, median, baseline_median, *changes, *[math.nan] * 7)
@@ -89,12 +89,12 @@ def compare(
         effect_high=high,
         jensen_shannon=jensen_shannon(bars, baseline_bars),
         psi=stability_index(values, baseline),
-        mean_change=_mean_change(values, baseline, mean - baseline_mean),
-        median_change=_median_change(values, baseline, median - baseline_median),
+        mean_change=mean_change(values, baseline, mean - baseline_mean),
+        median_change=median_change(values, baseline, median - baseline_median),
     )
 
 
-def _mean_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
+def mean_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
     """Source: Welch, The generalization of Student's problem, 1947."""
     if min(len(values), len(baseline)) < 2:
         return Change(by, math.nan, math.nan)
@@ -108,7 +108,7 @@ def _mean_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
     return Change(by, by - half, by + half)
 
 
-def _median_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
+def median_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
     """The percentile interval of the bootstrap, worked out instead of drawn.
 
     Source: Efron, Bootstrap methods: another look at the jackknife, 1979, section 3.
@@ -121,17 +121,39 @@ def _median_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Chang
 
 
 def _likely_medians(ascending: np.ndarray) -> np.ndarray:
-    """Medians of resamples, equally likely, ascending, shape (MEDIANS,).
+    """Medians of resamples, equally likely, ascending, shape (MEDIANS,)."""
+    return _resampled_medians(ascending, (np.arange(MEDIANS) + 0.5) / MEDIANS)
+
+
+def _resampled_medians(ascending: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    """What the median of a resample stays under with these chances, shapes (k,).
 
     A resample's median is the value whose rank, as a share of all, has a beta distribution.
     """
     count = len(ascending)
-    shares = betaincinv((count + 1) / 2, (count + 1) / 2, (np.arange(MEDIANS) + 0.5) / MEDIANS)
+    shares = betaincinv((count + 1) / 2, (count + 1) / 2, chances)
     medians: np.ndarray = ascending[np.minimum((shares * count).astype(int), count - 1)]
     return medians
 
 
-def _middle(ascending: np.ndarray) -> float:
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """95% interval of a mean, shape (n,); NaN for fewer than two. Source: Student, 1908."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.975)) * error
+    return mean - half, mean + half
+
+
+def median_interval(ascending: np.ndarray) -> tuple[float, float]:
+    """95% interval of the median of sorted values; NaN of none. By the bootstrap, as changes."""
+    if not len(ascending):
+        return math.nan, math.nan
+    low, high = map(float, _resampled_medians(ascending, np.array([0.025, 0.975])))
+    return low, high
+
+
+def middle(ascending: np.ndarray) -> float:
     """The median of sorted values; NaN of none."""
     if not len(ascending):
         return math.nan

@@ -92,6 +92,11 @@ def case_address(record_key: str) -> str:
     return f"case?{encoded(parameters)}"
 
 
+def cases_address(selection: Selection) -> str:
+    """The address of the cases of a selection."""
+    return f"cases?{encoded(_parameters('cases', selection, None, {}))}"
+
+
 def _parameters(
     page: str, selection: Selection, baseline: str | None, choices: dict[str, str]
 ) -> state.Parameters:
