@@ -3,7 +3,9 @@
 import streamlit as st
 
 from data_access import queries
-from pages.parts import bar, cards, causes, choices, frame, state, words
+from pages.parts import bar, cards, causes, choices, frame, notes, state, words
+
+TITLE = "What separates these cases?"
 
 log = frame.enter()
 selection = state.selection()
@@ -11,7 +13,7 @@ baseline = state.baseline(log)
 warehouse = log.warehouse
 
 counts = queries.coverage(warehouse, selection)
-st.title("What separates these cases?")
+st.title(TITLE)
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
 
@@ -34,7 +36,10 @@ if not ranking.others:
     )
 
 causes.answer(ranking, other)
-bar.page_link("replay", "Replay these cases", selection, of="selection")
+with st.container(horizontal=True, vertical_alignment="center"):
+    bar.page_link("replay", "Replay these cases", selection, of="selection")
+    answer, numbers = causes.answer_sentence(ranking, other), causes.numbers(ranking, other)
+    notes.copy_as_text(log, TITLE, answer, numbers, selection, against=against)
 st.caption(
     f"Blue: the {ranking.selected:,} cases. "
     f"Grey: {other}, {words.count(ranking.others, 'record')}. "
@@ -50,10 +55,7 @@ if ranking.symptoms:
     st.header("Outputs and feedback")
     st.caption("Symptoms of the same cases, rather than causes.")
     causes.gallery(log, sides, ranking.symptoms, other, "symptom", images=False)
-if ranking.constructed:
-    st.header("True by construction")
-    st.caption(f"Labels that are all the same in {other}, or that none of its records has.")
-    causes.gallery(log, sides, ranking.constructed, other, "constructed", images=True)
+causes.constructed(log, sides, ranking, other)
 if ranking.general:
     with st.expander("Equally common outside the selection"):
         causes.general(ranking.general, other)

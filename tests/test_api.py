@@ -1,3 +1,5 @@
+import re
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ from data_access.images import UnreadableImageError
 from data_access.log import Log
 from data_access.selection import Selection
 from data_access.settings import Settings
-from tests.samples import SAMPLE, feedback, picture, prediction, write, write_picture
+from tests.samples import ROOT, SAMPLE, feedback, picture, prediction, write, write_picture
 
 
 def test_the_five_lines_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -27,6 +29,26 @@ def test_the_five_lines_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert str(frame["timestamp"].dtype) == "datetime64[us, UTC]"
     assert picture.size == (frame["width(inputs.image)"][0], frame["height(inputs.image)"][0])
     log.close()
+
+
+def test_what_the_readme_imports_is_installed() -> None:
+    """By `pip install -e .`, which is tried by hand: it takes a minute."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    installed = project["tool"]["setuptools"]
+    packages = {name.rstrip("*") for name in installed["packages"]["find"]["include"]}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    imported = set(re.findall(r"^(?:from|import) (\w+)", "\n".join(blocks), re.M))
+    own = {name for name in imported if (ROOT / name).exists() or (ROOT / f"{name}.py").exists()}
+    assert own and own <= packages | set(installed["py-modules"])
+    imports = {
+        name
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        for name in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.M)
+    }
+    assert not imports & {"pages", "sample", "toxicity_model", "launch"}, "they are not installed"
+    [requirements] = project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"]
+    assert (ROOT / requirements).is_file()
 
 
 def test_a_log_in_s3_is_opened_by_its_address(

@@ -296,6 +296,40 @@ def test_what_is_as_true_of_the_rest_is_set_apart(warehouse: Warehouse) -> None:
     assert not any("locale" in cause.says for cause in found.causes)
 
 
+def test_both_sides_of_a_cause_are_shown(warehouse: Warehouse, sample_log: OpenLog) -> None:
+    chosen = strange(warehouse)[0]
+    first = rank_causes(warehouse, chosen, TEST).causes[0]
+    for baseline, environment in ((TEST, "test"), (None, "prod")):
+        examples = queries.cause_examples(warehouse, chosen, baseline, first)
+        records = sample_log.records().set_index("record_key")
+        by_image = records.groupby("inputs.image")
+        assert len(set(examples.selected)) == len(set(examples.others)) == 6
+        own = set(sample_log.records(query_string(first.narrowed))["inputs.image"])
+        assert set(examples.selected) <= own
+        assert not set(examples.others) & own
+        assert {by_image.get_group(name)["environment"].iloc[0] for name in examples.others} == {
+            environment
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "edge", "under", "said"),
+    [
+        (POLARITY, 0.0, False, "have dark ink on light paper"),
+        (POLARITY, 0.3, False, "have dark ink on light paper"),
+        (POLARITY, -0.3, False, ""),
+        (POLARITY, 0.0, True, "have light ink on dark paper"),
+        (POLARITY, 0.3, True, ""),
+        ("greyscale_image_mean(inputs.image)", 100.0, False, "have a lighter image"),
+        (ENTROPY, 3.8, True, ""),
+    ],
+)
+def test_what_people_call_it_is_true_of_every_edge_it_is_said_of(
+    warehouse: Warehouse, name: str, edge: float, under: bool, said: str
+) -> None:
+    assert warehouse.projections[name].words(edge, under=under) == said
+
+
 def test_the_second_step_is_without_the_first_cause(warehouse: Warehouse) -> None:
     chosen = PROD.with_flag("*")
     found = rank_causes(warehouse, chosen, None)
@@ -509,6 +543,31 @@ def test_a_tag_that_is_missing_is_a_cause(folder_log: Log, open_warehouse: OpenW
     assert first.says in ("have no client", "have client “web”")
     assert queries.coverage(warehouse, first.narrowed).predictions == first.selected.yes
     assert {Tag("client", NO_VALUE), Tag("client", "web")} >= set(first.narrowed.tag)
+
+
+def test_what_a_baseline_cannot_have_comes_last(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    """A client that is newer than the baseline, beside a size that both have."""
+    random = np.random.default_rng(5)
+
+    def event(n: int) -> Event:
+        bad, new = n < 60, n < 160
+        tags = {
+            "client": "app" if bad and n % 10 else "web",
+            "beta": n if bad else n % 50 if new else 7,
+            "size": float(random.normal(9 if bad and n % 8 else 3)),
+        }
+        return prediction(f"k{n}", "bad" if bad else "good", version="2" if new else "1", tags=tags)
+
+    warehouse = filled(folder_log, open_warehouse, *(event(n) for n in range(260)))
+    chosen = Selection(text="bad", version=("2",))
+    found = rank_causes(warehouse, chosen, Selection(version=("1",)))
+    assert [cause.label for cause in found.causes] == ["size"]
+    assert "have client “app”" in {cause.says for cause in found.constructed}
+    assert found.then is None or not {cause.label for cause in found.then} & {"client", "beta"}
+    beside = rank_causes(warehouse, chosen, None)
+    assert not beside.constructed and "client" in {cause.label for cause in beside.causes}
 
 
 def test_one_hour_of_the_day_one_day_and_one_version(

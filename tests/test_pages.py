@@ -696,7 +696,15 @@ def test_what_separates_the_repetitive_cases(
     first = queries.rank_causes(sample_log.warehouse, chosen, baseline).causes[0]
     said = text(app)
     assert f"**{first.selected.yes:,} of {first.selected.known:,} (" in said
-    assert "dark on light" in said and "Outputs and feedback" in said
+    assert "have dark ink on light paper" in said and "Outputs and feedback" in said
+    images = [row.alt for group in app.get("image") for row in group.proto.imgs]
+    other = "test" if baseline else "other production records"
+    assert images[:2] == ["6 images: These cases", f"6 images: {other}"]
+    title = "What separates these cases?"
+    [note] = [row.value.splitlines() for row in app.code if row.value.startswith(title)]
+    assert note[0] == title and "**" not in note[1]
+    assert note[1].startswith(f"{first.selected.yes:,} of {first.selected.known:,} (")
+    assert " Aug 2026 (UTC) · " in note[-2] and f"page.against={against}" in note[-1]
     assert app.dataframe[0].value["p"].between(0, 1).all()
     links = [link.proto.query_string for link in app.get("page_link")]
     assert any("against" not in link and "image" in link for link in links)
@@ -713,7 +721,7 @@ def test_nothing_separates_what_was_chosen_by_nothing(
     write(folder_log, "predictions/a.jsonl", *events)
     app = dashboard("causes", folder_log.uri, "text=even&page.against=rest")
     stands(app)
-    assert "No input separates them from the rest" in text(app)
+    assert "No input separates them from other records" in text(app)
 
 
 def test_a_selection_of_everything_has_no_rest(dashboard: Dashboard) -> None:

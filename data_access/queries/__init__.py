@@ -16,6 +16,7 @@ from data_access.queries.baselines import (
     shared_records,
     usual_baseline,
 )
+from data_access.queries.candidates import NOTHING_IN_COMMON
 from data_access.queries.cases import (
     UNUSUAL,
     Case,
@@ -151,6 +152,7 @@ __all__ = [
     "LENGTHS",
     "LOW_ENTROPY",
     "MOST_AXES",
+    "NOTHING_IN_COMMON",
     "NO_PREDICTION",
     "OFFENSIVE",
     "OFFENSIVE_FLAG",

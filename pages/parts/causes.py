@@ -9,7 +9,7 @@ import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.export import safe_csv
-from data_access.queries import Cause, Causes
+from data_access.queries import NOTHING_IN_COMMON, Cause, Causes
 from data_access.selection import Selection
 from data_access.statistics.separation import Answers
 from data_access.statistics.significance import ENOUGH
@@ -17,6 +17,7 @@ from pages.parts import bar, charts, pictures, words
 
 Sides = tuple[Selection, Selection | None]
 """The selected records, and those they are compared with; None: the rest of their scope."""
+NOTED = 4  # causes that a note names
 MEASURES = {
     "AUC": "AUC: the chance that, of two records, the selected one has the higher value; 0.5 where "
     "nothing separates them, 0 and 1 where it always has the lower or the higher one.",
@@ -164,6 +165,24 @@ def then(log: OpenLog, sides: Sides, ranking: Causes, against: str) -> None:
     else:
         st.caption(f"{left}. What still separates these:")
         gallery(log, sides, ranking.then, against, "then", images=True)
+
+
+def constructed(log: OpenLog, sides: Sides, ranking: Causes, against: str) -> None:
+    """What the other side cannot have otherwise; nothing where there is none of it."""
+    unlike = [label for label, reason in ranking.left_out if reason == NOTHING_IN_COMMON]
+    if not ranking.constructed and not unlike:
+        return
+    st.header("True by construction")
+    st.caption(f"Labels that are all the same in {against}, or that none of its records has.")
+    gallery(log, sides, ranking.constructed, against, "constructed", images=True)
+    if unlike:
+        labels = ", ".join(map(words.escape_markdown, unlike))
+        st.caption(f"No value in common with {against}: {labels}.")
+
+
+def numbers(ranking: Causes, against: str) -> list[str]:
+    """The causes after the first, as sentences."""
+    return [f"{_sentence(cause, against)}." for cause in ranking.causes[1:NOTED]]
 
 
 def general(causes: Sequence[Cause], against: str) -> None:

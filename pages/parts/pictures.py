@@ -97,7 +97,8 @@ def altered(log: OpenLog, name: str, intervention_name: str) -> Picture:
 
 def sheet(log: OpenLog, names: Sequence[str]) -> Picture:
     """Several images as tiles of one, in rows of three; those that cannot be had are left out."""
-    tiles = [picture.encoded for picture in small(log, names) if picture.encoded is not None]
+    scaled = _each(names, lambda name: _scaled(log, name, SMALL))
+    tiles = [picture.encoded for picture in scaled if picture.encoded is not None]
     return Picture(_tiled(tuple(tiles))) if tiles else Picture(None, "These images cannot be read.")
 
 

@@ -11,13 +11,18 @@ from data_access.queries.candidates.categories import (
     ImageState,
     Version,
 )
-from data_access.queries.candidates.features import Feature, Features
+from data_access.queries.candidates.features import (
+    NOTHING_IN_COMMON,
+    Feature,
+    Features,
+)
 from data_access.queries.candidates.measures import NumberTag, ProjectionFeature
 from data_access.queries.candidates.times import Day, Hour, Weekday
 from data_access.queries.candidates.words import Flag, Word
 
 __all__ = [
     "KINDS",
+    "NOTHING_IN_COMMON",
     "Application",
     "CategoryTag",
     "Day",

@@ -15,6 +15,8 @@ from data_access.selection import Range, Selection
 from data_access.statistics.bins import Bins
 from data_access.statistics.separation import Answers, Candidate, Question
 
+NOTHING_IN_COMMON = "no values in common with the baseline"
+
 
 @dataclass(frozen=True)
 class Features:
@@ -123,7 +125,7 @@ def has_tag(selection: Selection, name: str) -> bool:
 
 
 def nothing_in_common(own: np.ndarray, others: np.ndarray) -> str | None:
-    return None if (own * others).any() else "no values in common with the baseline"
+    return None if (own * others).any() else NOTHING_IN_COMMON
 
 
 def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
