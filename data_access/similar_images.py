@@ -14,7 +14,7 @@ from data_access.images import UnreadableImageError, greyscale, opened
 from data_access.records import Record
 
 HASHED = 40  # images that are compared with one
-FETCHERS = 12
+FETCHERS = 4
 SIDE, KEPT = 32, 8  # pixels of the copy that is hashed, and of its lowest frequencies
 BITS = KEPT * KEPT
 ALIKE = 6  # bits that may differ: copies differ in 2, other images of writing in 16 and more
@@ -25,7 +25,7 @@ class SimilarImages:
     """Records of other images that look like a record's, the most alike first.
 
     bits: of the 64 of each hash, how many differ. inverted: whether it looks like the inverse.
-    searched: how many images were compared, of `images` others.
+    searched: how many other images were compared, of the `images` of the log.
     """
 
     records: tuple[Record, ...]
@@ -43,15 +43,15 @@ def similar_images(log: OpenLog, record: Record, count: int) -> SimilarImages:
     if own is None:
         return SimilarImages((), (), (), 0, likely.images)
     with ThreadPoolExecutor(FETCHERS) as pool:
-        hashes = list(pool.map(lambda other: _hash_of(log, other.image), likely.records))
+        hashes = list(pool.map(lambda name: _hash_of(log, name), likely.rows["image"]))
     compared = []
-    for other, image_hash in zip(likely.records, hashes, strict=True):
+    for key, image_hash in zip(likely.rows["record_key"], hashes, strict=True):
         if image_hash is not None:
             bits = (own ^ image_hash).bit_count()
-            compared.append((min(bits, BITS - bits), bits > BITS // 2, other))
-    alike = sorted((row for row in compared if row[0] <= ALIKE), key=lambda row: row[0])[:count]
+            compared.append((min(bits, BITS - bits), bits > BITS // 2, str(key)))
+    alike = sorted(row for row in compared if row[0] <= ALIKE)[:count]
     return SimilarImages(
-        records=tuple(other for *_, other in alike),
+        records=queries.records_in_order(log.warehouse, [key for *_, key in alike]),
         bits=tuple(bits for bits, *_ in alike),
         inverted=tuple(is_inverse for _, is_inverse, _ in alike),
         searched=len(compared),

@@ -161,8 +161,11 @@ class Replays:
     def reading(self, record_key: str, intervention: Intervention) -> tuple[Reading, Source] | None:
         """What the model of a record's version reads in its image, altered, and which model that
         is; None where no replay has made that reading."""
-        planned, _ = self.plan(Question(Selection(), record_key=record_key))
-        images = queries.replay_images(self._log.warehouse, Selection(), 1, record_key)
+        question = Question(Selection(), record_key=record_key)
+        planned, _ = self.plan(question)
+        images = queries.replay_images(
+            self._log.warehouse, question.selection, question.images, record_key
+        )
         for sha256 in images["sha256"]:
             for reader in planned.readers.values():
                 reading = self.readings.of(reader.key).get((sha256, intervention.key))

@@ -143,13 +143,13 @@ def test_what_is_like_a_case(alike_log: str, tmp_path: Path) -> None:
     assert {record.record_key for record in images.records} == {"copy", "inverse"}
     inverse = [record.record_key for record in images.records].index("inverse")
     assert [*images.inverted].index(True) == inverse and sum(images.inverted) == 1
-    assert (images.searched, images.images) == (7, 7)
+    assert (images.searched, images.images) == (7, 8)
 
     texts = queries.similar_texts(log.warehouse, case.record, 3)
     assert texts.records[0].record_key == "copy", "the shortest addition"
     assert texts.likeness[0] == pytest.approx(likeness(texts.records[0].output_text or "", SAID))
     assert list(texts.likeness) == sorted(texts.likeness, reverse=True)
-    assert (texts.searched, texts.outputs) == (7, 8), "of a blank text there is nothing to compare"
+    assert (texts.searched, texts.outputs) == (7, 9), "blank texts and the same image are left out"
     for key in ("blank", "none"):
         nothing = queries.case(log.warehouse, key)
         assert nothing is not None

@@ -121,6 +121,7 @@ from data_access.queries.similar import (
     LikelyImages,
     SimilarTexts,
     likely_images,
+    records_in_order,
     same_image,
     similar_texts,
 )
@@ -257,6 +258,7 @@ __all__ = [
     "rank_causes",
     "recent_window",
     "record_batches",
+    "records_in_order",
     "releases",
     "replay_cases",
     "replay_images",

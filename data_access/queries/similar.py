@@ -1,7 +1,9 @@
 """Records like a given one: of the same image, of an image with like values, of a like text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
@@ -31,7 +33,7 @@ def same_image(warehouse: Warehouse, record: Record) -> tuple[Record, ...]:
         """,
         [record.image_hash, record.record_key, SAME_IMAGE],
     )
-    return _records(warehouse, list(keys["record_key"]))
+    return records_in_order(warehouse, list(keys["record_key"]))
 
 
 @dataclass(frozen=True)
@@ -53,65 +55,69 @@ def similar_texts(warehouse: Warehouse, record: Record, count: int) -> SimilarTe
 
     Of a large log the TEXTS are compared whose length is nearest, cut to LONGEST characters.
     """
-    outputs = row_of(
-        warehouse,
-        f"select count({quoted(TEXT)}) as n from records where image_hash <> ?::ubigint",
-        [record.image_hash],
-    )
-    if not record.output_text:
-        return SimilarTexts((), (), 0, int(outputs["n"]))
-    text = record.output_text[:LONGEST]
-    length = f"least(length({quoted(TEXT)}), {LONGEST})"
-    candidates = warehouse.query(
-        f"""
-        select record_key, left({quoted(TEXT)}, {LONGEST}) as output
-        from records
-        where image_hash <> ?::ubigint and {quoted(TEXT)} <> ''
-        order by abs({length} - ?), record_key
-        limit ?
-        """,
-        [record.image_hash, len(text), TEXTS],
-    )
+    text = (record.output_text or "")[:LONGEST]
+    candidates, outputs = _texts(warehouse, len(text))
+    others = candidates[candidates["image_hash"] != record.image_hash]
+    if not text:
+        return SimilarTexts((), (), 0, outputs)
     matches = process.extract(
         text,
-        candidates["output"].tolist(),
+        others["output"].tolist(),
         scorer=Levenshtein.normalized_similarity,
         score_cutoff=MIN_LIKENESS,
         limit=count,
     )
-    keys = [str(candidates["record_key"].iloc[place]) for _, _, place in matches]
+    keys = [str(others["record_key"].iloc[place]) for _, _, place in matches]
     likeness = tuple(float(score) for _, score, _ in matches)
-    return SimilarTexts(_records(warehouse, keys), likeness, len(candidates), int(outputs["n"]))
+    return SimilarTexts(records_in_order(warehouse, keys), likeness, len(others), outputs)
+
+
+def _texts(warehouse: Warehouse, length: int) -> tuple[pd.DataFrame, int]:
+    """The outputs to compare with one of a length, and how many there are in the log.
+
+    Columns: record_key, image_hash, output. Those of a small log are the same for all lengths, and
+    fetched once.
+    """
+    written = f"{quoted(TEXT)} <> ''"
+    total = int(row_of(warehouse, f"select count(*) as n from records where {written}")["n"])
+    nearest = f"abs(least(length({quoted(TEXT)}), {LONGEST}) - {length:d}), "
+    texts = warehouse.query(
+        f"""
+        select record_key, image_hash, left({quoted(TEXT)}, {LONGEST}) as output
+        from records
+        where {written}
+        order by {nearest if total > TEXTS else ""} record_key
+        limit ?
+        """,
+        [TEXTS],
+    )
+    return texts, total
 
 
 @dataclass(frozen=True)
 class LikelyImages:
-    """Records that may show an image like a record's: one for each distinct image, the nearest
-    first. images: how many other readable images the log has."""
+    """Images that may look like a record's, the nearest first.
 
-    records: tuple[Record, ...]
+    rows: a frame of image (its name) and record_key (of the record that stands for it). images:
+    how many readable images the log has.
+    """
+
+    rows: pd.DataFrame
     images: int
 
 
 def likely_images(warehouse: Warehouse, record: Record, count: int) -> LikelyImages:
-    """The images whose values are nearest, each in units of its spread in the log, but for those
-    values that inverting an image changes. Nothing where the record's own image has no values."""
+    """Other images whose values are nearest, each in units of its spread in the log, but for those
+    values that inverting an image changes. None where the record's own image has no values."""
+    readable = f"{quoted(IMAGE)} is not null and image_failure is null"
+    total = row_of(
+        warehouse, f"select count(distinct image_hash) as n from records where {readable}"
+    )
     names = [
         row.name
         for row in warehouse.projections.rows
         if row.of_image and row.name not in OF_POLARITY and record.projections[row.name] is not None
     ]
-    total = row_of(
-        warehouse,
-        f"""
-        select count(distinct image_hash) as n
-        from records
-        where {quoted(IMAGE)} is not null and image_failure is null and image_hash <> ?::ubigint
-        """,
-        [record.image_hash],
-    )
-    if not names:
-        return LikelyImages((), int(total["n"]))
     spreads = ", ".join(
         f"nullif(stddev_pop({quoted(name)}), 0) as spread_{place}"
         for place, name in enumerate(names)
@@ -120,29 +126,29 @@ def likely_images(warehouse: Warehouse, record: Record, count: int) -> LikelyIma
         f"coalesce(abs(({quoted(name)} - ?) / spread_{place}), 0)"
         for place, name in enumerate(names)
     )
-    keys = warehouse.query(
+    known = quoted(names[0]) if names else "null"
+    rows = warehouse.query(
         f"""
-        with spread as (select {spreads} from records)
-        select min(record_key) as record_key, min({distance}) as distance
+        with spread as (select {spreads or "null"} from records)
+        select
+            min(record_key) as record_key,
+            min_by({quoted(IMAGE)}, record_key) as image,
+            min({distance or "0"}) as distance
         from records, spread
-        where {quoted(IMAGE)} is not null
-            and image_failure is null
-            and image_hash <> ?::ubigint
-            and {quoted(names[0])} is not null
+        where {readable} and image_hash <> ?::ubigint and {known} is not null
         group by image_hash
         order by distance, record_key
         limit ?
         """,
         [*(record.projections[name] for name in names), record.image_hash, count],
     )
-    return LikelyImages(_records(warehouse, list(keys["record_key"])), int(total["n"]))
+    return LikelyImages(rows, int(total["n"]))
 
 
-def _records(warehouse: Warehouse, keys: list[str]) -> tuple[Record, ...]:
-    """These records, in this order."""
+def records_in_order(warehouse: Warehouse, keys: Sequence[str]) -> tuple[Record, ...]:
+    """The records with these keys, in their order."""
     if not keys:
         return ()
-    by_key = {
-        record.record_key: record for record in as_records(warehouse, records_of(warehouse, keys))
-    }
+    rows = records_of(warehouse, keys)
+    by_key = {record.record_key: record for record in as_records(warehouse, rows)}
     return tuple(by_key[key] for key in keys)

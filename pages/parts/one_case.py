@@ -260,8 +260,7 @@ def similar(log: OpenLog, record: Record) -> None:
     texts = queries.similar_texts(log.warehouse, record, SIMILAR)
     if texts.records:
         st.caption(
-            f"Most similar outputs, of {texts.searched:,} compared "
-            f"({words.count(texts.outputs)} records of other images): "
+            f"Most similar outputs, of {texts.searched:,} compared ({texts.outputs:,} in the log): "
             + ", ".join(f"{likeness:.0%}" for likeness in texts.likeness)
             + " the same, by edits."
         )
@@ -276,13 +275,13 @@ def similar(log: OpenLog, record: Record) -> None:
         ]
         st.caption(
             f"Similar images, by perceptual hash, of {images.searched:,} compared "
-            f"({words.count(images.images)} others): {'; '.join(alikes)}."
+            f"({images.images:,} in the log): {'; '.join(alikes)}."
         )
         cards.gallery(log, images.records, [], name="images")
     elif images.searched:
         st.caption(
             f"No similar image, by perceptual hash, among the {images.searched:,} whose values are "
-            f"nearest, of {words.count(images.images)} others."
+            f"nearest ({images.images:,} in the log)."
         )
 
 
