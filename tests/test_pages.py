@@ -362,28 +362,34 @@ def test_removing_a_chip_removes_the_filter(dashboard: Dashboard) -> None:
     assert "entropy(outputs.output_text)" not in app.query_params
 
 
+def unfold(app: AppTest) -> AppTest:
+    """Open the further filters; a run that follows closes them, as AppTest knows no expanders."""
+    app.session_state["more-filters"] = True
+    return app.run()
+
+
 def test_widgets_make_the_selection(dashboard: Dashboard) -> None:
     app = dashboard("cases", SAMPLE)
     app.multiselect(key="widget.environment").set_value(["test"]).run()
     assert f"**{RECORDS - SERVED}** of {RECORDS} records" in text(app)
     assert app.query_params["environment"] == "test"
-    app.text_input(key="widget.text").set_value("the").run()
+    unfold(app).text_input(key="widget.text").set_value("the").run()
     assert app.query_params["text"] == "the"
-    app.toggle(key="widget.images").set_value(True).run()
+    unfold(app).toggle(key="widget.images").set_value(True).run()
     assert app.query_params["images"] == "once"
     stands(app)
 
 
 def test_more_widgets_make_the_selection(dashboard: Dashboard) -> None:
-    app = dashboard("cases", SAMPLE, "environment=prod")
+    app = unfold(dashboard("cases", SAMPLE, "environment=prod"))
     app.multiselect(key="widget.hour").set_value([14, 9]).run()
     assert app.query_params["hour"] == ["9", "14"]
-    app.selectbox(key="widget.add.tag_range").select("latency_ms").run()
-    app.number_input(key="widget.low.latency_ms").set_value(200.0).run()
+    unfold(app).selectbox(key="widget.add.tag_range").select("latency_ms").run()
+    unfold(app).number_input(key="widget.low.latency_ms").set_value(200.0).run()
     assert app.query_params["tag_range"] == "latency_ms:200.0.."
-    app.text_input(key="widget.word").set_value("two words").run()
+    unfold(app).text_input(key="widget.word").set_value("two words").run()
     assert "is not a single word" in app.warning[0].value
-    app.text_input(key="widget.word").set_value("the,").run()
+    unfold(app).text_input(key="widget.word").set_value("the,").run()
     assert app.query_params["word"] == "the" and not app.warning
     stands(app)
     said = {app.button(key=f"chip.{name}").label for name in ("hour", "word", "tag_range")}

@@ -1,9 +1,9 @@
-"""The filters of the sidebar as widgets, a function for each of their groups."""
+"""The filters of the sidebar as widgets: those in view, and a function for each further group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -23,6 +23,7 @@ from data_access.selection import (
 )
 from pages.parts import state, words
 
+IN_VIEW = ("since", "until", "environment", "version")
 MOST_TAG_VALUES = 20
 PART = "Any part of the text."
 OUTPUT, IMAGE = "What the model said", "What the image looks like"
@@ -50,7 +51,14 @@ def _changed(field: str, read: Callable[[Any], Any] = lambda value: value) -> No
     state.select(replace(state.selection(), **{field: read(state.entered(field))}))
 
 
-def _when(log: OpenLog, selection: Selection) -> None:
+def in_view(log: OpenLog, selection: Selection) -> None:
+    """Time, environment and version."""
+    _window(log, selection)
+    _names(log, selection, "environment", "Environment")
+    _names(log, selection, "version", "Model version")
+
+
+def _window(log: OpenLog, selection: Selection) -> None:
     span = queries.time_span(log.warehouse, Selection())
     if span is None:
         st.caption("The log is empty.")
@@ -80,6 +88,30 @@ def _when(log: OpenLog, selection: Selection) -> None:
             args=(field, read),
             format="YYYY-MM-DD",
         )
+
+
+def _names(
+    log: OpenLog,
+    selection: Selection,
+    field: Literal["environment", "version", "application"],
+    label: str,
+) -> None:
+    """Some of the values that a column has; nothing where there is no choice."""
+    picked = list(getattr(selection, field))
+    values = queries.choices(log.warehouse, field)
+    if field == "application" and len(values) < 2 and not picked:
+        return
+    st.multiselect(
+        label,
+        list(dict.fromkeys([*values, *picked])),
+        key=state.widget(field, picked),
+        on_change=_changed,
+        args=(field, tuple),
+        placeholder="All",
+    )
+
+
+def _when(log: OpenLog, selection: Selection) -> None:
     _several("hour", "Hours of the day (UTC)", range(24), selection.hour, lambda hour: f"{hour:02}")
     _several("weekday", "Days of the week (UTC)", WEEKDAYS, selection.weekday)
 
@@ -117,23 +149,7 @@ def _midnight_after(day: date | None) -> datetime | None:
 
 
 def _where(log: OpenLog, selection: Selection) -> None:
-    for field, label in (
-        ("environment", "Environment"),
-        ("version", "Model version"),
-        ("application", "Application"),
-    ):
-        picked = list(getattr(selection, field))
-        values = queries.choices(log.warehouse, field)  # type: ignore[arg-type]
-        if field == "application" and len(values) < 2 and not picked:
-            continue
-        st.multiselect(
-            label,
-            list(dict.fromkeys([*values, *picked])),
-            key=state.widget(field, picked),
-            on_change=_changed,
-            args=(field, tuple),
-            placeholder="All",
-        )
+    _names(log, selection, "application", "Application")
     tags = [
         Tag(name, value)
         for name, values in queries.log_tags(log.warehouse).categories.items()

@@ -29,8 +29,7 @@ def box(log: OpenLog, selection: Selection, page: str) -> None:
 
     selection, page: those that the whole page was drawn for. A search ends with them.
     """
-    if state.selection() != selection:
-        st.rerun(scope="app")
+    state.redraw_if_changed()
     if state.recall("searched") not in (None, (selection, page)):
         _end()
     text = st.text_input(

@@ -1,4 +1,4 @@
-"""The sidebar: presets, filters in collapsible groups, the baseline, and saved selections."""
+"""The sidebar: presets, the filters that everybody needs, the others folded, saved selections."""
 
 import streamlit as st
 
@@ -13,19 +13,31 @@ def sidebar(log: OpenLog) -> None:
     selection = state.selection()
     _presets(log, selection)
     _baseline(log, selection)
-    active = _active(log, selection)
-    for group, fill in filters.GROUPS.items():
-        label = f"{group} · **{active[group]}**" if active[group] else group
-        with st.expander(label, expanded=active[group] > 0):
-            fill(log, selection)
+    filters.in_view(log, selection)
+    _more(log, selection)
     saved.panel(log, selection)
 
 
+@st.fragment
+def _more(log: OpenLog, selection: Selection) -> None:
+    """All other filters; they cost nothing as long as they are folded."""
+    state.redraw_if_changed()
+    fold = st.expander("More filters", key="more-filters", on_change="rerun")
+    if fold.open:
+        active = _active(log, selection)
+        with fold:
+            for group, fill in filters.GROUPS.items():
+                name = f"{group} · {active[group]}" if active[group] else group
+                st.markdown(f"**{name}**")
+                fill(log, selection)
+
+
 def _active(log: OpenLog, selection: Selection) -> dict[str, int]:
-    """How many filters are active in each group."""
+    """How many filters are active in each group, without those that are in view."""
     counts = dict.fromkeys(filters.GROUPS, 0)
     for row in FILTERS:
-        counts[row.group] += bool(getattr(selection, row.key))
+        if row.key not in filters.IN_VIEW:
+            counts[row.group] += bool(getattr(selection, row.key))
     for range_ in selection.ranges:
         counts[filters.group_of(log.warehouse.projections[range_.name])] += 1
     return counts

@@ -38,13 +38,15 @@ class Session:
     """All that one browser tab has chosen.
 
     selection: None until there is a record to select. written: the parameters that the URL was
-    last given. choices: of pages, by name. kept: what other parts remember, under their own names.
+    last given. drawn: what the whole page was last drawn with. choices: of pages, by name. kept:
+    what other parts remember, under their own names.
     """
 
     selection: Selection | None = None
     baseline: str | None = None
     problems: list[str] = field(default_factory=list)
     written: Parameters | None = None
+    drawn: tuple[Any, ...] = ()
     framed: bool = False
     choices: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
@@ -80,8 +82,20 @@ def begin(log: OpenLog) -> None:
         session.problems.append(str(error))
         session.baseline = usual
     _write_url(log)
+    session.drawn = _shown(session)
     for problem in session.problems:
         st.warning(words.escape_markdown(problem))
+
+
+def _shown(session: Session) -> tuple[Any, ...]:
+    return session.selection, session.baseline, tuple(session.problems)
+
+
+def redraw_if_changed() -> None:
+    """Run the whole page again where a callback changed what it shows; for fragments."""
+    session = _session()
+    if session.selection is not None and session.drawn != _shown(session):
+        st.rerun(scope="app")
 
 
 def enter_frame() -> None:
