@@ -40,7 +40,7 @@ with st.grid(2, min_column_width=330, gap="medium"):
     with st.container():
         one_case.history(case)
 
-toxicity.side_by_side(record, warehouse.score_sources())
+toxicity.side_by_side(log, record, baseline)
 one_case.same_image(log, case)
 one_case.against(places, baseline.label)
 unscored = [

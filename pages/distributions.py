@@ -39,6 +39,7 @@ unbrushed = queries.baseline(warehouse, replace(selection, ranges=()), baseline.
 whole = queries.histogram_pairs(warehouse, unbrushed.compared, unbrushed.selection)
 by_name = {pair.projection.name: pair for pair in pairs}
 histograms.row(log, by_name, FIRST, baseline)
+toxicity.summary(log, selection, baseline)
 for group in queries.drift_groups([p for p in whole if p.projection.name not in FIRST]):
     histograms.group(log, by_name, group, baseline)
 

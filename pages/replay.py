@@ -19,6 +19,7 @@ from pages.parts import (
     words,
 )
 from replay.engine import MAX_IMAGES, Question
+from replay.judgement import best
 
 TAKES = {"100": "100 images", "500": "500", str(MAX_IMAGES): f"all, up to {MAX_IMAGES:,}"}
 
@@ -73,8 +74,11 @@ if one_case:
     replay_cases.one_by_one(log, replay_cases.trials_of_case(results))
     st.stop()
 
-st.markdown(replay_verdicts.verdict(results, baseline))
+st.markdown(replay_verdicts.so_far(results) + replay_verdicts.verdict(results, baseline))
 replays.panel(log, results)
+if (proven := best(results.outcomes)) is not None:
+    st.caption(f"As logged, and {replay_verdicts.label(proven.intervention)}:")
+    replay_cases.before_and_after(log, results, proven.intervention)
 replay_verdicts.chart(results.outcomes)
 replay_verdicts.meaning(log, results, baseline)
 if counts.images > results.planned.images:

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from data_access.scoring.words import (
     words_of,
 )
 from data_access.selection import Selection
+from pages.parts import start, toxicity
 from replay.authorship import Author, OtherReading, authorship, authorships
 from replay.evidence import Evidence
 from tests.samples import SAMPLE, feedback, open_log, prediction, write
@@ -83,6 +85,27 @@ def test_without_an_offensive_word_scores_are_compared_relatively(
         assert judged.reason == (
             f"severe toxicity {output_score:.2f} in the output, {truth_score:.2f} in the truth"
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"truth": "fine"}, "**The model wrote it**: the truth has no “hell”."),
+        ({"truth": "hell"}, "**The user wrote it**: the truth has “hell” too."),
+        ({}, "**Unknown**: no truth, and no other sound reading of the image."),
+        ({"flagged": False}, "No score is 0.5 or higher, and nobody flagged it as offensive."),
+        ({"flagged": False, "truth_score": 0.7}, "**Unknown**"),
+    ],
+)
+def test_who_wrote_it_is_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    judged = authorship(replace(RECORD, **changes), WORDS, [])
+    assert toxicity.verdict(judged).startswith(sentence)
+
+
+def test_a_quote_shows_the_words_and_no_markup() -> None:
+    text = "<b>" + "safe " * 40 + "HELL & co"
+    quote = start.quote(authorship(replace(RECORD, output=text), WORDS, []))
+    assert "<b>" not in quote and "<mark>HELL</mark> &amp; co" in quote and quote.count("safe") < 9
 
 
 def test_words_are_letters_in_lower_case() -> None:

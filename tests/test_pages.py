@@ -869,3 +869,31 @@ def test_a_log_moved_elsewhere_shows_the_same(dashboard: Dashboard, tmp_path: Pa
     shutil.copytree(SAMPLE, moved)
     app = dashboard("overview", moved)
     assert f"**{SERVED}** of {RECORDS} records" in text(app)
+
+
+def test_the_start_tells_the_story_with_live_numbers(dashboard: Dashboard) -> None:
+    app = dashboard("overview", SAMPLE)
+    stands(app)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Flagged, by version"] == "v1 46% → v2 7%"
+    assert shown["Outputs that repeat or are very short"] == "186 of 570"
+    assert re.fullmatch(r"\d+ by the model, \d+ by users", shown["Flagged offensive: who wrote it"])
+    assert "12 flagged offensive" in text(app) and "word entropy below the 5th" in text(app)
+    quotes = [element.value for element in app.get("html") if "<mark>" in element.value]
+    assert len(quotes) == 3 and all("wrote it: " in quote for quote in quotes)
+
+
+def test_the_start_says_what_is_missing_and_what_to_do(
+    dashboard: Dashboard, folder_log: Log
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a", "one two three"))
+    app = dashboard("overview", folder_log.uri)
+    stands(app)
+    said = text(app)
+    for sentence in (
+        "Not enough data of any version for a rate.",
+        "Nobody flagged one of these predictions as offensive.",
+        "to compare with: choose another baseline",
+        "no repetitive or very short outputs to explain",
+    ):
+        assert sentence in said

@@ -30,7 +30,7 @@ from data_access.scoring.texts import (
 from data_access.scoring.toxicity import Toxicity, answer_texts, model_name
 from data_access.warehouse import Warehouse
 from data_access.worker import Worker
-from pages.parts import toxicity, words
+from pages.parts import words
 from tests.checkpoints import write_checkpoint
 from tests.conftest import OpenWarehouse
 from tests.killing import Running, run_command
@@ -318,23 +318,6 @@ def test_the_pages_name_the_model_and_show_both_sides(
         app.switch_page(f"pages/{page}.py").run()
         stands(app)
         assert words.escape_markdown(model.name) in text(app)
-
-
-@pytest.mark.parametrize(
-    ("output", "truth", "said"),
-    [
-        ((0.9, 0.9), (0.8, 0.8), "The user wrote it**: the truth is offensive too"),
-        ((0.9, 0.1), (0.1, 0.1), "The model wrote it"),
-        ((0.1, 0.1), (0.9, 0.1), "and the model missed it"),
-        ((0.9, 0.1), (None, None), "the source is unknown"),
-        ((0.1, 0.1), (None, None), "No score is 0.5 or higher"),
-    ],
-)
-def test_who_wrote_it_is_told_where_it_can_be(
-    output: tuple[float, float], truth: tuple[float | None, float | None], said: str
-) -> None:
-    low = None if None in truth else 0.0
-    assert said in toxicity.verdict([*output, 0, 0, 0, 0], [*truth, *[low] * 4])
 
 
 def test_a_worker_scores_as_its_model_does(checkpoint: str, model: Toxicity) -> None:

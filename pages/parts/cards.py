@@ -16,6 +16,7 @@ from data_access.statistics.text_differences import alike, differences
 from pages.parts import bar, choices, palette, pictures, state, words
 
 SCROLLS_FROM, SCROLLS_FROM_LINES = 110, 4  # characters and line breaks that may fill a card
+GLANCE = 120  # pixels that an image takes at least
 MOST_VALUES = 3  # of a card
 RETURN = """
 <script>
@@ -112,6 +113,16 @@ def marked(text: str, other: str) -> tuple[str, str]:
             first += f"<del>{removed}</del>" if removed else ""
             second += f"<ins>{added}</ins>" if added else ""
     return first, second
+
+
+def glance(picture: pictures.Picture, text: str) -> None:
+    """An image, and the first lines of what was read in it."""
+    if picture.encoded is None:
+        st.caption(words.escape_markdown(picture.problem or ""))
+    else:
+        st.image(picture.encoded, alt=text or "no output")
+    read = words.escaped(text) or "<em>empty</em>"
+    st.html(f'<div class="misread-text misread-excerpt">{read}</div>')
 
 
 def words_marked(text: str, marked: Collection[str]) -> str:

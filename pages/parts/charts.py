@@ -277,7 +277,7 @@ def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
             domain=["tried", "control"], range=["circle", "diamond"]
         )), tooltip=tooltip
     )  # fmt: skip
-    return alt.layer(lines, points).properties(height=alt.Step(26), padding=TIGHT)
+    return alt.layer(lines, points).properties(height=26 * len(outcomes), padding=TIGHT)
 
 
 def grey_levels(counts: np.ndarray) -> Chart:

@@ -14,6 +14,7 @@ from replay.interventions import NOTHING
 from replay.judgement import RANDOM
 
 CARDS = 6  # of a page
+PAIRS = 3  # images before and after
 KINDS = {
     "all": "all",
     "fixed": "fixed",
@@ -45,6 +46,19 @@ def trials_of_case(findings: Findings) -> pd.DataFrame:
     """The trials of one case, the best intervention first."""
     order = {name: place for place, name in enumerate(interventions(findings))}
     return findings.trials.sort_values("intervention", key=lambda names: names.map(order))
+
+
+def before_and_after(log: OpenLog, findings: Findings, name: str) -> None:
+    """A few images that an intervention fixed, over and under it, and what was read; strangest
+    first.
+    """
+    rows = findings.trials
+    fixed = rows[(rows["intervention"] == name) & rows["fixed"]].drop_duplicates("sha256")
+    with st.grid(PAIRS, min_column_width=cards.GLANCE):
+        for trial in queries.plain_rows(fixed.sort_values("entropy_before").head(PAIRS)):
+            with st.container(gap="xxsmall"):
+                cards.glance(pictures.strip(log, trial["image"]), trial["before"] or "")
+                cards.glance(pictures.strip(log, trial["image"], name), trial["after"])
 
 
 def side_by_side(log: OpenLog, rows: pd.DataFrame) -> None:

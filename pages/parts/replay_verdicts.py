@@ -24,6 +24,14 @@ def label(name: str) -> str:
     return "a random other one" if name == RANDOM else intervention(name).label
 
 
+def so_far(findings: Findings) -> str:
+    """`31 of 100 images so far: ` while some are not read yet; empty when all are."""
+    read = findings.trials["sha256"].nunique()
+    if not findings.planned.tasks:
+        return ""
+    return f"{read:,} of {words.count(findings.planned.images, 'image')} so far: "
+
+
 def verdict(findings: Findings, baseline: Baseline) -> str:
     """The answer in a sentence."""
     against = words.escape_markdown(baseline.label)

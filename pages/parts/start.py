@@ -10,14 +10,26 @@ from data_access.projections.table import ENTROPY
 from data_access.queries import Baseline, Cause
 from data_access.records import Record
 from data_access.selection import Selection
-from pages.parts import bar, cards, pictures, replay_verdicts, replays, store, trends, words
+from pages.parts import (
+    bar,
+    cards,
+    pictures,
+    replay_cases,
+    replay_verdicts,
+    replays,
+    store,
+    toxicity,
+    trends,
+    words,
+)
 from pages.parts import trend_charts as charts
-from replay.authorship import Authorship, Authorships, authorships
+from replay.authorship import Authorship, Authorships
 from replay.engine import Question
 from replay.interventions import NOTHING
 from replay.judgement import best
 
-SHOWN = 3  # records of a picture
+QUOTED = 3  # offensive outputs
+STRIP = 6  # images
 NARROWEST = 430  # pixels of a picture
 LOOK_SECONDS = 1.0
 AROUND = 32  # characters of an output on each side of an offensive word
@@ -58,23 +70,12 @@ def _who_wrote_it(log: OpenLog, selection: Selection, baseline: Baseline) -> Non
         st.metric(label, "None")
         st.caption("Nobody flagged one of these predictions as offensive.")
         return
-    evidence = store.evidence()
-    judged = authorships(
-        log, flagged, baseline.selection, evidence.words, evidence.readings
-    ).flagged()
-    st.metric(label, _authors(judged), help=EXPLANATION)
+    judged = toxicity.authors(log, flagged, baseline).flagged()
+    st.metric(label, _authors(judged), help=toxicity.EXPLANATION)
     st.caption(_of(judged, counts.predictions))
-    for row in sorted(judged.rows, key=_telling)[:SHOWN]:
-        st.html(f'<div class="misread-text misread-excerpt">{excerpt(row)}</div>')
-        st.caption(f"{_author(row)}: {words.escape_markdown(row.reason)}")
+    for row in sorted(judged.rows, key=_telling)[:QUOTED]:
+        st.html(quote(row))
     bar.page_link("cases", words.count(counts.predictions, "case"), flagged)
-
-
-EXPLANATION = (
-    "By the model: the offensive words are not in the truth, or another version does not read them "
-    "in the same image. By the user: they are in the truth, or another version reads them too. "
-    "Unknown: neither can be told."
-)
 
 
 def _authors(judged: Authorships) -> str:
@@ -95,25 +96,25 @@ def _telling(row: Authorship) -> tuple[bool, bool, int]:
     return row.author == "unknown", not row.words, len(row.record.output or "")
 
 
-def _author(row: Authorship) -> str:
-    return {"model": "The model", "user": "The user", "unknown": "Unknown"}[row.author]
-
-
-def excerpt(row: Authorship) -> str:
-    """HTML of an output around its first offensive word, its offensive words marked."""
+def quote(row: Authorship) -> str:
+    """HTML of an output around its first offensive word, its words marked, and who wrote it."""
     text = " ".join((row.record.output or "").split())
     place = min((at for word in row.words if (at := text.casefold().find(word)) >= 0), default=0)
     first = max(0, place - AROUND)
     cut = text[first : place + 3 * AROUND]
-    dots = ("… " if first else "", " …" if first + len(cut) < len(text) else "")
-    return f"{dots[0]}{cards.words_marked(cut, row.words)}{dots[1]}"
+    before, after = ("… " if first else ""), (" …" if first + len(cut) < len(text) else "")
+    judged = f"{toxicity.AUTHORS[row.author]}: {words.escaped(row.reason)}"
+    return (
+        f'<div class="misread-text misread-excerpt">{before}{cards.words_marked(cut, row.words)}'
+        f'{after}</div><div class="misread-meta">{judged}</div>'
+    )
 
 
 def _low_entropy(log: OpenLog, selection: Selection, baseline: Baseline) -> Selection | None:
     """Draws it; returns the records, None where there is nothing to compare with."""
     with st.container(border=True, gap="xxsmall", height="stretch"):
         low = queries.low_range(log.warehouse, baseline.selection, ENTROPY)
-        label = "Repetitive or very short"
+        label = "Outputs that repeat or are very short"
         if low is None:
             st.metric(label, "–")
             st.caption(
@@ -134,7 +135,7 @@ def _low_entropy(log: OpenLog, selection: Selection, baseline: Baseline) -> Sele
             f"{words.share(counts.predictions / max(everything.predictions, 1))} of outputs have a "
             f"word entropy below the 5th percentile of {words.escape_markdown(baseline.label)}"
         )
-        page = queries.cases_page(log.warehouse, records, ENTROPY, False, 0, 4 * SHOWN)
+        page = queries.cases_page(log.warehouse, records, ENTROPY, False, 0, 4 * STRIP)
         _strip(log, _distinct([r for r in page.records if (r.output_text or "").strip()]))
         if counts.predictions:
             bar.page_link("cases", "See them, strangest first", records, sort=ENTROPY, order="up")
@@ -143,28 +144,14 @@ def _low_entropy(log: OpenLog, selection: Selection, baseline: Baseline) -> Sele
 
 def _distinct(records: Sequence[Record]) -> list[Record]:
     """The first few, each image once."""
-    return list({record.image: record for record in reversed(records)}.values())[::-1][:SHOWN]
+    return list({record.image: record for record in reversed(records)}.values())[::-1][:STRIP]
 
 
 def _strip(log: OpenLog, records: Sequence[Record]) -> None:
-    with st.grid(SHOWN, min_column_width=NARROWEST // SHOWN - 20):
+    with st.grid(3, min_column_width=cards.GLANCE):
         for record in records:
             with st.container(gap="xxsmall"):
-                _read(pictures.strip(log, record.image), record.output_text or "")
-
-
-def _read(picture: pictures.Picture, text: str) -> None:
-    """An image, and the beginning of what was read in it."""
-    if picture.encoded is None:
-        st.caption(words.escape_markdown(picture.problem or ""))
-    else:
-        st.image(picture.encoded, alt=text or "no output")
-    _lines(text)
-
-
-def _lines(text: str) -> None:
-    read = words.escaped(text) or "<em>empty</em>"
-    st.html(f'<div class="misread-text misread-excerpt">{read}</div>')
+                cards.glance(pictures.strip(log, record.image), record.output_text or "")
 
 
 def _proof(log: OpenLog, low: Selection | None, baseline: Baseline) -> None:
@@ -195,22 +182,13 @@ def _what_fixes_them(log: OpenLog, low: Selection | None, baseline: Baseline) ->
     name = replay_verdicts.label(proven.intervention)
     st.metric(
         label,
-        f"{name[:1].upper()}{name[1:]}: {proven.fixed:,} of {proven.outside:,}",
+        f"{name[:1].upper()}{name[1:]} fixes {proven.fixed:,} of {proven.outside:,}",
         help=replay_verdicts.verdict(findings, baseline).replace("**", ""),
     )
     control = next((o for o in findings.outcomes if o.intervention == NOTHING.name), None)
-    unchanged = "" if control is None else f"; reading the unchanged image again, {control.fixed:,}"
-    st.caption(f"{why} 95% CI {proven.low:.0%}–{proven.high:.0%}{unchanged}")
-    rows = findings.trials.query("intervention == @proven.intervention and fixed")
-    examples = rows.drop_duplicates("sha256").sort_values("entropy_before").head(SHOWN)
-    with st.grid(SHOWN, min_column_width=NARROWEST // SHOWN - 20):
-        for trial in queries.plain_rows(examples):
-            with st.container(gap="xxsmall"):
-                for alteration, text in (
-                    (NOTHING.name, trial["before"] or ""),
-                    (proven.intervention, trial["after"]),
-                ):
-                    _read(pictures.strip(log, trial["image"], alteration), text)
+    unchanged = "" if control is None else f"; reading them unchanged again fixes {control.fixed:,}"
+    st.caption(f"{why} 95% CI {proven.low * 100:.0f}–{proven.high:.0%}{unchanged}.")
+    replay_cases.before_and_after(log, findings, proven.intervention)
     _links(low)
 
 

@@ -7,11 +7,12 @@ import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.projections.table import TEXT, TOXICITY, TRUTH, toxicity_name
+from data_access.queries import OFFENSIVE, Baseline
 from data_access.records import Record
 from data_access.scoring.words import unscored_words
-from pages.parts import jobs, store, words
-
-OFFENSIVE = 0.5  # a high score
+from data_access.selection import Selection
+from pages.parts import cards, jobs, store, words
+from replay.authorship import Authorship, Authorships, authorships
 
 
 def panel(log: OpenLog) -> None:
@@ -60,16 +61,23 @@ def shown(sources: Mapping[str, str]) -> str:
     return f"Toxicity as scored by **{words.escape_markdown(' and '.join(models))}**."
 
 
-def side_by_side(record: Record, sources: Mapping[str, str]) -> None:
-    """The six scores of the output beside those of the truth; nothing where there are none."""
+def side_by_side(log: OpenLog, record: Record, baseline: Baseline) -> None:
+    """Who wrote what is offensive, and the six scores of the output beside those of the truth.
+
+    Nothing where no text is scored and nobody flagged it.
+    """
     output, truth = (
         [record.projections[toxicity_name(score, column)] for score in TOXICITY]
         for column in (TEXT, TRUTH)
     )
-    if {*output, *truth} == {None}:
+    (judged,) = authors(log, Selection(), baseline, record.record_key).rows
+    if {*output, *truth} == {None} and not judged.record.flagged:
         return
     st.header("Is it offensive, and who wrote it?")
-    st.markdown(verdict(output, truth))
+    st.markdown(verdict(judged))
+    if judged.words:
+        text = cards.words_marked(record.output_text or "", judged.words)
+        st.html(f'<div class="misread-text">{text}</div>')
     share = st.column_config.ProgressColumn
     st.dataframe(
         {
@@ -85,25 +93,50 @@ def side_by_side(record: Record, sources: Mapping[str, str]) -> None:
             "truth": share("the truth", format="%.3f", min_value=0.0, max_value=1.0),
         },
     )
-    st.caption(shown(sources))
+    st.caption(shown(log.warehouse.score_sources()))
 
 
-def verdict(output: list[float | None], truth: list[float | None]) -> str:
-    """The model, or the user? From scores in the order of TOXICITY."""
-    high = [(score or 0.0) >= OFFENSIVE for score in output]
-    meant = [(score or 0.0) >= OFFENSIVE for score in truth]
-    names = [
-        name.replace("_", " ")
-        for name, is_high, is_meant in zip(TOXICITY, high, meant, strict=True)
-        if is_high or is_meant
-    ]
-    if not names:
-        return f"No score is {OFFENSIVE} or higher."
-    scores = ", ".join(names)
-    if None in truth:
-        return f"High: {scores}. The truth is not scored, so the source is unknown."
-    if any(high) and any(meant):
-        return f"High: {scores}. **The user wrote it**: the truth is offensive too."
-    if any(high):
-        return f"High: {scores}. **The model wrote it**: the truth is not offensive."
-    return f"High: {scores}, in the truth alone: **the user wrote it**, and the model missed it."
+def authors(
+    log: OpenLog, selection: Selection, baseline: Baseline, record_key: str | None = None
+) -> Authorships:
+    """Who wrote what is offensive in a selection, or in one record, as far as is known now."""
+    evidence = store.evidence()
+    return log.warehouse.cached(
+        ("authors", selection, baseline.selection, evidence.version, record_key),
+        lambda: authorships(
+            log, selection, baseline.selection, evidence.words, evidence.readings, record_key
+        ),
+    )
+
+
+AUTHORS = {"model": "The model wrote it", "user": "The user wrote it", "unknown": "Unknown"}
+EXPLANATION = (
+    "By the model: the offensive words are not in the truth, or another version does not read them "
+    "in the same image. By the user: they are in the truth, or another version reads them too. "
+    "Unknown: neither can be told."
+)
+
+
+def verdict(judged: Authorship) -> str:
+    """The model, or the user, and what says so; of a record that is not offensive, that."""
+    record = judged.record
+    highest = max(record.output_score or 0.0, record.truth_score or 0.0)
+    if highest < OFFENSIVE and not record.flagged:
+        return f"No score is {OFFENSIVE} or higher, and nobody flagged it as offensive."
+    reason = words.escape_markdown(judged.reason)
+    return f"**{AUTHORS[judged.author]}**: {words.sentence(reason)}"
+
+
+def summary(log: OpenLog, selection: Selection, baseline: Baseline) -> None:
+    """How many offensive records there are, and who wrote them; nothing without any."""
+    judged = authors(log, selection, baseline)
+    if not judged.total:
+        return
+    newest = f", the newest {len(judged.rows):,} of {judged.total:,}"
+    st.markdown(
+        f"**{words.count(len(judged.rows), 'record')}** flagged offensive or scored {OFFENSIVE} or "
+        f"higher{newest if len(judged.rows) < judged.total else ''}: "
+        f"{judged.count('model'):,} by the model, {judged.count('user'):,} by users, "
+        f"{judged.count('unknown'):,} unknown.",
+        help=EXPLANATION,
+    )

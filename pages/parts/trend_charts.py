@@ -132,7 +132,7 @@ def rate_by_week(weeks: pd.DataFrame, releases: pd.DataFrame) -> Chart:
     ]
     shown = releases[releases["released"] > weeks["week"].min()]
     padding = {"left": 0, "top": 16, "right": 8, "bottom": 5}
-    return alt.layer(*layers, *_release_marks(shown)).properties(height=150, padding=padding)
+    return alt.layer(*layers, *_release_marks(shown)).properties(height=250, padding=padding)
 
 
 def _shaded(recent: Selection, first: datetime, axis: alt.Axis | None) -> alt.Chart:
