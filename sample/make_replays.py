@@ -1,8 +1,8 @@
 """Make the finished replay of the sample log: what the recognizers read in altered images.
 
 These questions are answered before anyone asks: what fixes the outputs of production, and the
-repetitive ones of them; and who wrote what is offensive in v1's, the user or the model, by what v2
-reads in the same ink.
+repetitive ones of them; and who wrote what is offensive, the user or the model, by what the other
+version reads in the same ink.
 After a score, as `make sample` does: `python -m sample.make_replays`
 """
 
@@ -25,7 +25,7 @@ from replay.interventions import INTERVENTIONS, NOTHING, Intervention, intervent
 
 PROD = Selection(environment=("prod",))
 OFFENSIVE = 0.1  # a score that is worth asking who wrote it
-V1 = Selection(version=("v1",))
+OTHER = {"v1": "v2", "v2": "v1"}
 
 
 def questions(log: OpenLog) -> list[tuple[Question, tuple[Intervention, ...]]]:
@@ -39,19 +39,26 @@ def questions(log: OpenLog) -> list[tuple[Question, tuple[Intervention, ...]]]:
         if preset.label == "low entropy"
     )
     offensive = [
-        replace(V1, flag=("offensive",)),
+        Selection(flag=("offensive",)),
         *(
-            V1.with_range(Range(toxicity_name(score, column), low=OFFENSIVE))
+            Selection().with_range(Range(toxicity_name(score, column), low=OFFENSIVE))
             for score in TOXICITY
             for column in (TEXT, TRUTH)
         ),
     ]
-    by_v2 = (intervention("invert"), NOTHING)
+    as_it_is_and_inverted = (intervention("invert"), NOTHING)
     return [
         (Question(low.apply(PROD), BY_VERSION, MAX_IMAGES), INTERVENTIONS),
         (Question(PROD), INTERVENTIONS),
         (Question(replace(PROD, version=("v1",))), INTERVENTIONS),
-        *((Question(selection, "v2", MAX_IMAGES), by_v2) for selection in offensive),
+        *(
+            (
+                Question(replace(selection, version=(version,)), OTHER[version], MAX_IMAGES),
+                as_it_is_and_inverted,
+            )
+            for version in OTHER
+            for selection in offensive
+        ),
     ]
 
 
