@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 from gradio.components import Component
 from PIL import Image
 
+import capture_look
 from data_access import api
+from data_access.demo import answers
 from data_access.errors import LogError, MisreadError
 from data_access.images import UnreadableImageError, on_white, open_image
 from data_access.log import MAX_IMAGE_BYTES
 from data_access.log.stores import bypass_proxies_on_loopback
 from data_access.progress import tolerate_any_encoding
 from data_access.records import Feedback, Prediction
-from data_access.settings import LaunchSettings
+from data_access.settings import LaunchSettings, public_url
 from data_access.writer import Writer
 from serving import ENVIRONMENT, Service
 
@@ -32,11 +35,13 @@ EXAMPLES = Path(__file__).parent / "sample" / "examples"
 FLAGS = ("incorrect", "offensive", "other")
 SHEETS = {"Paper": ("#202020", "#f4f1e8"), "Blackboard": ("#f0f0f0", "#1d2522")}  # ink and ground
 CANVAS = (760, 320)
-READ = "Read it"
+READ = "Read the text"
 TEXT_COMPONENTS = (gr.Textbox, gr.Markdown, gr.HTML, gr.Code, gr.Label)
 IMAGE_COMPONENTS = (gr.Image, gr.ImageEditor, gr.File, gr.Gallery, gr.MultimodalTextbox)
-INTRODUCTION = """# Read a picture of text
-What it reads is kept with the picture, and what you flag is looked into."""
+TITLE = "Read a picture of text"
+INTRODUCTION = f"""# {TITLE}
+Pictures and readings are logged, flagged readings are reviewed."""
+MODELS = {"v1": "older, fails on dark ink", "v2": "reads dark and light ink"}
 
 
 def main() -> int:
@@ -49,12 +54,14 @@ def main() -> int:
     except (MisreadError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
-    fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    dashboard = functools.partial(_dashboard, settings.port)
     try:
-        build(service).launch(
+        build(service, dashboard).launch(
             server_name=settings.capture_host,
             server_port=settings.capture_port,
-            theme=gr.themes.Default(**fonts),
+            theme=capture_look.theme(),
+            css=capture_look.style(),
+            favicon_path=capture_look.MARK,
             footer_links=[],
             max_file_size=MAX_IMAGE_BYTES,
             quiet=True,
@@ -67,14 +74,23 @@ def main() -> int:
     return 0
 
 
-def build(service: Service) -> gr.Blocks:
-    """The page; nothing is served yet."""
+def _dashboard(port: int) -> str:
+    """Where the dashboard is: at MISREAD_URL, or on this machine while it runs; else empty."""
+    local = f"http://127.0.0.1:{port}"
+    return public_url() or (local if answers(f"{local}/_stcore/health") else "")
+
+
+def build(service: Service, dashboard: Callable[[], str] = str) -> gr.Blocks:
+    """The page; nothing is served yet. dashboard: its address now, empty where there is none."""
+    services = functools.cache(service.reading_with)
     app: gr.Blocks
-    with gr.Blocks(title="Read a picture of text", analytics_enabled=False) as app:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+        gr.HTML(capture_look.head())
         gr.Markdown(INTRODUCTION)
         record_key = gr.State(None)
         with gr.Row():
             with gr.Column():
+                model = gr.Radio(_models(service.version), value=service.version, label="Model")
                 with gr.Tab("Picture"):
                     picture = gr.Image(
                         type="filepath",
@@ -93,15 +109,16 @@ def build(service: Service) -> gr.Blocks:
                         button = gr.Button(READ, variant="primary")
                         reading.append((button, functools.partial(_read_drawing, ground), drawing))
             with gr.Column():
-                gr.Markdown("**What the recognizer was given**")
                 given = gr.Image(
-                    show_label=False,
+                    label="What the recognizer was given",
                     format="png",
                     interactive=False,
                     height=CANVAS[1] // 2,
                     buttons=[],
                 )
-                text = gr.Textbox(label="What it read", lines=4, interactive=False)
+                text = gr.Textbox(
+                    label="What it read", lines=4, interactive=False, elem_classes="misread-read"
+                )
                 note = gr.Markdown()
                 with gr.Group():
                     correction = gr.Textbox(label="What it should say (optional)", lines=2)
@@ -111,7 +128,9 @@ def build(service: Service) -> gr.Blocks:
 
         answer = [record_key, given, text, note, correction, comment, *buttons]
         for button, read, source in reading:
-            button.click(functools.partial(_answer, service, read), source, answer)
+            button.click(
+                functools.partial(_answer, services, dashboard, read), [model, source], answer
+            )
         for flag, button in zip(FLAGS, buttons, strict=True):
             button.click(
                 functools.partial(_flag, service, flag),
@@ -152,9 +171,22 @@ def _read_drawing(ground: str, drawn: dict[str, Any] | None) -> bytes:
     return body.getvalue()
 
 
-def _answer(service: Service, read: Callable[[Any], bytes], source: Any) -> list[Any]:
+def _models(version: str) -> list[tuple[str, str]]:
+    """Labels and names of the models to choose from; the one that is served comes first."""
+    names = [version, *(name for name in MODELS if name != version)]
+    return [(f"{name}: {MODELS[name]}" if name in MODELS else name, name) for name in names]
+
+
+def _answer(
+    services: Callable[[str], Service],
+    dashboard: Callable[[], str],
+    read: Callable[[Any], bytes],
+    model: str,
+    source: Any,
+) -> list[Any]:
     """Values for the whole right-hand side; the picture that is read is the one that is shown."""
     body = read(source)
+    service = services(model)
     try:
         served = service.read(body, "capture")
     except UnreadableImageError as error:
@@ -162,13 +194,17 @@ def _answer(service: Service, read: Callable[[Any], bytes], source: Any) -> list
     notes = [f"Read by {service.version} in {served.seconds * 1000:,.0f} ms"]
     if served.confidence is not None:
         notes.append(f"confidence {served.confidence:.0%}")
+    link = ""
     if served.record_key is None:
         notes.append("it could not be logged, so it cannot be flagged")
+    elif address := dashboard():
+        record = f"{address}/case?{urlencode({'page.record': served.record_key})}"
+        link = f" [Open the record in the dashboard]({record}) (there after its next sync)."
     flags = [
         gr.Button(f"Flag as {flag}", interactive=served.record_key is not None) for flag in FLAGS
     ]
     shown = on_white(open_image(body))
-    return [served.record_key, shown, served.text, ", ".join(notes) + ".", "", "", *flags]
+    return [served.record_key, shown, served.text, ", ".join(notes) + "." + link, "", "", *flags]
 
 
 def _flag(service: Service, flag: str, record_key: str, correction: str, comment: str) -> list[Any]:

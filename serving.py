@@ -81,6 +81,18 @@ class Service:
             settings.environment or ENVIRONMENT,
         )
 
+    def reading_with(self, version: str) -> "Service":
+        """The same service with the own model of this version.
+
+        Raises FileNotFoundError where there is none.
+        """
+        from recognizer.reader import Recognizer
+
+        if version == self.version:
+            return self
+        recognizer = Recognizer.load(version)
+        return Service(recognizer, self._writer, self._application, self._environment)
+
     @property
     def version(self) -> str:
         return self._recognizer.version

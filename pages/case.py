@@ -6,7 +6,17 @@ import streamlit as st
 
 from data_access import queries
 from data_access.records import RECORD_COLUMNS
-from pages.parts import cards, charts, choices, frame, one_case, pictures, state, toxicity
+from pages.parts import (
+    cards,
+    charts,
+    choices,
+    frame,
+    freshness,
+    one_case,
+    pictures,
+    state,
+    toxicity,
+)
 
 log = frame.enter()
 selection = state.selection()
@@ -17,12 +27,10 @@ key = choices.record_key(log)
 case = queries.case(warehouse, key) if key else None
 if case is None:
     st.title("No such case" if key else "No case")
-    cards.empty(
-        "This record is not in the log, or not synced yet."
-        if key
-        else "No predictions match these filters.",
-        selection,
-    )
+    if key:
+        freshness.wait_for(log, key)
+        st.stop()
+    cards.empty("No predictions match these filters.", selection)
     st.stop()
 record = case.record
 

@@ -583,9 +583,10 @@ def test_what_is_flagged_in_the_capture_app_is_on_the_overview(page: Page, tmp_p
     with launched(tmp_path, "--capture", MISREAD_SYNC_SECONDS="1") as (dashboard, capture):
         page.goto(capture)
         page.locator("input[type=file]").first.set_input_files(LETTER)
-        page.get_by_role("button", name="Read it").first.click()
+        page.get_by_role("button", name="Read the text").first.click()
         expect(page.get_by_label("What it read")).not_to_have_value("")
         read = page.get_by_label("What it read").input_value()
+        record = page.get_by_role("link", name="Open the record").get_attribute("href")
         page.get_by_label("Comment (optional)").fill("seen in <b>bold</b>")
         page.get_by_role("button", name="Flag as incorrect").click()
         expect(page.get_by_role("button", name="Flagged as incorrect")).to_be_disabled()
@@ -599,3 +600,6 @@ def test_what_is_flagged_in_the_capture_app_is_on_the_overview(page: Page, tmp_p
             page.reload()
         expect(link).to_be_visible()
         expect(page.get_by_text(read.split("\n")[0]).first).to_be_visible()
+        assert record and record.startswith(f"{dashboard}/case?")
+        page.goto(record)
+        heading(page, "Flagged incorrect")

@@ -2,6 +2,7 @@
 test_browser."""
 
 import io
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image
 
 import capture_app
+import capture_look
 from capture_app import LogFlags
 from data_access.errors import SettingsError
 from data_access.images import UnreadableImageError
@@ -22,6 +24,7 @@ from data_access.writer import Writer
 from serving import Service
 from tests.samples import picture
 from tests.test_serving import LETTER, events, recognizer, service
+from tests.test_style import contrast
 
 __all__ = ["recognizer", "service"]  # fixtures
 
@@ -46,11 +49,53 @@ def test_reading_nothing_is_told(drawn: dict[str, Any] | None) -> None:
         capture_app._read_drawing("#000000", drawn)
 
 
-def test_what_is_read_is_what_is_shown(service: Service) -> None:
-    key, shown, text, note, *_ = capture_app._answer(
-        service, capture_app._read_picture, f"{LETTER}"
+def answered(service: Service, path: Path) -> list[Any]:
+    """What the page shows of a picture; its dashboard is somewhere else."""
+    return capture_app._answer(
+        service.reading_with,
+        lambda: "https://misread.example.com",
+        capture_app._read_picture,
+        "v2",
+        f"{path}",
     )
+
+
+def test_v1_can_be_chosen_to_see_it_fail(service: Service, folder_log: Log) -> None:
+    assert [name for _, name in capture_app._models("v2")] == ["v2", "v1"]
+    assert service.reading_with("v2") is service
+    served = service.reading_with("v1").read(LETTER.read_bytes(), "test")
+    [logged] = events(folder_log, "predictions/")
+    assert (logged.record_key, logged.version) == (served.record_key, "v1")
+
+
+def test_the_dashboard_is_where_it_runs_or_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        assert capture_app._dashboard(port) == ""
+    monkeypatch.setenv("MISREAD_URL", "https://misread.example.com/")
+    assert capture_app._dashboard(port) == "https://misread.example.com"
+
+
+def test_texts_of_the_page_can_be_read_in_both_themes() -> None:
+    theme = capture_look.theme()
+    for suffix in ("", "_dark"):
+        for text, ground in (
+            ("body_text_color", "body_background_fill"),
+            ("block_label_text_color", "block_label_background_fill"),
+            ("button_primary_text_color", "button_primary_background_fill"),
+            ("button_secondary_text_color", "button_secondary_background_fill"),
+            ("link_text_color", "body_background_fill"),
+        ):
+            colours = [getattr(theme, f"{name}{suffix}") for name in (text, ground)]
+            assert contrast(*colours) >= 4.5, (text, ground, suffix)
+    assert "http" not in capture_look.style(), "nothing is loaded from elsewhere"
+
+
+def test_what_is_read_is_what_is_shown(service: Service) -> None:
+    key, shown, text, note, *_ = answered(service, LETTER)
     assert key and text and "Read by v2" in note
+    assert f"(https://misread.example.com/case?page.record={key})" in note
     with Image.open(LETTER) as given:
         assert shown.tobytes() == given.tobytes()
 
@@ -59,7 +104,7 @@ def test_a_file_that_is_no_image_is_told(service: Service, tmp_path: Path) -> No
     path = tmp_path / "picture.png"
     path.write_bytes(b"<script>")
     with pytest.raises(gr.Error, match="cannot be read") as told:
-        capture_app._answer(service, capture_app._read_picture, f"{path}")
+        answered(service, path)
     assert isinstance(told.value.__cause__, UnreadableImageError)
 
 

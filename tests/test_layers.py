@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("pages", "data_access", "recognizer", "sample", "toxicity_model", "replay", "readings")
-MODULES = ("streamlit_app", "launch", "serving", "capture_app")
+MODULES = ("streamlit_app", "launch", "serving", "capture_app", "capture_look")
 # who may import an outside library that has one home; paths are prefixes
 HOMES = {
     "boto3": ("data_access/log/",),
@@ -25,7 +25,7 @@ HOMES = {
         "data_access/ingest/flat.py",
     ),
     "spacy": ("data_access/projections/text.py",),
-    "gradio": ("capture_app.py",),
+    "gradio": ("capture_app.py", "capture_look.py"),
     "altair": (
         "pages/parts/charts.py",
         "pages/parts/linked_charts.py",
@@ -58,7 +58,8 @@ ARROWS = {
     "sample/": ("sample", "data_access", "recognizer", "replay", "readings"),
     "launch.py": ("data_access", "sample.seeding"),
     "serving.py": ("data_access", "recognizer"),
-    "capture_app.py": ("data_access", "serving"),
+    "capture_app.py": ("data_access", "serving", "capture_look"),
+    "capture_look.py": (),
     "toxicity_model/": ("toxicity_model", "data_access"),
     "data_access/": ("data_access",),
 }

@@ -43,6 +43,22 @@ def _synced(log: OpenLog) -> None:
     )
 
 
+@st.fragment(run_every=2.0)
+def wait_for(log: OpenLog, record_key: str) -> None:
+    """That a record is not there, and a button that syncs; draws the page once it is there."""
+    if queries.case(log.warehouse, record_key) is not None:
+        st.rerun(scope="app")
+    st.info("This record is not in the log, or not synced yet.")
+    job = store.syncing()
+    st.button(
+        "Syncing …" if job.busy else "Sync now",
+        key="sync-for-record",
+        on_click=job.start,
+        disabled=job.busy,
+        icon=":material/sync:",
+    )
+
+
 def panel(log: OpenLog, version: int) -> None:
     """How up to date the warehouse is, a button that syncs, and what the last sync did.
 
