@@ -1,5 +1,6 @@
 """What tests share: a real S3 server, logs in it and in folders, warehouses, the sample log."""
 
+import functools
 import gc
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hypothesis import settings
+from streamlit.components.v2 import manifest_scanner
 
 from data_access.api import OpenLog
 from data_access.embedded import EmbeddedServer, embedded_server, is_available
@@ -39,6 +41,16 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("MISREAD_NICENESS", "0")  # two tests at a time would starve what stands back
         patch.setenv("MISREAD_STATE", str(tmp_path_factory.mktemp("demo")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state-home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_scanned_once() -> Iterator[None]:
+    """Each run of AppTest reads the metadata of all installed packages, a second, for components
+    that they may bring."""
+    with pytest.MonkeyPatch.context() as patch:
+        scanned = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scanned)
         yield
 
 
