@@ -15,7 +15,7 @@ from data_access.selection import Selection
 from data_access.statistics.text_differences import alike, differences
 from pages.parts import bar, choices, palette, pictures, state, words
 
-SCROLLS_FROM, SCROLLS_FROM_LINES = 110, 4  # characters and line breaks that may fill a card
+LINES, LINE = 6, 18  # lines of text that a card has room for, and characters of a narrow one
 GLANCE = 120  # pixels that an image takes at least
 MOST_VALUES = 3  # of a card
 RETURN = """
@@ -72,9 +72,9 @@ def summary(
     bar.page_link("case", "Open", state.selection(), record=record.record_key)
 
 
-def reading(shown: str, text: str) -> str:
-    """A text as HTML to be read; shown: it with marks, as HTML."""
-    return f"<div {_reading(text)}>{shown or '<em>empty</em>'}</div>"
+def reading(shown: str) -> str:
+    """A text to be read, as HTML of its own."""
+    return f'<div class="misread-text">{shown or "<em>empty</em>"}</div>'
 
 
 def output(text: str | None, truth: str | None) -> str:
@@ -86,14 +86,15 @@ def output(text: str | None, truth: str | None) -> str:
         return f"<div {_reading(text)}>{shown}</div>"
     wrong, right = marked(text, truth)
     if text == truth:
-        return f'<div {_reading(text)}>{wrong}<div class="misread-truth">✓ correct</div></div>'
+        return f'<div {_reading(text, "")}>{wrong}<div class="misread-truth">✓ correct</div></div>'
     right = f'<div class="misread-truth">truth: {right}</div>'
-    return f"<div {_reading(text + truth)}>{wrong}{right}</div>"
+    return f"<div {_reading(text, truth)}>{wrong}{right}</div>"
 
 
-def _reading(text: str) -> str:
-    """Attributes of a text to be read; what may be too long for a card is reached by keys too."""
-    long = len(text) > SCROLLS_FROM or text.count("\n") > SCROLLS_FROM_LINES
+def _reading(*texts: str) -> str:
+    """Attributes of texts to be read; what may be too long for a card is reached by keys too."""
+    lines = (line for text in texts for line in text.split("\n"))
+    long = sum(1 + len(line) // LINE for line in lines) > LINES
     return 'class="misread-text"' + (' tabindex="0"' if long else "")
 
 

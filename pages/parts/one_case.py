@@ -158,7 +158,7 @@ def _output(text: str | None, truth: str | None) -> None:
         if text is None:
             st.html('<div class="misread-meta">No output.</div>')
         else:
-            st.html(cards.reading(cards.marked(text, text if truth is None else truth)[0], text))
+            st.html(cards.reading(cards.marked(text, text if truth is None else truth)[0]))
 
 
 def _truth(text: str | None, truth: str | None) -> None:
@@ -169,7 +169,7 @@ def _truth(text: str | None, truth: str | None) -> None:
         elif truth == text:
             st.html('<div class="misread-meta">✓ The output is correct.</div>')
         else:
-            st.html(cards.reading(cards.marked(text or "", truth)[1], truth))
+            st.html(cards.reading(cards.marked(text or "", truth)[1]))
 
 
 def _inverted(log: OpenLog, record: Record) -> None:
@@ -184,7 +184,7 @@ def _inverted(log: OpenLog, record: Record) -> None:
         picture = pictures.altered(log, record.image, inverting.name)
         if picture.encoded is not None:
             st.image(picture.encoded, width=pictures.width(picture, 120), alt="The inverted image")
-        st.html(cards.reading(words.escaped(reading.text), reading.text))
+        st.html(cards.reading(words.escaped(reading.text)))
 
 
 def unusual(places: Sequence[Place], baseline_label: str) -> None:
