@@ -5,8 +5,9 @@ import streamlit as st
 from data_access import queries
 from data_access.projections.table import ENTROPY
 from data_access.selection import ANY_FLAG
-from pages.parts import bar, cards, choices, frame, start, state, trends, words
+from pages.parts import bar, cards, choices, frame, notes, start, state, trends, words
 
+TITLE = "Are users flagging more?"
 MOVES = 5
 NEWEST = 6
 
@@ -18,7 +19,7 @@ warehouse = log.warehouse
 contents = queries.contents(warehouse)
 if contents is not None:
     trends.about(contents)
-st.title("Are users flagging more?")
+st.title(TITLE)
 counts = queries.coverage(warehouse, selection)
 if not counts.predictions:
     cards.empty("No predictions match these filters.", selection)
@@ -31,10 +32,12 @@ before = queries.window_before(warehouse, recent)
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
 flagged = changes[0]
 with answer:
-    trends.answer(flagged, recent)
+    said = trends.answer(flagged, recent)
+    st.markdown(said)
 fuller = None if flagged.is_rate else queries.earlier_window(warehouse, recent)
 if fuller is not None:
     trends.earlier(selection, recent, fuller)
+notes.copy_as_text(log, TITLE, said, trends.numbers(changes), recent)
 start.start(log, selection, baseline)
 trends.shares(changes, recent, baseline.label, counts.unscored)
 

@@ -273,7 +273,7 @@ def test_a_pasted_address_of_a_page_is_its_selection(dashboard: Dashboard, page:
     selection = f"environment=prod&version=v1&{ENTROPY}=..4"
     app = dashboard(page, SAMPLE, f"{selection}&{CHOICES[page]}")
     stands(app)
-    [address] = [code.value for code in app.code if "baseline=" in code.value]
+    [address] = [row.value for row in app.code if "baseline=" in row.value.partition("\n")[0]]
     for choice in CHOICES[page].split("&"):
         assert quote(choice, safe="=.") in address, "a link has the choices of its page"
     pasted = f"http://127.0.0.1:8501/{page}?{address.partition('?')[2]}"
@@ -638,6 +638,10 @@ def test_the_overview_says_what_it_is_and_whether_users_flag_more(dashboard: Das
     assert "handwriting\\-reader · 750 predictions (prod 570, test 180) · 29 Jun – 30 Aug" in said
     assert "**No.** Users flagged **27.1%** of predictions (89 of 329) in the 28 days" in said
     assert "down from 46.1% in the 28 days before" in said
+    [note] = [row.value for row in app.code if row.value.startswith("Are users flagging more?")]
+    assert "\nNo. Users flagged 27.1% of predictions (89 of 329)" in note
+    assert "\n- Flagged: 27.1%, 89 of 329; ▼ 19 points (95% CI 11–27)\n" in note
+    assert "\n3 Aug – 30 Aug 2026 (UTC) · prod\n" in note and "since=2026-08-03" in note
     assert "v1 46% → v2 7%" in said
     assert "▼ 39 points (95% CI 32–44)" in said
     assert "▼ 19 points (95% CI 11–27)" in said

@@ -24,6 +24,11 @@ WINDOWS = ["28", "7"]
 MEASURES = {"rate": "Rate", "counts": "Count"}
 MOST_NAMED = 3
 LONGEST_NAME = 16  # of a version: more does not fit on a phone
+SHARES = {
+    "flagged": "Flagged",
+    "flagged offensive": "Flagged offensive",
+    queries.LOW_ENTROPY: "Repetitive or very short",
+}
 RATES = (
     "Share of each version's predictions that users flagged, in the whole selection. Flags that "
     "are still to come raise the rate of the newest version."
@@ -70,8 +75,8 @@ def window_days(selection: Selection) -> int:
     return int(wanted)
 
 
-def answer(flagged: ShareChange, recent: Selection) -> None:
-    """Whether users flag more, in a sentence."""
+def answer(flagged: ShareChange, recent: Selection) -> str:
+    """Whether users flag more, in a sentence of Markdown."""
     before = f"in the {span(recent)} before"
     within = f"in {window(recent)}"
     if not flagged.is_rate:
@@ -89,7 +94,17 @@ def answer(flagged: ShareChange, recent: Selection) -> None:
                 said += f"; there are no predictions {before}."
             case "not enough data":
                 said += f"; there {_are(flagged.before_predictions)} {before}."
-    st.markdown(f"**{ANSWERS[flagged.verdict]}** {said}")
+    return f"**{ANSWERS[flagged.verdict]}** {said}"
+
+
+def numbers(changes: Sequence[ShareChange]) -> list[str]:
+    """Each share with its change, as a line of a note."""
+    return [
+        f"{SHARES.get(change.name) or words.escape_markdown(change.name.capitalize())}: "
+        + (f"{words.share(change.share)}, " if change.is_rate else "")
+        + f"{change.count:,} of {change.predictions:,}; {_changed(change)}"
+        for change in changes
+    ]
 
 
 def _are(predictions: int) -> str:
@@ -181,13 +196,13 @@ def shares(
         with box:
             if flagged.predictions:
                 bar.page_link("cases", "Cases", recent.without("flag"))
-        for name, label, explanation in (
-            ("flagged", "Flagged", "Share of predictions that a user flagged."),
-            ("flagged offensive", "Flagged offensive", "Share of all predictions."),
-            (queries.LOW_ENTROPY, "Repetitive or very short", low),
+        for name, explanation in (
+            ("flagged", "Share of predictions that a user flagged."),
+            ("flagged offensive", "Share of all predictions."),
+            (queries.LOW_ENTROPY, low),
         ):
             if name in by_name:
-                _share(by_name[name], label, explanation, recent)
+                _share(by_name[name], SHARES[name], explanation, recent)
         box = cards.fact(
             "Not scored yet",
             words.count(unscored),
