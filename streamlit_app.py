@@ -1,5 +1,7 @@
 """The frame of every page: configuration, navigation, the selection, and how fresh the log is."""
 
+from functools import partial
+
 import streamlit as st
 
 from pages.parts import bar, frame, freshness, palette, search, sidebar, state, store
@@ -9,14 +11,15 @@ st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout
 frame.logo()
 palette.style()
 log = store.opened()
+drawn = freshness.drawn(log)
 state.begin(log)
 with st.sidebar:
     frame.menu()
     sidebar.sidebar(log)
-    freshness.foot(log)
+    freshness.foot(log, drawn)
 freshness.banner(log)
 search.box(log, state.selection(), page.url_path)
-link = bar.selection_bar(log)
+link = bar.selection_bar(log, partial(freshness.news, log, drawn))
 bar.address(link)  # here too: a page that stops takes along all that follows it
 state.enter_frame()
 page.run()

@@ -77,6 +77,7 @@ class Job(Generic[Request, Report]):
         self._thread: threading.Thread | None = None
         self._worker: Worker | None = None
         self._first_progress: tuple[float, int] | None = None
+        self._began = 0.0
 
     def work(self, request: Request, progress: Progress) -> Report:
         """One run. Ends where `progress` raises; what was written by then is kept."""
@@ -131,6 +132,11 @@ class Job(Generic[Request, Report]):
     def busy(self) -> bool:
         """Whether it runs or is about to."""
         return self.running or bool(self._requests)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the running one has taken so far; 0 where none runs."""
+        return time.monotonic() - self._began if self.running else 0.0
 
     @property
     def report(self) -> Report | None:
@@ -188,7 +194,7 @@ class Job(Generic[Request, Report]):
                 if self._stopped:
                     return
                 if self._requests:
-                    self.running = True
+                    self._began, self.running = time.monotonic(), True
                     last = [self._requests.popleft()]
                 if not last:
                     continue  # cancelled before it began
@@ -200,7 +206,8 @@ class Job(Generic[Request, Report]):
                 self.running = False
 
     def _begin(self, request: Request) -> None:
-        self.running, self.request, self._cancelled = True, request, False
+        self._began, self.running = time.monotonic(), True
+        self.request, self._cancelled = request, False
         self.stage, self.done, self.total, self._first_progress = "", 0, 0, None
 
     def _run(self, request: Request) -> Outcome[Request, Report]:

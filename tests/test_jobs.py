@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from data_access.api import OpenLog
 from data_access.errors import MisreadError, WorkerError
 from data_access.ingest.report import SyncReport
 from data_access.jobs import Job, Outcome, SyncJob
 from data_access.log import Log
 from data_access.progress import Progress
 from data_access.worker import NICENESS, Worker
-from pages.parts import store
+from pages.parts import freshness, store
 from tests import worker_functions
 from tests.checkpoints import write_checkpoint
-from tests.samples import prediction, write
+from tests.samples import feedback, prediction, write
 from tests.test_pages import Dashboard, dashboard, displayed, stands, text
 
 __all__ = ["dashboard", "displayed"]
@@ -383,3 +384,50 @@ def test_scoring_is_cancelled_on_the_data_page_and_started_again(
     stands(app)
     assert "Scored 2 texts" in text(app)
     assert not [button for button in app.button if re.fullmatch(r"Score \d+ texts?", button.label)]
+
+
+OPENED: list[tuple[OpenLog, freshness.Drawn]] = []
+
+
+def news_page() -> None:
+    from pages.parts import freshness  # a page of AppTest.from_function has its own names
+    from tests.test_jobs import OPENED
+
+    freshness.news(*OPENED[0])
+
+
+def test_what_came_since_is_offered_and_the_numbers_agree(
+    dashboard: Dashboard, folder_log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder_log, "predictions/1.json", prediction("a"))
+    app = dashboard("cases", folder_log.uri)
+    job = store.syncing()
+    wait(lambda: not job.busy)
+    log = store.opened()
+    drawn = freshness.drawn(log)
+    OPENED[:] = [(log, drawn)]
+    shown = AppTest.from_function(news_page).run()
+    assert not shown.button
+    write(folder_log, "predictions/2.jsonl", prediction("b"), prediction("c"))
+    job.start()
+    wait(lambda: not job.busy and log.warehouse.version != drawn.version)
+    assert [button.label for button in shown.run().button] == ["2 new: show"]
+    OPENED[:] = [(log, freshness.drawn(log))]
+    assert not shown.run().button
+    write(folder_log, "feedback/1.json", feedback("a"))
+    job.start()
+    wait(lambda: not job.busy and log.warehouse.version != OPENED[0][1].version)
+    assert [button.label for button in shown.run().button] == ["Updated: show"]
+    app.run()
+    stands(app)
+    assert not [button for button in app.button if button.label.endswith(": show")]
+    assert "**3** of 3 records" in text(app) and "· 3 records ·" in text(app)
+    monkeypatch.setattr(SyncJob, "work", endless_sync)
+    job.start()  # as the clock does
+    wait(lambda: job.running)
+    monkeypatch.setattr(freshness, "SHORT_SECONDS", 1e9)
+    assert "cancel.foot" not in {button.key for button in app.run().button}
+    monkeypatch.setattr(freshness, "SHORT_SECONDS", 0.0)
+    assert "cancel.foot" in {button.key for button in app.run().button}
+    job.cancel()
+    OPENED.clear()

@@ -1,5 +1,7 @@
 """The top of every page, the selection as chips and the page's address; and links to pages."""
 
+from collections.abc import Callable
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -8,8 +10,11 @@ from data_access.selection import Selection, encoded, sentences
 from pages.parts import state, words
 
 
-def selection_bar(log: OpenLog) -> DeltaGenerator:
-    """The selection as removable chips, and how much it holds; returns a place for the link."""
+def selection_bar(log: OpenLog, news: Callable[[], None]) -> DeltaGenerator:
+    """The selection as removable chips, and how much it holds; returns a place for the link.
+
+    news: draws what has come since.
+    """
     selection = state.selection()
     coverage = queries.coverage(log.warehouse, selection)
     total = queries.status(log.warehouse).predictions
@@ -36,6 +41,8 @@ def selection_bar(log: OpenLog) -> DeltaGenerator:
             f"{coverage.images:,} distinct images.",
             width="content",
         )
+        with st.container(width="content"):
+            news()
         return st.empty()
 
 

@@ -1,45 +1,64 @@
 """How up to date the dashboard is: a line at the foot, a banner where something is wrong."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.jobs import SyncJob
+from data_access.queries import Status
 from pages.parts import cards, jobs, state, store, words
 
 MORE = "The Data page lists what the last sync did."
 
 
+REQUESTED = "sync requested"
+SHORT_SECONDS = 2.0  # a periodic sync that takes no longer is not worth a word
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a page was drawn from: the counts of the whole log, and the version of the data."""
+
+    status: Status
+    version: int
+
+
+def drawn(log: OpenLog) -> Drawn:
+    """To be called before the page asks anything, so that nothing that came later is missed."""
+    version = log.warehouse.version
+    return Drawn(queries.status(log.warehouse), version)
+
+
 @st.fragment(run_every=4.0)
-def foot(log: OpenLog) -> None:
-    """Sync state, redrawn by itself every few seconds."""
+def foot(log: OpenLog, of: Drawn) -> None:
+    """Sync state, redrawn by itself every few seconds; of: what the page around it shows."""
     if queries.status(log.warehouse).predictions and state.is_waiting_for_records():
         st.rerun(scope="app")
-    jobs.show(
-        store.syncing(),
-        lambda: _synced(log),
-        key="foot",
-        shows=lambda outcome: outcome.cancelled,
-    )
-
-
-def _synced(log: OpenLog) -> None:
     job = store.syncing()
-    status = queries.status(log.warehouse)
-    last = job.finished or status.synced
+    if state.recall(REQUESTED) and not job.busy:
+        state.remember(REQUESTED, None)
+        if log.warehouse.version != of.version:
+            st.rerun(scope="app")
+    if job.busy and not state.recall(REQUESTED) and job.elapsed < SHORT_SECONDS:
+        _synced(of)
+    else:
+        jobs.show(job, lambda: _synced(of), key="foot", shows=lambda outcome: outcome.cancelled)
+
+
+def _synced(of: Drawn) -> None:
+    last = store.syncing().finished or of.status.synced
     when = words.ago(last, datetime.now(UTC)) if last else "never"
     st.caption(
-        f"Synced {when} · {words.count(status.predictions, 'record')} · "
-        f"{status.quarantined:,} quarantined"
+        f"Synced {when} · {words.count(of.status.predictions, 'record')} · "
+        f"{of.status.quarantined:,} quarantined"
     )
     st.button(
         "Sync now",
-        on_click=job.start,
+        on_click=_request,
         type="tertiary",
         icon=":material/sync:",
-        help="Read what is new in the log. Pages show it when you next change something.",
+        help="Read what is new in the log, and show it.",
     )
 
 
@@ -59,6 +78,27 @@ def wait_for(log: OpenLog, record_key: str) -> None:
     )
 
 
+def _request() -> None:
+    state.remember(REQUESTED, True)
+    store.syncing().start()
+
+
+@st.fragment(run_every=4.0)
+def news(log: OpenLog, of: Drawn) -> None:
+    """Offers what has come since the page was drawn."""
+    if log.warehouse.version == of.version:
+        return
+    more = queries.status(log.warehouse).predictions - of.status.predictions
+    if st.button(
+        f"{words.count(more)} new: show" if more > 0 else "Updated: show",
+        key="news",
+        icon=":material/refresh:",
+        type="primary",
+        help="The log has new records." if more > 0 else "Feedback, scores or other data changed.",
+    ):
+        st.rerun(scope="app")
+
+
 def panel(log: OpenLog, version: int) -> None:
     """How up to date the warehouse is, a button that syncs, and what the last sync did.
 
@@ -66,14 +106,14 @@ def panel(log: OpenLog, version: int) -> None:
     """
     _facts(log)
     job = store.syncing()
-    jobs.panel(job, partial(_start, job), version=version)
+    jobs.panel(job, _start, version=version)
 
 
-def _start(job: SyncJob) -> None:
+def _start() -> None:
     st.button(
         "Sync now",
         key="sync-now",
-        on_click=job.start,
+        on_click=_request,
         icon=":material/sync:",
         help="Read what is new in the log, and score it.",
     )
