@@ -24,7 +24,7 @@ from data_access import api
 from data_access.errors import LogError
 from data_access.images import greyscale, open_image
 from data_access.projections.image import contrast, height, mean, width
-from data_access.records import Feedback, Prediction
+from data_access.records import Feedback, Prediction, percents
 from data_access.settings import ServiceSettings
 from data_access.writer import Writer
 
@@ -120,6 +120,7 @@ class Service:
             version=self.version,
             output_text=reading.text,
             confidence=reading.confidence,
+            character_confidences=percents(reading.character_confidences),
             tags={"client": client, "latency_ms": round(seconds * 1000, 1), **statistics(levels)},
         )
         key = None

@@ -114,6 +114,7 @@ moment = st.sampled_from(
 names = st.sampled_from(
     [
         *("application", "version", "inputs.image", "outputs.output_text", "outputs.confidence"),
+        "outputs.character_confidences",
         *("feedback.flag", "feedback.user", "feedback.ground_truth_string", "feedback.comment"),
         *("feedback.timestamp", "feedback.feedback_key", "flag", "user", "comment"),
         *("tags", "tags.client", "client", "tags.tags", "latency", "", 'a"b', "a/b~c", "a*", "é"),
@@ -125,7 +126,9 @@ nested = st.fixed_dictionaries(
     {},
     optional={
         "inputs": st.one_of(odd, st.fixed_dictionaries({}, optional={"image": odd, "x": odd})),
-        "outputs": st.fixed_dictionaries({}, optional={"output_text": odd, "confidence": odd}),
+        "outputs": st.fixed_dictionaries(
+            {}, optional={"output_text": odd, "confidence": odd, "character_confidences": odd}
+        ),
         "tags": st.one_of(odd, st.dictionaries(odd_text, odd, max_size=4)),
         "feedback": st.one_of(odd, st.fixed_dictionaries({}, optional={"flag": odd_text})),
     },

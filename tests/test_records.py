@@ -151,6 +151,14 @@ def test_the_good_lines_around_a_bad_one_are_kept() -> None:
         ({"record_key": "x" * 201}, "record_key: String should have at most 200 characters"),
         ({"environment": ["prod"]}, "environment: Input should be a valid string"),
         ({"outputs.confidence": "sure"}, "outputs.confidence: Input should be a valid number"),
+        (
+            {"outputs.character_confidences": [0.5, 1.2]},
+            "outputs.character_confidences: confidences are numbers from 0 to 1",
+        ),
+        (
+            {"outputs.character_confidences": 0.5},
+            "outputs.character_confidences: Input should be a valid string",
+        ),
         ({"timestamp": "yesterday"}, "timestamp: 'yesterday' is not a time: write it as"),
         ({"timestamp": float("nan")}, "timestamp: the number NaN is not a time since 1970"),
         ({"timestamp": "0001-01-01T00:00:00"}, "timestamp: the year 1 is not between"),
@@ -369,6 +377,7 @@ def test_tables_derive_from_the_models() -> None:
         ("inputs.image", "string"),
         ("outputs.output_text", "string"),
         ("outputs.confidence", "double"),
+        ("outputs.character_confidences", "string"),
         ("tags", "string"),
     ]
     assert FEEDBACK_FIELDS == ("flag", "user", "ground_truth_string", "comment")
@@ -407,6 +416,7 @@ def test_a_record_has_all_that_is_known_of_it(
         "version": "3",
         "inputs.image": "images/gone.png",
         "outputs.confidence": 0.5,
+        "outputs.character_confidences": [0.98, 0.05, 1],
         "tags": {"client": "ios", "latency_ms": 12},
     }
     write(folder_log, "predictions/1.json", prediction("a", "née", **full), prediction("b", None))
@@ -430,6 +440,10 @@ def test_a_record_has_all_that_is_known_of_it(
     assert list(record.projections) == names
     assert record.projections["outputs.confidence"] == record.value("outputs.confidence") == 0.5
     assert record.value("outputs.output_text") == "née"
+    assert record.character_confidences == "98 5 100" and record.confidences == [98, 5, 100]
+    assert bare.confidences is None
+    assert record.model_copy(update={"output_text": "ne"}).confidences is None, "not for each"
+    assert record.model_copy(update={"character_confidences": "1 x 2"}).confidences is None
     assert record.projections["greyscale_image_mean(inputs.image)"] is None
     assert (bare.output_text, bare.flag, bare.flags, bare.reports, bare.tags) == (
         None, None, [], 0, {}

@@ -49,6 +49,8 @@ def test_an_answer_is_logged_with_what_made_it(service: Service, folder_log: Log
     assert logged.record_key == served.record_key
     assert (logged.output_text, logged.version) == (served.text, "v2")
     assert logged.confidence == pytest.approx(served.confidence)
+    percents = logged.character_confidences.split()
+    assert len(percents) == len(served.text) and all(0 <= int(value) <= 100 for value in percents)
     assert (logged.application, logged.environment) == ("handwriting-reader", "prod")
     with Image.open(LETTER) as image:
         assert (logged.tags["image_width"], logged.tags["image_height"]) == image.size

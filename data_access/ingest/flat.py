@@ -59,6 +59,7 @@ select
         and coalesce(length(version) <= {MAX_LABEL}, true)
         and coalesce(length("inputs.image") <= {MAX_IMAGE_NAME}, true)
         and coalesce(length("outputs.output_text") <= {MAX_TEXT}, true)
+        and coalesce(length("outputs.character_confidences") <= {MAX_TEXT}, true)
         and coalesce(length(flag) <= {MAX_LABEL}, true)
         and coalesce(length("user") <= {MAX_LABEL}, true)
         and coalesce(length(ground_truth_string) <= {MAX_TEXT}, true)
@@ -75,6 +76,7 @@ select
     nullif("inputs.image", '') as "inputs.image",
     "outputs.output_text",
     if(isfinite("outputs.confidence"), "outputs.confidence", null) as "outputs.confidence",
+    nullif("outputs.character_confidences", '') as "outputs.character_confidences",
     tags,
     substring(record_key, 1, 190) || ':logged' as feedback_key,
     nullif(flag, '') as flag,

@@ -29,6 +29,7 @@ from data_access.records.models import (
     columns_of,
     feedback_table,
     is_compacted,
+    percents,
     prediction_table,
     quarantine_table,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "columns_of",
     "feedback_table",
     "is_compacted",
+    "percents",
     "prediction_table",
     "quarantine_table",
 ]

@@ -43,6 +43,18 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Moment = Annotated[datetime, BeforeValidator(parse_time)]
 
 
+def percents(confidences: Any) -> Any:
+    """Probabilities, 0 to 1, as the log has them: whole percents, separated by spaces.
+
+    Anything but a list or tuple is left as it is. Raises ValueError for what is no probability.
+    """
+    if not isinstance(confidences, list | tuple):
+        return confidences
+    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in confidences):
+        raise ValueError("confidences are numbers from 0 to 1")
+    return " ".join(f"{round(100 * value)}" for value in confidences) or None
+
+
 class Judgement(BaseModel):
     """What a user can say of an output; of a record, each field is the column `feedback.NAME`."""
 
@@ -89,6 +101,16 @@ class Prediction(BaseModel):
         Field(alias="outputs.confidence", allow_inf_nan=True),
         BeforeValidator(json_value),
         AfterValidator(json_value),
+    ] = None
+    character_confidences: Annotated[
+        Text | None,
+        Field(
+            alias="outputs.character_confidences",
+            description="The confidence in each character of the output in whole percents, "
+            "separated by spaces; a list of numbers from 0 to 1 is taken too.",
+        ),
+        BeforeValidator(percents),
+        BeforeValidator(json_value),
     ] = None
     tags: Annotated[dict[str, Any], Field(max_length=MAX_TAGS), BeforeValidator(json_value)] = {}
 
@@ -245,6 +267,15 @@ class Record(Judgement, Prediction):
         values["flags"] = list(row["feedback.flags"])
         values["tags"] = json.loads(row["tags"] or "{}")
         return cls.model_construct(**values, projections={name: row[name] for name in projections})
+
+    @property
+    def confidences(self) -> list[int] | None:
+        """The confidence in each character of the output, percent; None where it was not logged,
+        or not for each."""
+        logged = (self.character_confidences or "").split()
+        if len(logged) != len(self.output_text or "") or not all(map(str.isdecimal, logged)):
+            return None
+        return [int(value) for value in logged] or None
 
     def value(self, column: str) -> Any:
         """What is under a column's dotted name, as projections name their inputs; KeyError."""

@@ -50,7 +50,7 @@ from data_access.records import (
 )
 from data_access.sql import declared, listed, literal, quoted
 
-SCHEMA_VERSION = "11"
+SCHEMA_VERSION = "12"
 
 TABLES = {
     "meta": pa.schema({"name": pa.string(), "value": pa.string()}),

@@ -22,6 +22,7 @@ HEIGHT = 380  # pixels of an image on the page, at most
 MOST_TAGS, LONGEST_TAG = 4, 40
 MOST_UNUSUAL = 5
 SIMILAR = 3
+UNSURE = 50  # percent
 CHARTS = 4
 KEYS = (
     Key("ArrowLeft", "←", "Previous case", "previous"),
@@ -148,6 +149,7 @@ def texts(log: OpenLog, record: Record) -> None:
         else:
             _truth(text, truth)
             _inverted(log, record)
+        _confidences(record)
     if text is not None and truth is not None and text != truth and alike(text, truth):
         st.caption("Struck out: only in the output; underlined: only in the truth.")
 
@@ -170,6 +172,27 @@ def _truth(text: str | None, truth: str | None) -> None:
             st.html('<div class="misread-meta">✓ The output is correct.</div>')
         else:
             st.html(cards.reading(cards.marked(text or "", truth)[1]))
+
+
+def _confidences(record: Record) -> None:
+    """How sure the model was of each character, where the log has it."""
+    confidences, text = record.confidences, record.output_text
+    if confidences is None or text is None:
+        return
+    with st.container(gap="xxsmall"):
+        st.caption("Confidence per character")
+        pieces = [
+            f'<mark title="{percent}%">{words.escaped(character)}</mark>'
+            if percent < UNSURE
+            else words.escaped(character)
+            for character, percent in zip(text, confidences, strict=True)
+        ]
+        st.html(cards.reading("".join(pieces)))
+        unsure = sum(percent < UNSURE for percent in confidences)
+        st.caption(
+            f"Marked: under {UNSURE}%, {words.count(unsure, 'character')} of {len(text):,}. "
+            f"The lowest is {min(confidences)}%."
+        )
 
 
 def _inverted(log: OpenLog, record: Record) -> None:
