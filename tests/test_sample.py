@@ -1,6 +1,7 @@
 """The sample log: its replays are finished, and a demo's days are moved."""
 
 import io
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -17,7 +18,7 @@ from replay.engine import BY_VERSION, MAX_IMAGES, Question, answer, plan
 from replay.interventions import NOTHING, intervention
 from replay.judgement import outcomes
 from sample import seeding
-from tests.samples import SAMPLE
+from tests.samples import OBJECTS, SAMPLE
 
 PROD = Selection(environment=("prod",))
 V1 = Selection(version=("v1",))
@@ -72,6 +73,18 @@ def test_what_v1_said_offensively_was_read_by_v2(sample_log: OpenLog, kept: Read
     for selection in selections:
         planned = plan(sample_log, Question(selection, "v2", MAX_IMAGES), kept, rows)
         assert planned.images and planned.waiting == 0
+
+
+def test_its_readme_says_how_much_it_is() -> None:
+    sizes = [path.stat().st_size for path in seeding.files().values()]
+    megabytes, files = re.search(
+        r"([\d.]+) MB in ([\d,]+)\s+files", (SAMPLE.parent / "README.md").read_text()
+    ).groups()  # type: ignore[union-attr]
+    assert (float(megabytes), int(files.replace(",", ""))) == (
+        round(sum(sizes) / 1e6, 1),
+        len(sizes),
+    )
+    assert len(sizes) == OBJECTS
 
 
 def test_days_are_moved_and_nothing_else() -> None:

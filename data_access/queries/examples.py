@@ -13,7 +13,7 @@ from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
 EXAMPLES = 6  # of a side
-POOL = 60  # of the others that each cause draws from
+POOL = 200  # records of a side that they are drawn from
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class CauseExamples:
 def cause_examples(
     warehouse: Warehouse, selection: Selection, baseline: Selection | None, cause: Cause
 ) -> CauseExamples:
-    """Drawn by their content and the cause's name, so that they are always the same.
+    """Drawn by the names of images, which are those of their content in logs of Misread's writers,
+    and by the cause's name: always the same, and others for each cause.
 
     selection, baseline: as of `rank_causes`.
     """
@@ -38,30 +39,42 @@ def cause_examples(
         chosen, params = holds(selection)
         others, others_params = holds(scope_of(selection) if baseline is None else baseline)
         condition = f"{others} and not coalesce({chosen}, false)"
-        return _images(warehouse, condition, [*others_params, *params], "", POOL)
+        return _images(warehouse, condition, [*others_params, *params])
 
     others = warehouse.cached(("other images", selection, baseline), other_images)
     selected = warehouse.cached(
-        ("images of a cause", cause.narrowed, cause.name),
-        lambda: _images(warehouse, *holds(cause.narrowed), cause.name, EXAMPLES),
+        ("images of a cause", cause.narrowed), lambda: _images(warehouse, *holds(cause.narrowed))
     )
-    drawn = sorted(others, key=lambda name: sha256(f"{name} {cause.name}".encode()).digest())
-    return CauseExamples(selected, tuple(drawn[:EXAMPLES]))
+    return CauseExamples(*(_drawn(images, cause.name) for images in (selected, others)))
 
 
-def _images(
-    warehouse: Warehouse, condition: str, params: Sequence[Any], salt: str, count: int
-) -> tuple[str, ...]:
+def _images(warehouse: Warehouse, condition: str, params: Sequence[Any]) -> tuple[str, ...]:
+    """Distinct images that can be opened, of the first records by the names of their images.
+
+    Ordering all of a million images by a hash would take a second; by name it takes a tenth.
+    """
     rows = warehouse.rows(
         f"""
+        with first as (
+            select {quoted(IMAGE)} as image
+            from (select * from records where {condition})
+            where {quoted(IMAGE)} is not null
+            order by image
+            limit {POOL}
+        )
         select min(image)
-        from (select * from records where {condition})
-        join image_values on image = {quoted(IMAGE)}
+        from first
+        join image_values using (image)
         where sha256 is not null and failure is null
         group by sha256
-        order by md5(sha256 || ?)
-        limit ?
         """,
-        [*params, salt, count],
+        params,
     )
     return tuple(name for (name,) in rows)
+
+
+def _drawn(images: Sequence[str], salt: str) -> tuple[str, ...]:
+    def place(name: str) -> bytes:
+        return sha256(f"{name} {salt}".encode(errors="replace")).digest()
+
+    return tuple(sorted(images, key=place)[:EXAMPLES])
