@@ -1,5 +1,6 @@
 """Charts of what changes over time: from the answers of `data_access.queries` to Altair. Pure."""
 
+import functools
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ import pandas as pd
 
 from data_access.queries import LENGTHS, RATE_FROM, Bucket
 from data_access.selection import Selection
-from pages.parts.charts import TIGHT, Chart, moment
+from pages.parts.charts import TIGHT, Chart, Spec, moment
 from pages.parts.palette import BASELINE, FLAGS, PRODUCTION, flag_colours
 
+DAYS = alt.NamedData(name="days")  # stand in for the data of a specification
+WINDOW = alt.NamedData(name="window")
 CLICK = "click"  # the selection parameter of charts whose marks open their records
 
 
@@ -138,7 +141,10 @@ def rate_by_week(weeks: pd.DataFrame, releases: pd.DataFrame) -> Chart:
 def _shaded(recent: Selection, first: datetime, axis: alt.Axis | None) -> alt.Chart:
     """The window that is looked at, behind what is drawn over it from `first` on."""
     since = max(recent.since or first, first)
-    window = alt.Chart(pd.DataFrame({"since": [since], "until": [recent.until]}))
+    return _window(alt.Chart(pd.DataFrame({"since": [since], "until": [recent.until]})), axis)
+
+
+def _window(window: alt.Chart, axis: alt.Axis | None) -> alt.Chart:
     chart: alt.Chart = window.mark_rect(color=PRODUCTION, opacity=0.09, clip=True).encode(
         _since(axis), alt.X2("until:T")
     )
@@ -170,17 +176,28 @@ def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
     ]
 
 
-def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Chart:
+def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Spec:
     """A mean by day, the window `recent` shaded; columns day (UTC) and mean.
 
     A click near a day is the selection parameter CLICK.
     """
-    data = days.assign(
-        row=np.arange(len(days)), day=pd.to_datetime(days["day"]).dt.tz_localize("UTC")
-    )
+    moments = pd.to_datetime(days["day"]).dt.tz_localize("UTC")
+    means = days["mean"].astype(object).where(days["mean"].notna(), None)
+    rows = [
+        {"row": row, "day": moment.isoformat(), "mean": mean}
+        for row, (moment, mean) in enumerate(zip(moments, means, strict=True))
+    ]
+    assert recent.until is not None
+    since = max(recent.since or moments.min(), moments.min())
+    shaded = [{"since": since.isoformat(), "until": recent.until.isoformat()}]
+    return {**_sparkline_spec(label), "datasets": {DAYS.name: rows, WINDOW.name: shaded}}
+
+
+@functools.lru_cache(maxsize=100)
+def _sparkline_spec(label: str) -> Spec:
     at = alt.X("day:T", axis=None, scale=alt.Scale(type="utc", nice=False))
     mean = alt.Y("mean:Q", axis=None, scale=alt.Scale(zero=False))
-    base = alt.Chart(data)
+    base = alt.Chart(DAYS)
     click = alt.selection_point(name=CLICK, fields=["row"], nearest=True)
     points = base.mark_point(size=60, opacity=0, cursor="pointer").encode(
         at,
@@ -191,6 +208,6 @@ def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Chart:
         ],
     )
     line = base.mark_line(color=PRODUCTION, strokeWidth=1.5).encode(at, mean)
-    return alt.layer(
-        _shaded(recent, data["day"].min(), None), line, points.add_params(click)
-    ).properties(height=56, padding=TIGHT)
+    layers = alt.layer(_window(alt.Chart(WINDOW), None), line, points.add_params(click))
+    spec: Spec = layers.properties(height=56, padding=TIGHT).to_dict()
+    return spec

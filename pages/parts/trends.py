@@ -295,7 +295,7 @@ def move(moved: Move, recent: Selection, before: Selection) -> None:
         help=f"{row.explanation} Effect (Cliff's delta) "
         f"{words.effect(drift.effect, drift.effect_low, drift.effect_high)}.",
     )
-    picked = line.altair_chart(
+    picked = line.vega_lite_chart(
         trend_charts.sparkline(moved.days, recent, row.label),
         key=f"move-{row.name}",
         alt=f"Mean {row.label} by day",
