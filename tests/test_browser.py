@@ -14,8 +14,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
@@ -23,8 +25,10 @@ from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_
 from data_access import queries
 from data_access.api import OpenLog
 from data_access.selection import Selection, parse_selection
+from pages.parts import words
 from pages.parts.linked_charts import GUTTER
 from pages.parts.palette import PRODUCTION
+from sample import seeding
 from tests.install_browser import find_browser
 from tests.samples import FLAGGED, RECORDS, ROOT, SERVED
 from tests.test_serving import LETTER
@@ -191,14 +195,18 @@ def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
 ) -> None:
     page.goto(f"{address}/?environment=prod&page.measure=counts")
     heading(page, "Are users flagging more?")
-    box = settled(page, '[data-testid="stVegaLiteChart"] svg .background')
+    chart = page.get_by_test_id("stVegaLiteChart").nth(1)
+    chart.scroll_into_view_if_needed()
+    box = settled(page, chart.locator("svg .background"))
     page.mouse.click(box["x"] + box["width"] * 0.06, box["y"] + box["height"] * 0.9)
-    trend = queries.flag_trend(sample_log.warehouse, Selection(environment=("prod",)), "week")
-    first = trend[trend["flag"] == "incorrect"].iloc[0]
-    flagged = f"{first['flagged']} flagged incorrect, week from 6 Jul 2026"
-    page.get_by_role("link", name=flagged).click()
-    heading(page, f"{first['flagged']} cases")
-    expect(page).to_have_url(re.compile("since=2026-07-06&until=2026-07-12&flag=incorrect"))
+    records = sample_log.records("environment=prod&flag=incorrect")
+    weeks = as_seeded(records["timestamp"]).dt.tz_localize(None).dt.to_period("W")
+    flagged, week = int((weeks == weeks.min()).sum()), weeks.min().start_time
+    label = f"{flagged} flagged incorrect, week from {week:%-d %b %Y}"
+    page.get_by_role("link", name=label).click()
+    heading(page, words.count(flagged, "case"))
+    days = f"since={week:%Y-%m-%d}&until={week + timedelta(days=6):%Y-%m-%d}"
+    expect(page).to_have_url(re.compile(f"{days}&flag=incorrect"))
 
     page.go_back()
     heading(page, "Are users flagging more?")
@@ -208,15 +216,16 @@ def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
     page.go_back()
     heading(page, "Largest changes from the 28 days before")
     rested(page)
-    page.get_by_test_id("stVegaLiteChart").nth(1).locator("svg").click()
-    page.get_by_role("link", name=re.compile("Cases of .* 2026")).click()
+    page.get_by_test_id("stVegaLiteChart").nth(2).locator("svg").click()
+    page.get_by_role("link", name=re.compile(r"Cases of .* 20\d\d")).click()
     heading(page, re.compile(r"^\d+ cases?$"))
     expect(page).to_have_url(re.compile("page.sort=outputs.confidence"))
 
 
 def test_from_a_bump_to_its_proof(page: Page, address: str, browser: Browser) -> None:
     """The way of docs/investigation.md: brush, causes, replay, and the link to what was found."""
-    page.goto(f"{address}/distributions?environment=prod&version=v1&since=2026-08-03")
+    since = as_seeded(pd.Series([pd.Timestamp("2026-08-03")])).iloc[0]
+    page.goto(f"{address}/distributions?environment=prod&version=v1&since={since:%Y-%m-%d}")
     heading(page, "Production vs. test set")
     brush_low_entropy(page, 0.47)
     page.get_by_role("link", name="What separates them?").click()
@@ -532,10 +541,16 @@ def drag(page: Page, part: int, start: float, end: float) -> None:
     page.mouse.move(left + width * end, y, steps=5)
 
 
-def settled(page: Page, selector: str) -> FloatRect:
+def as_seeded(times: pd.Series) -> pd.Series:
+    """Times of the sample as `make run` moves them: to end yesterday."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    return times + timedelta(days=seeding.days_until(yesterday))
+
+
+def settled(page: Page, part: str | Locator) -> FloatRect:
     """Where a part of a chart is, once it is no longer laid out again."""
     rested(page)
-    plot = page.locator(selector).first
+    plot = (page.locator(part) if isinstance(part, str) else part).first
     expect(plot).to_be_visible()
     box = None
     while box is None or box != plot.bounding_box():

@@ -30,7 +30,7 @@ from replay.judgement import best
 
 QUOTED = 3  # offensive outputs
 STRIP = 6  # images
-NARROWEST = 430  # pixels of a picture
+NARROWEST = 380  # pixels of a picture
 LOOK_SECONDS = 1.0
 AROUND = 32  # characters of an output on each side of an offensive word
 
