@@ -185,7 +185,7 @@ def test_an_export_takes_the_place_of_an_older_file_only_when_it_is_whole(
     [
         (
             ["export", "colour=red", "x.csv"],
-            "colour is not a filter: use application, environment, flag,",
+            "colour is not a filter: use application, around, comment, environment, flag,",
         ),
         (["export", "since=soon", "x.csv"], "From: “soon” is not a date"),
         (["export", "", "x.xlsx"], "x.xlsx must end in .csv or .parquet."),
