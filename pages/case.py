@@ -41,11 +41,9 @@ places = queries.places(warehouse, baseline.selection, record)
 with st.grid(2, min_column_width=330, gap="medium"):
     with st.container():
         one_case.image(log, record, selection)
-    with st.container():
-        one_case.texts(log, record)
-    with st.container():
         one_case.unusual(places, baseline.label)
     with st.container():
+        one_case.texts(log, record)
         one_case.history(case)
 
 toxicity.side_by_side(log, record, baseline)

@@ -117,6 +117,7 @@ def alike_log(folder_log: Log) -> str:
             inputs__image=first,
             outputs__character_confidences=[0.12, *[0.9] * (len(SAID) - 1)],
             tags={"client": "w_eb"},
+            feedback={"comment": "at once"},
         ),
         prediction("again", "other words", inputs__image=first, timestamp="2026-07-06T13:00:00Z"),
         *(
@@ -173,6 +174,7 @@ def test_the_page_of_a_case(dashboard: Dashboard, alike_log: str) -> None:
     assert "this image is in **2** records" in said and "1 other record of this image" in said
     assert "Inverted image, read by v1" in said and "Peel, &lt;b&gt;chop" in shown
     assert "<b>Predicted</b> by version v1" in shown and "6 Jul 2026, 12:00" in shown
+    assert "“at once” (logged with the prediction)" in shown
     assert "“see &lt;i&gt;this&lt;/i&gt;” by ann" in shown and "7 Jul 2026, 12:00" in shown
     assert '<mark title="12%">t</mark>he could' in shown and "The lowest is 12%." in said
     assert "<del>" not in shown, "texts that have nothing in common are left as they are"

@@ -18,7 +18,7 @@ from replay.interventions import intervention
 
 TOOLS = {"inverted": "Invert", "stretched": "Stretch contrast"}
 ZOOMS = ("100%", "200%", "400%")
-HEIGHT = 380  # pixels of an image on the page, at most
+HEIGHT = 300  # pixels of an image on the page, at most
 MOST_TAGS, LONGEST_TAG = 4, 40
 MOST_UNUSUAL = 5
 SIMILAR = 3
@@ -142,13 +142,13 @@ def texts(log: OpenLog, record: Record) -> None:
     """The model's output, the truth where it is known, and what was read in the inverted image."""
     truth, text = record.ground_truth_string, record.output_text
     with st.grid(2, min_column_width=190):
-        _output(text, truth)
-        if truth is None:
-            _inverted(log, record)
+        with st.container(gap="small"):
+            _output(text, truth)
+            if truth is None:
+                _truth(text, truth)
+        if truth is not None:
             _truth(text, truth)
-        else:
-            _truth(text, truth)
-            _inverted(log, record)
+        _inverted(log, record)
         _confidences(record)
     if text is not None and truth is not None and text != truth and alike(text, truth):
         st.caption("Struck out: only in the output; underlined: only in the truth.")
@@ -206,7 +206,7 @@ def _inverted(log: OpenLog, record: Record) -> None:
         st.caption(f"Inverted image, read by {words.escape_markdown(reader.label)}")
         picture = pictures.altered(log, record.image, inverting.name)
         if picture.encoded is not None:
-            st.image(picture.encoded, width=pictures.width(picture, 120), alt="The inverted image")
+            st.image(picture.encoded, width=pictures.width(picture, 100), alt="The inverted image")
         st.html(cards.reading(words.escaped(reading.text)))
 
 
@@ -251,6 +251,8 @@ def history(case: Case) -> None:
         if event["comment"] is not None:
             pieces.append(f"<b>Commented</b> “{words.escaped(event['comment'])}”")
         who = f" by {words.escaped(event['user'])}" if event["user"] else ""
+        if event["feedback_key"].endswith(":logged"):
+            who += " (logged with the prediction)"
         _event("<br>".join(pieces) + who, event["timestamp"], zone)
 
 
