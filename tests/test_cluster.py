@@ -68,6 +68,8 @@ def objects(log: Log) -> dict[str, bytes]:
     return {held.key: log.get(held.key) for held in log.list("projections/")}
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not SOAK, reason="those of images are compared: texts in `make soak`")
 def test_both_engines_write_the_same_scores(
     cluster: None, log_uri: str, open_warehouse: OpenWarehouse
 ) -> None:

@@ -37,7 +37,7 @@ from tests.samples import (
 )
 from tests.test_writer import FailingLog, event, flagged
 
-ROUNDS = rounds(4, 50)
+ROUNDS = rounds(2, 50)
 IN_A_ROW = 8  # kills of one run, at most, before it may go on to its end
 PREFIXES = ("predictions/", "feedback/", "images/", "projections/")
 
