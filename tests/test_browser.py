@@ -190,6 +190,31 @@ def test_from_the_overview_to_one_misread_image(
     expect(page.locator(".st-key-card-opened")).to_be_in_viewport()
 
 
+def test_the_first_screen_tells_what_went_wrong_why_and_that_it_was_mended(
+    page: Page, address: str
+) -> None:
+    page.goto(address)
+    heading(page, "Are users flagging more?")
+    main = page.get_by_test_id("stMain")
+    for text in (
+        "v1 46% → v2 7%",
+        "7 by the model, 4 by users",
+        "186 of 570",
+        re.compile(r"^Inverting fixes \d+ of \d+$"),
+    ):
+        expect(main.get_by_text(text).first).to_be_visible()
+    page.get_by_role("link", name="See them, strangest first").click()
+    heading(page, "186 cases")
+    page.go_back()
+    page.get_by_role("link", name="What separates them").click()
+    heading(page, "What separates these cases?")
+    expect(main.get_by_text("have a lighter image").first).to_be_visible()
+    page.go_back()
+    page.get_by_role("link", name="The replay").click()
+    heading(page, "What fixes these cases?")
+    expect(main.get_by_text(re.compile("^Inverting fixes")).first).to_be_visible()
+
+
 def test_a_bar_and_a_sparkline_of_the_overview_open_their_records(
     page: Page, address: str, sample_log: OpenLog
 ) -> None:
