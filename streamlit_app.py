@@ -14,7 +14,6 @@ log = store.opened()
 drawn = freshness.drawn(log)
 state.begin(log)
 with st.sidebar:
-    frame.menu()
     sidebar.sidebar(log)
     freshness.foot(log, drawn)
 freshness.banner(log)

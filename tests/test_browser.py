@@ -20,7 +20,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from data_access import queries
 from data_access.api import OpenLog
@@ -643,3 +651,47 @@ def test_what_is_flagged_in_the_capture_app_is_on_the_overview(page: Page, tmp_p
         assert record and record.startswith(f"{dashboard}/case?")
         page.goto(record)
         heading(page, "Flagged incorrect")
+
+
+def swipe(page: Page, chart: Locator, across: float, up: float) -> None:
+    """A finger over the middle of a chart; pixels."""
+    chart.evaluate("element => element.scrollIntoView({block: 'center'})")
+    box = chart.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2 + across / 2, box["y"] + min(box["height"] / 2, 110)
+    finger = page.context.new_cdp_session(page)
+    for step in range(13):
+        points = [{"x": x - across * step / 12, "y": y - up * step / 12}]
+        kind = "touchMove" if step else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_on_a_phone_a_swipe_scrolls_and_the_menu_closes(browser: Browser, address: str) -> None:
+    phone = ViewportSize(width=390, height=800)
+    agent = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/128.0 Mobile Safari/537.36"
+    with browser.new_context(
+        viewport=phone, has_touch=True, is_mobile=True, user_agent=agent
+    ) as context:
+        context.set_default_timeout(WAIT)
+        page = context.new_page()
+        page.goto(f"{address}/distributions")
+        heading(page, "Production vs. test set")
+        rested(page)
+        chart = page.get_by_test_id("stVegaLiteChart").first
+        expect(chart.get_by_role("img").or_(chart.locator("canvas, svg")).first).to_be_visible()
+        before, main = page.url, page.get_by_test_id("stMain")
+        swipe(page, chart, 150, 20)
+        swipe(page, chart, 0, 200)
+        rested(page)
+        assert main.evaluate("element => element.scrollTop") > 50
+        assert page.url == before, "a swipe filters nothing"
+        page.get_by_text("Drag over charts with a finger").tap()
+        rested(page)
+        swipe(page, chart, 120, 0)
+        expect(page).to_have_url(re.compile("entropy"))
+        page.get_by_test_id("stExpandSidebarButton").tap()
+        page.get_by_test_id("stSidebar").get_by_role("link", name="Cases").tap()
+        heading(page, re.compile("cases$"))
+        expect(page.get_by_test_id("stExpandSidebarButton")).to_be_visible()
+        assert main.evaluate("element => element.scrollWidth") <= phone["width"]

@@ -11,6 +11,7 @@ from pages.parts import state, words
 from pages.parts.filters import slider_ends, slider_range
 
 LINKED = "linked histograms"
+TOUCH = "drags by touch"
 
 
 @dataclass
@@ -39,6 +40,7 @@ def _chart(name: str, of: Any, now: Any) -> DrawnChart:
     during a drag; when anything else does, a new one begins with them.
     """
     chart: DrawnChart | None = state.recall(name)
+    of = (of, by_touch())
     if (
         chart is None
         or not state.drawn(chart.key)
@@ -49,6 +51,21 @@ def _chart(name: str, of: Any, now: Any) -> DrawnChart:
     chart.now = now
     state.remember(name, chart)
     return chart
+
+
+def touch_switch() -> None:
+    """Where there is no mouse, what lets fingers drag over charts: otherwise a swipe scrolls."""
+    if state.is_touched():
+        st.toggle(
+            "Drag over charts with a finger",
+            key=state.widget("touch", by_touch()),
+            on_change=lambda: state.remember(TOUCH, state.entered("touch")),
+        )
+
+
+def by_touch() -> bool:
+    """Whether fingers drag over charts."""
+    return bool(state.recall(TOUCH))
 
 
 def histogram(pair: HistogramPair, bounds: Range | None) -> str:

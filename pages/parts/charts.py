@@ -86,22 +86,34 @@ def held_by_day(
     return chart
 
 
-def histogram_pair(pair: HistogramPair, baseline_label: str, bounds: Range | None) -> Spec:
+def drag(touch: bool) -> str:
+    """What draws and moves an interval; without touch, a swipe over a chart scrolls the page."""
+    guard = "" if touch else "[event.pointerType !== 'touch']"
+    return f"[pointerdown{guard}, window:pointerup] > window:pointermove!"
+
+
+def histogram_pair(
+    pair: HistogramPair, baseline_label: str, bounds: Range | None, touch: bool = False
+) -> Spec:
     """The selection's histogram over its baseline's, each as a share of its own records.
 
     Bars inside the range that is in force are full, the others pale. A drag over the chart is
-    the selection parameter `brush`.
+    the selection parameter `brush`; with a finger only where touch is on.
     """
     bars = _bars(pair.bins, pair.counts, pair.baseline_counts)
     for number, bar in enumerate(bars):
         bar["inside"] = bounds is None or _within(pair.bins, bounds, number)
     row = pair.projection
-    return _with_data(_histogram_pair_spec(row.label, row.unit, pair.bins, baseline_label), bars)
+    return _with_data(
+        _histogram_pair_spec(row.label, row.unit, pair.bins, baseline_label, touch), bars
+    )
 
 
 # Building these takes Altair 20 ms a chart, and only their data changes from rerun to rerun.
 @functools.lru_cache(maxsize=256)
-def _histogram_pair_spec(label: str, unit: str, bins: Bins, baseline_label: str) -> Spec:
+def _histogram_pair_spec(
+    label: str, unit: str, bins: Bins, baseline_label: str, touch: bool
+) -> Spec:
     x, x2 = _bin_axis(bins, unit)
     tooltip = [
         alt.Tooltip("bar:N", title=label),
@@ -110,7 +122,9 @@ def _histogram_pair_spec(label: str, unit: str, bins: Bins, baseline_label: str)
         alt.Tooltip("baseline:Q", title=f"{baseline_label} records", format=","),
         alt.Tooltip("baseline_share:Q", title=f"of {baseline_label}", format=".1%"),
     ]
-    brush = alt.selection_interval(name="brush", encodings=["x"])
+    brush = alt.selection_interval(
+        name="brush", encodings=["x"], on=drag(touch), translate=drag(touch)
+    )
     base = alt.Chart()
     percent = alt.Axis(format="%", tickCount=3)
     ground = base.mark_bar(color=BASELINE, opacity=0.55).encode(

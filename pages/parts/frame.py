@@ -12,18 +12,11 @@ STATIC = Path(__file__).parent.parent.parent / "static"
 
 
 def navigation() -> StreamlitPage:
-    """Declares the pages; the one that is asked for, to be run."""
-    return st.navigation([page for pages in _pages().values() for page in pages], position="hidden")
+    """Declares the pages, in groups; the one that is asked for, to be run.
 
-
-def menu() -> None:
-    """Links to the pages, in groups; a case is opened from where it is seen."""
-    with st.container(gap="xxsmall", key="menu"):
-        for group, pages in _pages().items():
-            st.caption(group)
-            for page in pages:
-                if page.visibility == "visible":
-                    st.page_link(page)
+    Streamlit's own menu closes on a phone once a page is chosen; links of one's own leave it open.
+    """
+    return st.navigation(_pages(), expanded=True)
 
 
 def _pages() -> dict[str, list[StreamlitPage]]:

@@ -45,6 +45,7 @@ def answer(pairs: Sequence[HistogramPair], baseline: Baseline) -> None:
             f"Blue: {compared}. Grey: {against}. Bars: % of each group; end bars include "
             "outliers. Drag over a chart to filter, click in it to stop filtering."
         )
+        brushes.touch_switch()
 
 
 def row(
@@ -107,7 +108,9 @@ def card(log: OpenLog, pair: HistogramPair, baseline: Baseline) -> None:
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**{words.escape_markdown(row.label)}**", help=explanation)
         st.vega_lite_chart(
-            charts.histogram_pair(pair, words.environment(baseline.label), bounds),
+            charts.histogram_pair(
+                pair, words.environment(baseline.label), bounds, brushes.by_touch()
+            ),
             key=brushes.histogram(pair, bounds),
             on_select=lambda: brushes.histogram_brushed(pair),
             selection_mode="brush",

@@ -34,12 +34,13 @@ def histograms(
     cube: Cube, baseline_cube: Cube, baseline: Baseline, offered: Sequence[Category]
 ) -> None:
     """One chart that filters itself, and a slider or pills beside each of its parts."""
+    brushes.touch_switch()
     chart, side = st.columns([3, 1], gap="medium")
     with chart:
         key, begun = brushes.linked(cube)
         drags = [f"brush_{k}" for k in range(len(cube.axes))]
         st.vega_lite_chart(
-            linked_charts.linked(cube, baseline_cube, baseline.label, begun),
+            linked_charts.linked(cube, baseline_cube, baseline.label, begun, brushes.by_touch()),
             key=key,
             on_select=lambda: brushes.linked_brushed(cube),
             width="stretch",

@@ -64,12 +64,13 @@ def linked(
     baseline: Cube,
     baseline_label: str,
     begun: Brushes,
+    touch: bool = False,
 ) -> charts.Spec:
     """Histograms of a cube's axes and bars of its category, one above the other.
 
     Vega-Lite sums the cells that are inside the brushes. A drag over the k-th histogram is the
     selection parameter `brush_k`, in places of its axis; clicked values are `picked`, by position.
-    begun: the brushes and values that the chart begins with.
+    begun: the brushes and values that the chart begins with. touch: whether fingers drag too.
     """
     brushes = {range_.name: range_ for range_ in begun[0]}
     sides = tuple(
@@ -93,7 +94,7 @@ def linked(
         {"value": k, "name": _names(cube.category)[k]} | _compared(counts[k][1], baseline.records)
         for k in shown
     ]
-    spec = _spec(sides, values, baseline_label)
+    spec = _spec(sides, values, baseline_label, touch)
     return {**spec, "datasets": {"cells": cube.cells, **data}}
 
 
@@ -118,13 +119,15 @@ def _names(category: Category) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _spec(sides: tuple[_Side, ...], values: _Values, baseline_label: str) -> charts.Spec:
+def _spec(
+    sides: tuple[_Side, ...], values: _Values, baseline_label: str, touch: bool
+) -> charts.Spec:
     parts: list[_Side | _Values] = [*sides, values]
     views: list[charts.Chart] = [_count(_all(parts))]
     params = [_passes(values.groups)]
     for side in sides:
         others = _all([part for part in parts if part is not side])
-        views.append(_histogram(side, others, baseline_label))
+        views.append(_histogram(side, others, baseline_label, touch))
         params += _brush_params(side)
     views.append(_value_bars(values, _all(sides), baseline_label))
     chart = alt.vconcat(*views, bounds="flush", spacing=PITCH - HEIGHT).add_params(*params)
@@ -175,12 +178,14 @@ def _count(inside: str) -> alt.Chart:
     return chart
 
 
-def _histogram(side: _Side, others: str, baseline_label: str) -> charts.Chart:
+def _histogram(side: _Side, others: str, baseline_label: str, touch: bool) -> charts.Chart:
     k, row = side.number, side.axis.projection
     brush = alt.selection_interval(
         name=f"brush_{k}",
         encodings=["x"],
         zoom=False,
+        on=charts.drag(touch),
+        translate=charts.drag(touch),
         value=alt.Undefined if side.start is None else {"x": side.start},
     )
     x2, bottom = alt.X2("next:Q"), alt.Y2(datum=0)

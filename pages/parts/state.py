@@ -7,6 +7,7 @@ In session_state there are widgets and one `Session`. What a page keeps in the U
 `page.`, so that a page declares a parameter by using it, under any name.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ Option = TypeVar("Option", bound=str)
 Parameters = dict[str, list[str]]
 EVERYTHING: Parameters = {"images": ["each"]}  # how the URL says that no filter is meant
 SESSION = "misread.session"
+TOUCHED = re.compile("Mobi|Android|iPhone|iPad")
 FILTER_KEYS = frozenset(row.key for row in FILTERS)
 
 
@@ -174,6 +176,11 @@ def address() -> tuple[str, Parameters]:
 def viewer_zone() -> str | None:
     """The time zone of the browser, such as Europe/Berlin."""
     return st.context.timezone
+
+
+def is_touched() -> bool:
+    """Whether the browser says that it runs on a phone or a tablet."""
+    return bool(TOUCHED.search(st.context.headers.get("User-Agent", "")))
 
 
 def _selecting_parameters(log: OpenLog) -> Parameters:
