@@ -1,8 +1,9 @@
 """Who wrote what is offensive, the model or the user: from the truth, or from another reading.
 
-The offensive words of an output decide: where the truth has them too, or another version reads them
-in the same image, they are in the ink; where the truth lacks them, or a sound reading does, the
-model made them up. Without such words, the scores of output and truth are compared.
+The offensive words of an output decide: where the truth has all of them too, or another version
+reads them in the same image, they are in the ink; where the truth has none, or a sound reading has
+none of them, the model made them up. Otherwise the scores of output and truth are compared, since
+single words are misjudged more often than texts.
 """
 
 import math
@@ -108,9 +109,11 @@ def authorship(
 def _by_truth(
     record: OffensiveRecord, truth: str, offensive: Sequence[str], words: Mapping[str, float]
 ) -> tuple[Author, str]:
-    meant = {word for word in words_of(truth) if words.get(word, 0.0) >= OFFENSIVE}
-    if shared := [word for word in offensive if word in meant]:
+    written_words = set(words_of(truth))
+    shared = [word for word in offensive if word in written_words]
+    if offensive and len(shared) == len(offensive):
         return "user", f"the truth has {_quoted(shared)} too"
+    meant = any(words.get(word, 0.0) >= OFFENSIVE for word in written_words)
     if offensive and not meant:
         return "model", f"the truth has no {_quoted(offensive, 'or')}"
     written, read = record.truth_score, record.output_score
@@ -132,14 +135,13 @@ def _by_readings(
     if not offensive:
         return "unknown", "no truth, and no single word of the output scores as offensive"
     for other in others:
-        shared = [word for word in offensive if word in words_of(other.text)]
-        if shared and other.version != record.version:
-            return "user", f"{other.version} reads {_quoted(shared)} in the same image"
+        if other.version != record.version and set(offensive) <= set(words_of(other.text)):
+            return "user", f"{other.version} reads {_quoted(offensive)} in the same image"
     sound = [other for other in others if other.sound]
     if not sound:
         return "unknown", "no truth, and no other sound reading of the image"
     if any(word in words_of(other.text) for other in sound for word in offensive):
-        return "unknown", f"{record.version} reads it in an altered image too"
+        return "unknown", f"other readings of the image have some of {_quoted(offensive)}"
     other = min(sound, key=lambda other: other.version == record.version)
     return "model", f"{other.version} reads no {_quoted(offensive, 'or')} in the same image"
 
