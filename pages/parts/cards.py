@@ -193,10 +193,11 @@ def table(
     """A page of cases as a table; shown: the projections that come first."""
     rows = page.rows
     scored = [row.name for row in projections.rows if rows[row.name].notna().any()]
-    scores = dict.fromkeys([*(row.name for row in shown), *scored])
-    first = [
-        "picture", "outputs.output_text", "feedback.ground_truth_string", "feedback.flags",
-        *scores, "timestamp", "environment", "version", "same_image", "record_key",
+    first = [row.name for row in shown]
+    columns = [
+        "link", "picture", "outputs.output_text", *first, "feedback.ground_truth_string",
+        "feedback.flags", "timestamp", "environment", "version", "same_image",
+        *(name for name in scored if name not in first), "record_key",
     ]  # fmt: skip
     images = pictures.thumbnails(log, [record.image for record in page.records])
     links = [bar.case_address(record.record_key) for record in page.records]
@@ -209,7 +210,8 @@ def table(
         ),
         hide_index=True,
         row_height=56,
-        column_order=["link", *first],
+        height="content",
+        column_order=columns,
         column_config={
             "link": st.column_config.LinkColumn(
                 "case", display_text="Open", width="small", pinned=True
