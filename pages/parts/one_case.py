@@ -1,5 +1,6 @@
 """What is known of one case: texts, what is unusual about it, who said what, what is like it."""
 
+import html
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -133,7 +134,7 @@ def _zoom(picture: pictures.Picture, alt: str) -> None:
     scale = st.segmented_control("Zoom", ZOOMS, default=ZOOMS[1], required=True)
     st.html(
         f'<div class="misread-zoom" tabindex="0" role="region" aria-label="The image at {scale}">'
-        f'<img src="{pictures.data_url(picture)}" alt="{words.escaped(alt)}" '
+        f'<img src="{pictures.data_url(picture)}" alt="{html.escape(alt)}" '
         f'style="width: {scale}"></div>'
     )
 
