@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages.parts import bar, frame, freshness, palette, search, sidebar, state, store
+from pages.parts import bar, frame, freshness, keys, palette, search, sidebar, state, store
 
 page = frame.navigation()
 st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout="wide")
@@ -16,6 +16,7 @@ state.begin(log)
 with st.sidebar:
     sidebar.sidebar(log)
     freshness.foot(log, drawn)
+    keys.search("widget-search")
 freshness.banner(log)
 search.box(log, state.selection(), page.url_path)
 link = bar.selection_bar(log, partial(freshness.news, log, drawn))

@@ -396,6 +396,12 @@ def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     expect(page.get_by_role("button", name="Reset")).to_be_hidden()
     chips.get_by_role("button", name="prod").click()
     heading(page, f"{RECORDS} cases")
+    page.keyboard.press("/")
+    expect(page.get_by_role("textbox", name="Search", exact=True)).to_be_focused()
+    page.keyboard.insert_text("the")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="outputs contain “the”").click()
+    expect(chips.get_by_role("button", name="output contains “the”")).to_be_visible()
 
 
 def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Browser) -> None:

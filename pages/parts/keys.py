@@ -1,4 +1,4 @@
-"""The keys of a page: each presses a button, and `?` lists them."""
+"""The keys of a page: each presses a button or goes to a field, and `?` lists them."""
 
 import functools
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ export default ({data}) => {
     if (isIn(event, FIELD) || isIn(event, DIALOG)) return;
     event.preventDefault();
     event.stopPropagation();
-    document.querySelector(`.st-key-${button} button`)?.click();
+    const part = document.querySelector(`.st-key-${button} :is(button, input)`);
+    if (part?.matches("input")) part.focus(); else part?.click();
   };
   const hold = event => { if (isIn(event, DIALOG) && data[event.key]) event.stopPropagation(); };
   document.addEventListener("keydown", press, true);
@@ -54,6 +55,11 @@ def panel(keys: Sequence[Key]) -> None:
         st.markdown("".join(f"- **{key.sign}** {key.does}\n" for key in every))
         st.caption("They work wherever the focus is, but in a field.")
     _listener()(key="listener", data={key.name: key.button for key in every})
+
+
+def search(field: str) -> None:
+    """On every page: `/` goes to a field. field: its key, as the browser has it."""
+    _listener()(key="search-listener", data={"/": field})
 
 
 @functools.cache

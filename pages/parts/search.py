@@ -35,7 +35,7 @@ def box(log: OpenLog, selection: Selection, page: str) -> None:
     text = st.text_input(
         "Search",
         key="widget.search",
-        placeholder="Find text, a user, a record key, a date …",
+        placeholder="Find text, a user, a record key, a date … ( / )",
         icon=":material/search:",
         label_visibility="collapsed",
         width=380,
