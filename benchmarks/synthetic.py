@@ -147,6 +147,7 @@ select
         uniform(i, 'confidence?') < 0.02, null,
         1 - 0.5 * uniform(i, 'confidence') ** if(is_lost, 1, 4)
     ) as "outputs.confidence",
+    null as "outputs.character_confidences",
     '{{"client": "' || if(i % 3 = 0, 'web', 'mobile') || '", "latency_ms": ' ||
         round(80 + 300 * uniform(i, 'latency') ** 2, 1) || ', "locale": "en-GB"}}' as tags
 from predicted
