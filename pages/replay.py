@@ -41,7 +41,7 @@ if not counts.cases:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     readers = replays.readers(log)
-    reader = choices.menu("reader", "Read again by", list(readers), readers.__getitem__)
+    reader = choices.menu("reader", "Model", list(readers), readers.__getitem__)
     take = "100"
     if counts.images > 100:
         take = choices.choice("take", "How many of them", list(TAKES), TAKES.__getitem__)

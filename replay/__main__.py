@@ -122,7 +122,9 @@ def _print_outcomes(planned: Plan, report: Report, results: Sequence[Outcome], c
         f"{report.readings:,} new readings in {report.objects:,} objects.\n"
     )
     print(f"{'':<22}{'fixed':>14}{'95% CI':>16}{'changed':>9}{'worse':>7}{'error rate':>16}")
-    labels = {row.name: row.label for row in INTERVENTIONS} | {RANDOM: "a random other one"}
+    labels = {row.name: row.label for row in INTERVENTIONS} | {
+        RANDOM: "random alteration (control)"
+    }
     for outcome in results:
         share = "–" if math.isnan(outcome.low) else f"{outcome.low:.0%} to {outcome.high:.0%}"
         error_rates = f"{outcome.error_before:.2f} to {outcome.error_after:.2f}"

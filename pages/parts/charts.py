@@ -49,9 +49,8 @@ def held_by_day(
     data["top"] = data.groupby("day")["events"].cumsum()
     data["bottom"] = data["top"] - data["events"]
     first, after = span[0], span[1] + timedelta(days=1)
-    domain = [
-        alt.DateTime(year=d.year, month=d.month, date=d.day, utc=True) for d in (first, after)
-    ]
+    # in milliseconds: of moments, Vega makes two forms, and warns that they differ
+    domain = [pd.Timestamp(day.date(), tz="UTC").timestamp() * 1000 for day in (first, after)]
     long = after - first > timedelta(days=300)
     axis = alt.Axis(
         format="%b %Y" if long else "%d %b",

@@ -21,7 +21,7 @@ NAMED = 3  # interventions that the first sentence names
 
 
 def label(name: str) -> str:
-    return "a random other one" if name == RANDOM else intervention(name).label
+    return "random alteration (control)" if name == RANDOM else intervention(name).label
 
 
 def so_far(findings: Findings) -> str:

@@ -54,7 +54,7 @@ class Findings:
 
 def readers(log: OpenLog) -> dict[str, str]:
     """Labels of the readers to choose from, by setting; the default first."""
-    labels = {BY_VERSION: "the version of each record"}
+    labels = {BY_VERSION: "as logged"}
     labels |= {name: f"always {name}" for name in own_models()}
     default = log.settings.recognizer
     if default and default != BY_VERSION:
