@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_access import queries
+from data_access.api import OpenLog
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.queries import ShareChange, VersionRate
@@ -186,3 +187,16 @@ def _between(now: int, total: int, before: int, before_total: int) -> ShareChang
     compared = queries.version_change([older, newer])
     assert compared is not None
     return compared.change
+
+
+def test_what_only_corrected_records_have_is_no_change_of_all(sample_log: OpenLog) -> None:
+    warehouse = sample_log.warehouse
+    recent = queries.recent_window(warehouse, Selection(environment=("prod",)))
+    before = queries.window_before(warehouse, recent)
+    names = [move.pair.projection.name for move in queries.moves(warehouse, recent, before, 50)]
+    partial = [
+        pair.projection.name
+        for pair in queries.histogram_pairs(warehouse, recent, before)
+        if queries.gap(pair) is not None
+    ]
+    assert names and partial and not {*names} & {*partial}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from data_access.queries.answers import as_moment, records_of, row_of
 from data_access.queries.distributions import SHIFTED, HistogramPair, histogram_pairs
+from data_access.queries.drift import gap
 from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
 from data_access.sql import quoted
 from data_access.statistics import rates
@@ -273,9 +274,13 @@ class Move:
 
 
 def moves(warehouse: Warehouse, recent: Selection, before: Selection, count: int) -> list[Move]:
-    """The projections that changed most, by effect; only those that chance does not explain."""
+    """The projections that changed most, by effect; only those that chance does not explain, and
+    that stand for all records (see `gap`).
+    """
     changed = [
-        pair for pair in histogram_pairs(warehouse, recent, before) if pair.verdict in SHIFTED
+        pair
+        for pair in histogram_pairs(warehouse, recent, before)
+        if pair.verdict in SHIFTED and gap(pair) is None
     ]
     changed = sorted(changed, key=lambda pair: -abs(pair.drift.effect))[:count]
     both = replace(recent, since=before.since)
