@@ -16,10 +16,10 @@ state.begin(log)
 with st.sidebar:
     sidebar.sidebar(log)
     freshness.foot(log, drawn)
-    keys.search("widget-search")
 freshness.banner(log)
 search.box(log, state.selection(), page.url_path)
-link = bar.selection_bar(log, partial(freshness.news, log, drawn))
+page_keys = keys.OF_CASE if page.url_path == "case" else ()
+link = bar.selection_bar(log, partial(freshness.news, log, drawn), page_keys)
 bar.address(link)  # here too: a page that stops takes along all that follows it
 state.enter_frame()
 page.run()

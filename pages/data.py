@@ -20,7 +20,7 @@ status = queries.status(warehouse)
 st.title("What the log holds")
 st.markdown(
     f"`{log.settings.log}` holds **{status.predictions:,}** records, "
-    f"**{status.flagged:,}** of them flagged. **{status.quarantined:,}** lines could not be read, "
+    f"**{status.flagged:,}** of them flagged. **{status.quarantined:,}** unreadable lines, "
     f"**{status.waiting:,}** pieces of feedback wait for their prediction, "
     f"**{status.unscored:,}** records are not scored yet."
 )
@@ -40,7 +40,7 @@ st.header("Quarantine")
 if not status.quarantined:
     st.caption("Every line could be read.")
 else:
-    st.caption("Lines that could not be read, by reason. They are kept and counted, never dropped.")
+    st.caption("Unreadable lines by reason. They are kept and counted, never dropped.")
     inventory.reasons(queries.quarantine_reasons(warehouse))
     filtered, download = st.columns([3, 2], vertical_alignment="bottom")
     within = filtered.text_input(

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,13 @@ def test_word_entropy_is_textacys() -> None:
     expected = [row["entropy"] for row in TEXTACY]
     assert len(expected) > 300
     assert np.abs(np.array(found) - expected).max() < 1e-12
+
+
+def test_word_entropy_is_the_same_in_many_threads() -> None:
+    texts = [[f"the could be the seen {n} w{n}x{m}" for m in range(20)] for n in range(40)]
+    expected = [text.word_entropy(part) for part in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(text.word_entropy, texts * 3)) == expected * 3
 
 
 @pytest.mark.parametrize(

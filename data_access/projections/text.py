@@ -5,6 +5,7 @@ import importlib
 import math
 import string
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " \n"
 NEAR = 16  # characters back in which a repeated pair counts; further back "the" comes again
 FAR = 8  # a run of so many characters counts wherever it occurred before
+TOKENIZING = threading.Lock()
 MAX_TOKENIZED = 100_000  # characters; spaCy needs a second for a million
 
 
@@ -24,7 +26,8 @@ def word_entropy(texts: Sequence[str]) -> list[float]:
     text without words. Source: textacy 0.13, `textacy.text_stats.basics.entropy`.
     """
     language = _english()
-    with language.memory_zone():  # gibberish would grow spaCy's vocabulary without end
+    # gibberish would grow spaCy's vocabulary without end; in two threads, zones ruin it for good
+    with TOKENIZING, language.memory_zone():
         return [_entropy(_words(language.tokenizer(text[:MAX_TOKENIZED]))) for text in texts]
 
 

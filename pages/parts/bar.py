@@ -1,19 +1,22 @@
 """The top of every page, the selection as chips and the page's address; and links to pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
 from data_access.selection import Selection, encoded, sentences
-from pages.parts import state, words
+from pages.parts import keys, state, words
+from pages.parts.keys import Key
 
 
-def selection_bar(log: OpenLog, news: Callable[[], None]) -> DeltaGenerator:
+def selection_bar(
+    log: OpenLog, news: Callable[[], None], page_keys: Sequence[Key]
+) -> DeltaGenerator:
     """The selection as removable chips, and how much it holds; returns a place for the link.
 
-    news: draws what has come since.
+    news: draws what has come since. page_keys: what keys do on this page alone.
     """
     selection = state.selection()
     coverage = queries.coverage(log.warehouse, selection)
@@ -43,7 +46,9 @@ def selection_bar(log: OpenLog, news: Callable[[], None]) -> DeltaGenerator:
         )
         with st.container(width="content"):
             news()
-        return st.empty()
+        link = st.empty()
+        keys.panel(page_keys)
+        return link
 
 
 def _baseline_chip(log: OpenLog) -> None:

@@ -87,10 +87,10 @@ def reasons(frame: pd.DataFrame) -> None:
         hide_index=True,
         column_order=["lines", "reason", "objects", "example"],
         column_config={
-            "reason": st.column_config.TextColumn("why", width="large"),
+            "reason": st.column_config.TextColumn("reason", width="large"),
             "lines": st.column_config.NumberColumn("lines", format="localized", width="small"),
             "objects": st.column_config.NumberColumn("objects", format="localized", width="small"),
-            "example": st.column_config.TextColumn("for one", width="medium"),
+            "example": st.column_config.TextColumn("example", width="medium"),
         },
     )
     if more:
@@ -110,8 +110,8 @@ def quarantine(rows: pd.DataFrame, total: int) -> None:
         column_config={
             "object_key": st.column_config.TextColumn("object", width="medium"),
             "line": st.column_config.NumberColumn("line", format="%d", width="small"),
-            "reason": st.column_config.TextColumn("why", width="medium"),
-            "excerpt": st.column_config.TextColumn("begins with", width="large"),
+            "reason": st.column_config.TextColumn("reason", width="medium"),
+            "excerpt": st.column_config.TextColumn("excerpt", width="large"),
         },
     )
 
@@ -152,7 +152,7 @@ def scores(rows: Sequence[Scored], served: int, sources: Mapping[str, str]) -> N
             ),
             "records": st.column_config.NumberColumn("have a value", format="localized"),
             "without": st.column_config.NumberColumn("have none", format="localized"),
-            "why": st.column_config.TextColumn("because", width=280),
+            "why": st.column_config.TextColumn("reason", width=280),
             "means": st.column_config.TextColumn(width="large"),
         },
     )

@@ -47,19 +47,27 @@ class Key:
     button: str
 
 
+EVERYWHERE = (
+    Key("/", "/", "Search", "widget-search"),
+    Key("?", "?", "List these keys", LISTED),
+)
+OF_CASE = (
+    Key("ArrowLeft", "←", "Previous case", "previous"),
+    Key("ArrowRight", "→", "Next case", "next"),
+    Key("z", "Z", "Zoom into the image", "zoom"),
+)
+
+
 def panel(keys: Sequence[Key]) -> None:
-    """What the keys of this page do; and has them do it wherever the focus is but in a field."""
-    every = (*keys, Key("?", "?", "List these keys", LISTED))
+    """What the keys of this page do, and those of every page; and has them do it wherever the
+    focus is but in a field.
+    """
+    every = (*keys, *EVERYWHERE)
     icon = ":material/keyboard:"
     with st.popover("Keys", icon=icon, type="tertiary", help="Or press ?", key=LISTED):
         st.markdown("".join(f"- **{key.sign}** {key.does}\n" for key in every))
         st.caption("They work wherever the focus is, but in a field.")
     _listener()(key="listener", data={key.name: key.button for key in every})
-
-
-def search(field: str) -> None:
-    """On every page: `/` goes to a field. field: its key, as the browser has it."""
-    _listener()(key="search-listener", data={"/": field})
 
 
 @functools.cache

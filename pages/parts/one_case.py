@@ -13,8 +13,7 @@ from data_access.records import Record
 from data_access.selection import Selection
 from data_access.similar_images import BITS, similar_images
 from data_access.statistics.text_differences import alike
-from pages.parts import bar, cards, charts, choices, keys, pictures, replays, state, words
-from pages.parts.keys import Key
+from pages.parts import bar, cards, charts, choices, pictures, replays, state, words
 from replay.interventions import intervention
 
 TOOLS = {"inverted": "Invert", "stretched": "Stretch contrast"}
@@ -25,11 +24,6 @@ MOST_UNUSUAL = 5
 SIMILAR = 3
 UNSURE = 50  # percent
 CHARTS = 4
-KEYS = (
-    Key("ArrowLeft", "←", "Previous case", "previous"),
-    Key("ArrowRight", "→", "Next case", "next"),
-    Key("z", "Z", "Zoom into the image", "zoom"),
-)
 
 
 def walk(log: OpenLog, chosen: Selection, record_key: str) -> str | None:
@@ -58,7 +52,6 @@ def walk(log: OpenLog, chosen: Selection, record_key: str) -> str | None:
                 args=(target,),
             )
         st.caption(f"{here.place + 1:,} of {here.total:,}", width="content")
-        keys.panel(KEYS)
     return here.following
 
 
