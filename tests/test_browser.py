@@ -670,8 +670,7 @@ def test_what_is_flagged_in_the_capture_app_is_on_the_overview(page: Page, tmp_p
 def swipe(page: Page, chart: Locator, across: float, up: float) -> None:
     """A finger over the middle of a chart; pixels."""
     chart.evaluate("element => element.scrollIntoView({block: 'center'})")
-    box = chart.bounding_box()
-    assert box is not None
+    box = settled(page, chart)
     x, y = box["x"] + box["width"] / 2 + across / 2, box["y"] + min(box["height"] / 2, 110)
     finger = page.context.new_cdp_session(page)
     for step in range(13):
