@@ -49,7 +49,7 @@ def held_by_day(
     data["top"] = data.groupby("day")["events"].cumsum()
     data["bottom"] = data["top"] - data["events"]
     first, after = span[0], span[1] + timedelta(days=1)
-    # in milliseconds: of moments, Vega makes two forms, and warns that they differ
+    # milliseconds since 1970
     domain = [pd.Timestamp(day.date(), tz="UTC").timestamp() * 1000 for day in (first, after)]
     long = after - first > timedelta(days=300)
     axis = alt.Axis(
