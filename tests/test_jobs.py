@@ -19,6 +19,7 @@ from data_access.ingest.report import SyncReport
 from data_access.jobs import Job, Outcome, SyncJob
 from data_access.log import Log
 from data_access.progress import Progress
+from data_access.settings import worker_niceness
 from data_access.worker import NICENESS, Worker
 from pages.parts import freshness, store
 from tests import worker_functions
@@ -431,3 +432,10 @@ def test_what_came_since_is_offered_and_the_numbers_agree(
     assert "cancel.foot" in {button.key for button in app.run().button}
     job.cancel()
     OPENED.clear()
+
+
+def test_how_far_workers_stand_back_is_a_number_from_0_to_19() -> None:
+    assert worker_niceness({}) == 10 and worker_niceness({"MISREAD_NICENESS": "0"}) == 0
+    for wrong in ("20", "-1", "low"):
+        with pytest.raises(MisreadError, match="name a number from 0 to 19"):
+            worker_niceness({"MISREAD_NICENESS": wrong})
