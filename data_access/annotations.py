@@ -39,11 +39,15 @@ class Kept(enum.Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """How one thing that people keep is from now on. payload: None removes it."""
+    """How one thing that people keep is from now on. payload: None removes it.
+
+    key: the event's own, so that writing it again adds nothing; a new one unless given.
+    """
 
     kind: str
     name: str
     payload: dict[str, Any] | None
+    key: str | None = None
 
 
 def annotate(
@@ -61,7 +65,7 @@ def annotate(
         before = last.get((change.kind, change.name))
         moment = now + timedelta(microseconds=number)
         event = Annotation(
-            annotation_key=uuid.uuid4().hex,
+            annotation_key=change.key or uuid.uuid4().hex,
             # newer than what it takes the place of, also where that was written by a fast clock
             timestamp=moment if before is None else max(moment, before + timedelta(microseconds=1)),
             kind=change.kind,

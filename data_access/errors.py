@@ -42,7 +42,11 @@ class SelectionError(MisreadError):
 
 
 class NameTakenError(SelectionError):
-    """There is a selection of this name already."""
+    """There is a selection or a failure mode of this name already."""
+
+
+class JudgementError(MisreadError):
+    """A failure mode, a review or a draw cannot be what it is asked to be."""
 
 
 class ModelError(MisreadError):

@@ -18,6 +18,8 @@ SQL_TYPES = {
     pa.int64(): "bigint",
     pa.float64(): "double",
     pa.timestamp("us"): "timestamp",
+    pa.bool_(): "boolean",
+    pa.list_(pa.string()): "varchar[]",
 }
 
 

@@ -21,6 +21,7 @@ from data_access.projections.table import IMAGE, TEXT, TRUTH, ProjectionTable
 from data_access.projections.values import IMAGES, KINDS, RETRYABLE_FAILURES, TEXTS, Kind
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
+from data_access.warehouse.judgements import rewrite_judged
 from data_access.warehouse.tables import empty_cubes, feedback_of, record_rows, touch_other_sources
 
 TEXTS_AT_ONCE = 5_000
@@ -159,6 +160,8 @@ def store_objects(
         for kind in KINDS:
             insert(cursor, f"logged_{kind.name}_values", rows[f"{kind.name}_values"])
         insert(cursor, "objects", _object_table(objects, rows))
+        if len(rows["annotations"]):
+            rewrite_judged(cursor)
         _touch(cursor, rows["feedback"])
         _touch(cursor, rows["text_values"])
         _rescore(cursor, rows["feedback"])
@@ -366,8 +369,12 @@ def forget(cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
         "delete from objects where key in (from gone) or key in "
         "(select object_key from shadowed semi join lost using (record_key))"
     )
+    annotated = "select 1 from annotations semi join gone using (object_key) limit 1"
+    has_annotations = bool(cursor.execute(annotated).fetchall())
     for table in FROM_OBJECTS:
         cursor.execute(f"delete from {table} where object_key in (from gone)")
+    if has_annotations:
+        rewrite_judged(cursor)
     _take(cursor, "unscored_images")
 
 

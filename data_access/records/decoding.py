@@ -25,6 +25,7 @@ from data_access.records.framing import (
     unpacked,
 )
 from data_access.records.json_values import json_value
+from data_access.records.judgements import check_payload
 from data_access.records.models import (
     GROUPS,
     MAX_OBJECT_BYTES,
@@ -211,6 +212,7 @@ def _add_feedback(contents: Contents, line: int, event: dict[str, Any]) -> None:
 def _add_annotation(contents: Contents, line: int, event: dict[str, Any]) -> None:
     annotation = Annotation(**event | {"payload": _document(event.get("payload"))})
     json_text(annotation.payload).encode()
+    check_payload(annotation)
     contents.annotations.append((line, annotation))
 
 

@@ -17,7 +17,7 @@ of an image (its name), as long as these have values.
 that one go. `covered` names the objects whose events a compacted object holds too. `cubes` keeps
 what was counted of a large log, until the next change. `annotations` has every event of what
 people keep beside the records; as in `feedback`, one that a compacted object holds too is there
-twice until its original is gone.
+twice until its original is gone. What is made of them is in `judgements`.
 """
 
 from operator import itemgetter
@@ -49,6 +49,7 @@ from data_access.records import (
     QUARANTINE_SCHEMA,
 )
 from data_access.sql import declared, listed, literal, quoted
+from data_access.warehouse.judgements import JUDGED, create_judged, rewrite_judged
 
 SCHEMA_VERSION = "12"
 
@@ -148,6 +149,7 @@ def prepare(
             f"{path} is a database of something else: name another file in MISREAD_WAREHOUSE."
         )
     cursor.execute(CREATE_TABLES)
+    create_judged(cursor)
     meta = dict(cursor.execute("select name, value from meta").fetchall())
     if meta and meta.get("log") != log_uri:
         raise WarehouseError(
@@ -158,7 +160,10 @@ def prepare(
         for table in present:
             cursor.execute(f"drop table {quoted(table)}")
         cursor.execute(CREATE_TABLES)
+        create_judged(cursor)
         meta = {}
+    elif not JUDGED.keys() <= present:
+        rewrite_judged(cursor)
     versions = _versions(projections)
     for kind in KINDS:
         for role, create in (("computed", _create_computed), ("logged", _create_logged)):

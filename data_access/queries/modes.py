@@ -1,0 +1,119 @@
+"""Failure modes as the log has them: each is the sum of its events."""
+
+import json
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pandas as pd
+
+from data_access.errors import SelectionError
+from data_access.records import MODE, SEVERITIES, Severity, State
+from data_access.selection import Selection, parse_selection
+from data_access.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A failure mode. rule: a selection as the URL writes it, or empty. created: UTC.
+
+    merged_into: the mode that took it over, or empty.
+    """
+
+    id: str
+    title: str
+    definition: str = ""
+    severity: Severity = "medium"
+    owner: str = ""
+    state: State = "open"
+    resolved_in: str = ""
+    archived_until: date | None = None
+    issue: str = ""
+    rule: str = ""
+    merged_into: str = ""
+    created: datetime = field(default=datetime.min)
+    created_by: str = ""
+
+    @property
+    def weight(self) -> int:
+        """What its severity multiplies its size by, from 1 to 4."""
+        return SEVERITIES.index(self.severity) + 1
+
+    def selection(self, warehouse: Warehouse) -> Selection | None:
+        """Its rule, where it has one that this dashboard understands."""
+        try:
+            return parse_selection(self.rule, warehouse.projections) if self.rule else None
+        except SelectionError:
+            return None
+
+
+_FIELDS = {row.name for row in fields(Mode)} - {"id", "created", "created_by"}
+
+
+def failure_modes(warehouse: Warehouse, retired: bool = False) -> list[Mode]:
+    """Modes in use, by title; also retired ones where that is asked for, never merged ones."""
+    return [
+        mode
+        for mode in sorted(_every_mode(warehouse).values(), key=lambda mode: mode.title.casefold())
+        if not mode.merged_into and (retired or mode.state != "retired")
+    ]
+
+
+def failure_mode(warehouse: Warehouse, identifier: str) -> Mode | None:
+    """The mode of an id, or the one that took it over."""
+    target = warehouse.rows("select target from merged where mode = ?", [identifier])
+    return _every_mode(warehouse).get(target[0][0] if target else identifier)
+
+
+def mode_ids(warehouse: Warehouse) -> set[str]:
+    """Every id that was ever used."""
+    return set(_every_mode(warehouse))
+
+
+def mode_titles(warehouse: Warehouse) -> dict[str, str]:
+    """By id, the titles of all modes, retired and merged ones included."""
+    return {mode.id: mode.title for mode in _every_mode(warehouse).values()}
+
+
+def mode_events(warehouse: Warehouse, identifier: str) -> pd.DataFrame:
+    """Who changed what of a mode, oldest first: columns timestamp (UTC), actor, payload."""
+    return warehouse.query(
+        """
+        select timestamp, actor, payload
+        from annotations
+        where kind = ? and name = ?
+        qualify row_number() over (
+            partition by annotation_key order by origin, line, object_key
+        ) = 1
+        order by timestamp, annotation_key
+        """,
+        [MODE, identifier],
+    )
+
+
+def _every_mode(warehouse: Warehouse) -> dict[str, Mode]:
+    return warehouse.cached(("modes",), lambda: _folded(warehouse))
+
+
+def _folded(warehouse: Warehouse) -> dict[str, Mode]:
+    events = warehouse.rows(
+        "select name, timestamp, actor, payload from annotations where kind = ? "
+        "order by timestamp, annotation_key",
+        [MODE],
+    )
+    states: dict[str, dict[str, Any]] = {}
+    for name, timestamp, actor, payload in events:
+        first = {"created": timestamp.replace(tzinfo=UTC), "created_by": actor or ""}
+        state = states.setdefault(name, first)
+        if payload is None:
+            state["state"] = "retired"
+        for key, value in json.loads(payload or "{}").items():
+            if key in _FIELDS and value is None:
+                state.pop(key, None)
+            elif key in _FIELDS:
+                state[key] = date.fromisoformat(value) if key == "archived_until" else value
+    merged = dict(warehouse.rows("select mode, target from merged"))
+    return {
+        name: Mode(id=name, **{"title": name, **state, "merged_into": merged.get(name, "")})
+        for name, state in states.items()
+    }
