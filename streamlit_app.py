@@ -11,16 +11,17 @@ st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout
 frame.logo()
 palette.style()
 log = store.opened()
-drawn = freshness.drawn(log)
-state.begin(log)
-with st.sidebar:
-    sidebar.sidebar(log)
-    freshness.foot(log, drawn)
-freshness.banner(log)
-search.box(log, state.selection(), page.url_path)
-page_keys = keys.OF_CASE if page.url_path == "case" else ()
-link = bar.selection_bar(log, partial(freshness.news, log, drawn), page_keys)
-bar.address(link)  # here too: a page that stops takes along all that follows it
-state.enter_frame()
-page.run()
-bar.address(link)
+with frame.asking(log):
+    drawn = freshness.drawn(log)
+    state.begin(log)
+    with st.sidebar:
+        sidebar.sidebar(log)
+        freshness.foot(log, drawn)
+    freshness.banner(log)
+    search.box(log, state.selection(), page.url_path)
+    page_keys = keys.OF_CASE if page.url_path == "case" else ()
+    link = bar.selection_bar(log, partial(freshness.news, log, drawn), page_keys)
+    bar.address(link)  # here too: a page that stops takes along all that follows it
+    state.enter_frame()
+    page.run()
+    bar.address(link)

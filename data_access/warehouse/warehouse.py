@@ -6,11 +6,10 @@ It is opened, queried and written in transactions here. Its tables are declared 
 
 import contextlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
@@ -19,10 +18,10 @@ import pyarrow as pa
 from data_access.errors import WarehouseError
 from data_access.projections.table import ProjectionTable
 from data_access.warehouse import tables
+from data_access.warehouse.answers import Answers
 from data_access.warehouse.file import cannot_be_opened, connect
 
 COPIES = 8  # processes of one machine that can work on one log, each with a file of its own
-CACHED_ANSWERS = 512
 STREAM_ROWS = 65_536
 
 OF_THE_DISK = (
@@ -60,8 +59,7 @@ class Warehouse:
         self.projections = projections
         self._shared = _shared_by_path.setdefault(path.resolve(), _Shared())
         self._connection = connection
-        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
-        self._answers_lock = threading.Lock()
+        self._answers = Answers()
 
     @classmethod
     def open(cls, path: Path, log_uri: str, projections: ProjectionTable) -> "Warehouse":
@@ -106,29 +104,35 @@ class Warehouse:
     def close(self) -> None:
         self._connection.close()
 
-    def cached(self, question: Hashable, answer: Callable[[], Answer]) -> Answer:
-        """The answer to a question, worked out once for each version of the data."""
-        key = (question, self.version)
-        with self._answers_lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-                return cast(Answer, self._answers[key])
-        value = answer()
-        with self._answers_lock:
-            self._answers[key] = value
-            while len(self._answers) > CACHED_ANSWERS:
-                self._answers.popitem(last=False)
-        return value
+    def asked_by(self, superseded: Callable[[], bool]) -> contextlib.AbstractContextManager[None]:
+        """Give questions of this thread up once `superseded`, of any thread, is true.
+
+        SupersededError is then raised wherever one is asked.
+        """
+        return self._answers.asked_by(superseded)
+
+    def cached(
+        self, question: Hashable, answer: Callable[[], Answer], kind: Hashable = None
+    ) -> Answer:
+        """The answer to a question, worked out once for each version of the data.
+
+        kind: what questions that take about as long have in common; by default its first part.
+        """
+        if kind is None:
+            kind = question[0] if isinstance(question, tuple) else question
+        return self._answers.get((question, self.version), kind, answer)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pd.DataFrame:
         """A frame of few rows, from the cache where it was asked for before.
 
         The frame is shared: callers must not change it in place.
         """
-        return self.cached(
-            (sql, repr(params)),
-            lambda: self._connection.cursor().execute(sql, list(params)).df(),
-        )
+
+        def answer() -> pd.DataFrame:
+            with self._reading() as cursor:
+                return cursor.execute(sql, list(params)).df()
+
+        return self.cached((sql, repr(params)), answer, kind=sql)
 
     def stream(self, sql: str, params: Sequence[Any] = ()) -> pa.RecordBatchReader:
         """Rows in Arrow batches, for exports and statistics; never cached."""
@@ -137,7 +141,15 @@ class Warehouse:
 
     def table(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
         """All rows as Arrow columns, for statistics; never cached. Faster than `stream`."""
-        return self._connection.cursor().sql(sql, params=list(params)).to_arrow_table()
+        with self._reading() as cursor:
+            return cursor.sql(sql, params=list(params)).to_arrow_table()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor whose query is interrupted when its asker has moved on."""
+        cursor = self._connection.cursor()
+        with self._answers.running(cursor):
+            yield cursor
 
     def kept_cells(self, question: str, sql: str, params: Sequence[Any] = ()) -> pa.Table:
         """Columns cell and records of a query, kept in the file until the data changes.
@@ -164,10 +176,10 @@ class Warehouse:
         self, sql: str, params: Sequence[Any] = (), **tables: pa.Table
     ) -> list[tuple[Any, ...]]:
         """A few plain rows, never cached. `tables` may be named in the query."""
-        cursor = self._connection.cursor()
-        for name, table in tables.items():
-            cursor.register(name, table)
-        return cursor.execute(sql, list(params)).fetchall()
+        with self._reading() as cursor:
+            for name, table in tables.items():
+                cursor.register(name, table)
+            return cursor.execute(sql, list(params)).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -193,6 +205,7 @@ class Warehouse:
     def announce(self) -> None:
         """Let readers see what was written: cached answers are worked out anew."""
         self._shared.version += 1
+        self._answers.clear()
 
     def refresh(self, changed: bool = False) -> None:
         """Rewrite `records` for the keys in `touched`, and let readers see it.

@@ -1,11 +1,16 @@
 """The pages of this dashboard, and how one is entered."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 
 from data_access import OpenLog
+from data_access.warehouse import SupersededError
 from pages.parts import palette, state, store
 
 STATIC = Path(__file__).parent.parent.parent / "static"
@@ -50,3 +55,29 @@ def enter() -> OpenLog:
         navigation()
         st.rerun()
     return store.opened()
+
+
+@contextlib.contextmanager
+def asking(log: OpenLog) -> Iterator[None]:
+    """Run a page whose questions are given up once its viewer has moved on.
+
+    Streamlit alone would notice only after the question that is being answered.
+    """
+    context = get_script_run_ctx()
+    requests = context.script_requests if context else None
+    if requests is None:
+        yield
+        return
+    try:
+        with log.warehouse.asked_by(lambda: is_superseded(requests)):
+            yield
+    except SupersededError:
+        st.stop()  # Streamlit goes on with what was asked for instead
+
+
+def is_superseded(requests: ScriptRequests) -> bool:
+    """Whether a script is to stop or to run anew; a fragment of it waits for its end."""
+    asked = requests._state
+    if asked == ScriptRequestType.RERUN:
+        return not requests._rerun_data.fragment_id_queue
+    return asked == ScriptRequestType.STOP
