@@ -205,7 +205,7 @@ async def _whole_page(tab: websockets.ClientConnection) -> list[str]:
     errors = []
     while True:
         message = ForwardMsg()
-        message.ParseFromString(await tab.recv())  # type: ignore[arg-type]
+        message.ParseFromString(await tab.recv())
         kind = message.WhichOneof("type")
         if kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             element = message.delta.new_element

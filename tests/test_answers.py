@@ -131,12 +131,15 @@ class Bars:
 def test_answers_are_kept_within_their_bytes(large: Any) -> None:
     kept, asked = Answers(limit=30_000), []
 
-    def answer(number: int) -> Any:
-        asked.append(number)
-        return large
+    def ask(number: int) -> None:
+        def answer() -> Any:
+            asked.append(number)
+            return large
+
+        kept.get(number, "kind", answer)
 
     for number in (*range(10), 9, 0):
-        kept.get(number, "kind", lambda number=number: answer(number))
+        ask(number)
     assert asked == [*range(10), 0], "the newest is kept, the oldest is not"
     assert 20_000 < kept.size <= 30_000
 

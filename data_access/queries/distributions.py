@@ -14,10 +14,12 @@ import pyarrow as pa
 from data_access.projections.table import ENTROPY, IMAGE, TEXT, TRUTH, Projection
 from data_access.queries.answers import row_of
 from data_access.queries.counts import flags
+from data_access.queries.tallies import tallies
 from data_access.records import Record
 from data_access.selection import ANY_FLAG, Range, Selection, source
 from data_access.sql import quoted
 from data_access.statistics import samples, significance
+from data_access.statistics import tallied as tallied_samples
 from data_access.statistics.bins import Bins, linear_bins, log_bins
 from data_access.statistics.samples import Drift
 from data_access.statistics.significance import Verdict
@@ -25,6 +27,7 @@ from data_access.warehouse import Warehouse
 
 SHIFTED = ("moderately lower", "moderately higher", "clearly lower", "clearly higher")
 VALUES_AT_ONCE = 20_000_000  # numbers fetched together for statistics: 160 MB
+COARSEST = 0.02  # by how much a distance of distributions could be off, of large selections
 LOW_QUANTILE, HIGH_QUANTILE = 0.05, 0.95
 
 
@@ -111,28 +114,68 @@ def _histogram_pairs(
         for row in warehouse.projections.rows
         if row.name in bins and (names is None or row.name in names)
     ]
-    sides = [_ascending(warehouse, side, rows) for side in (selection, baseline)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compared = list(
-            pool.map(
-                lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), rows
+    compared = _compared_by_cells(warehouse, selection, baseline, rows)
+    exact = [row for row in rows if row.name not in compared]
+    if exact:
+        sides = [_ascending(warehouse, side, exact) for side in (selection, baseline)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(
+                lambda row: _compare(bins[row.name], sides[0][row.name], sides[1][row.name]), exact
             )
-        )
-    corrected = significance.benjamini_hochberg(np.array([drift.p for *_, drift in compared]))
+            compared |= zip([row.name for row in exact], found, strict=True)
+    drifts = [compared[row.name].drift for row in rows]
+    corrected = significance.benjamini_hochberg(np.array([drift.p for drift in drifts]))
     return [
         HistogramPair(
             projection=row,
             bins=bins[row.name],
-            counts=counts,
-            baseline_counts=baseline_counts,
-            missing=sides[0][row.name].missing,
-            baseline_missing=sides[1][row.name].missing,
-            drift=drift,
+            counts=each.counts,
+            baseline_counts=each.baseline_counts,
+            missing=each.missing,
+            baseline_missing=each.baseline_missing,
+            drift=each.drift,
             corrected_p=float(p),
-            verdict=samples.verdict(drift, float(p)),
+            verdict=samples.verdict(each.drift, float(p)),
         )
-        for row, (counts, baseline_counts, drift), p in zip(rows, compared, corrected, strict=True)
+        for row, p in zip(rows, corrected, strict=True)
+        for each in [compared[row.name]]
     ]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What a HistogramPair has of two sides."""
+
+    counts: np.ndarray
+    baseline_counts: np.ndarray
+    missing: int
+    baseline_missing: int
+    drift: Drift
+
+
+def _compared_by_cells(
+    warehouse: Warehouse, selection: Selection, baseline: Selection, rows: Sequence[Projection]
+) -> dict[str, _Compared]:
+    """By projection, what sums of daily counts tell finely enough; all else is left out."""
+    tallied = tallies(warehouse, extents(warehouse))
+    if tallied is None:
+        return {}
+    sides = [tallied.sides(side) for side in (selection, baseline)]
+    if sides[0] is None or sides[1] is None:
+        return {}
+    compared = {}
+    for row in rows:
+        one, other = sides[0][row.name], sides[1][row.name]
+        ruler = one.ruler
+        if tallied_samples.coarseness(one.tally, other.tally, ruler.single) <= COARSEST:
+            compared[row.name] = _Compared(
+                ruler.grid.count_bars(one.tally.counts),
+                ruler.grid.count_bars(other.tally.counts),
+                one.missing,
+                other.missing,
+                tallied_samples.compare(ruler.middles, ruler.grid, one.tally, other.tally),
+            )
+    return compared
 
 
 def histogram_pair(
@@ -184,12 +227,10 @@ def _sorted(column: pa.ChunkedArray) -> _Column:
     return _Column(values, column.null_count)
 
 
-def _compare(
-    bins: Bins, column: _Column, baseline: _Column
-) -> tuple[np.ndarray, np.ndarray, Drift]:
+def _compare(bins: Bins, column: _Column, baseline: _Column) -> _Compared:
     counts, baseline_counts = bins.count(column.values), bins.count(baseline.values)
     drift = samples.compare(column.values, baseline.values, counts, baseline_counts)
-    return counts, baseline_counts, drift
+    return _Compared(counts, baseline_counts, column.missing, baseline.missing, drift)
 
 
 def low_range(warehouse: Warehouse, baseline: Selection, name: str) -> Range | None:

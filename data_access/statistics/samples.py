@@ -74,7 +74,7 @@ def compare(
         changes = (NO_CHANGE, NO_CHANGE)
         return Drift(n, m, mean, baseline_mean, median, baseline_median, *changes, *[math.nan] * 7)
     distance, delta, error = _rank_statistics(values, baseline)
-    low, high = _delta_interval(delta, error, min(n, m))
+    low, high = delta_interval(delta, error, min(n, m))
     return Drift(
         n=n,
         baseline_n=m,
@@ -95,25 +95,42 @@ def compare(
 
 
 def mean_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
-    """Source: Welch, The generalization of Student's problem, 1947."""
+    """`mean_change_of` values, shapes (n,) and (m,)."""
     if min(len(values), len(baseline)) < 2:
         return Change(by, math.nan, math.nan)
-    errors = [float(side.var(ddof=1)) / len(side) for side in (values, baseline)]
+    one, other = ((float(side.var(ddof=1)), len(side)) for side in (values, baseline))
+    return mean_change_of(one, other, by)
+
+
+def mean_change_of(one: tuple[float, int], other: tuple[float, int], by: float) -> Change:
+    """By how much means differ, of samples given by variance and size.
+
+    Source: Welch, The generalization of Student's problem, 1947.
+    """
+    if min(one[1], other[1]) < 2:
+        return Change(by, math.nan, math.nan)
+    errors = [variance / size for variance, size in (one, other)]
     if not sum(errors):
         return Change(by, by, by)
     freedom = sum(errors) ** 2 / sum(
-        error**2 / (len(side) - 1) for error, side in zip(errors, (values, baseline), strict=True)
+        error**2 / (size - 1) for error, (_, size) in zip(errors, (one, other), strict=True)
     )
     half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(errors))
     return Change(by, by - half, by + half)
 
 
 def median_change(values: np.ndarray, baseline: np.ndarray, by: float) -> Change:
+    """`median_change_of` the likely medians of ascending values."""
+    return median_change_of(_likely_medians(values), _likely_medians(baseline), by)
+
+
+def median_change_of(likely: np.ndarray, baseline_likely: np.ndarray, by: float) -> Change:
     """The percentile interval of the bootstrap, worked out instead of drawn.
 
+    likely, baseline_likely: equally likely medians, shapes (MEDIANS,).
     Source: Efron, Bootstrap methods: another look at the jackknife, 1979, section 3.
     """
-    changes = np.subtract.outer(_likely_medians(values), _likely_medians(baseline)).ravel()
+    changes = np.subtract.outer(likely, baseline_likely).ravel()
     tail = round(len(changes) * 0.025)
     ordered = np.partition(changes, [tail, len(changes) - 1 - tail])
     low, high = float(ordered[tail]), float(ordered[-1 - tail])
@@ -211,7 +228,7 @@ def _ranks(ascending: np.ndarray, distinct: np.ndarray) -> tuple[np.ndarray, np.
     return below, upto
 
 
-def _delta_interval(delta: float, error: float, few: int) -> tuple[float, float]:
+def delta_interval(delta: float, error: float, few: int) -> tuple[float, float]:
     """95% interval of Cliff's delta on the scale of Fisher's z, which keeps it inside −1 and 1.
 
     Where the samples do not overlap, the standard error is 0 and says nothing: the limit is then
@@ -268,6 +285,11 @@ def stability_index(values: np.ndarray, baseline: np.ndarray) -> float:
         / len(side)
         for side in (values, baseline)
     )
+    return stability(p, q)
+
+
+def stability(p: np.ndarray, q: np.ndarray) -> float:
+    """Jeffreys' divergence in nats of shares over the same bins; empty ones as EMPTY_SHARE."""
     filled = (p > 0) | (q > 0)
     p, q = (np.where(share > 0, share, EMPTY_SHARE)[filled] for share in (p, q))
     return float(((p - q) * np.log(p / q)).sum())

@@ -52,7 +52,7 @@ def _flags(log: OpenLog, selection: Selection) -> None:
             st.caption("A picture by week needs two weeks with enough predictions.")
             return
         releases = queries.releases(log.warehouse, selection)
-        st.altair_chart(
+        st.vega_lite_chart(
             charts.rate_by_week(weeks, releases), key="start-weeks", alt="Flag rate by week"
         )
 

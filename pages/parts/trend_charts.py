@@ -1,7 +1,7 @@
 """Charts of what changes over time: from the answers of `data_access.queries` to Altair. Pure."""
 
 import functools
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import altair as alt
@@ -10,37 +10,65 @@ import pandas as pd
 
 from data_access.queries import LENGTHS, RATE_FROM, Bucket
 from data_access.selection import Selection
-from pages.parts.charts import TIGHT, Chart, Spec, moment
+from pages.parts.charts import TIGHT, Spec, moment
 from pages.parts.palette import BASELINE, FLAGS, PRODUCTION, flag_colours
 
-DAYS = alt.NamedData(name="days")  # stand in for the data of a specification
+DAYS = alt.NamedData(name="days")  # these stand in for the data of a specification
 WINDOW = alt.NamedData(name="window")
+SPAN = alt.NamedData(name="span")
+RELEASES = alt.NamedData(name="releases")
 CLICK = "click"  # the selection parameter of charts whose marks open their records
 
 
 def flag_trend(
     trend: pd.DataFrame, releases: pd.DataFrame, recent: Selection, bucket: Bucket, as_rate: bool
-) -> Chart:
+) -> Spec:
     """Flags by category over time: stacked counts, or rates with their intervals.
 
     The window that is looked at is shaded; releases are marked. A click on a mark is the
     selection parameter CLICK.
     """
     names = sorted(trend["flag"].unique(), key=lambda flag: (flag not in FLAGS, flag))
-    colours = flag_colours(names)
     width = LENGTHS[bucket] * 0.92
     data = trend.assign(
         row=np.arange(len(trend)),
-        bucket=trend["bucket"].dt.tz_localize("UTC"),
-        end=(trend["bucket"] + width).dt.tz_localize("UTC"),
+        end=trend["bucket"] + width,
         top=trend.groupby("bucket")["flagged"].cumsum(),
-        middle=(trend["bucket"] + width / 2).dt.tz_localize("UTC"),
+        middle=trend["bucket"] + width / 2,
         state=np.where(trend["filling"], "still filling", "complete"),
     )
     data["bottom"] = data["top"] - data["flagged"]
+    first, last = data["bucket"].min(), data["bucket"].max()
+    long = last - first > timedelta(days=300)
+    label = "%b %Y" if long else "%-d %b %H:%M" if bucket == "hour" else "%-d %b"
+    middles = tuple(data["middle"].drop_duplicates())
+    spec = _flag_trend_spec(tuple(names), bucket, label, middles, as_rate)
+    shown = data[data["predictions"] >= RATE_FROM] if as_rate else data
+    span = {"since": _iso(first), "until": _iso(last + LENGTHS[bucket])}
+    return {
+        **spec,
+        "datasets": {
+            DAYS.name: _rows(shown.drop(columns=["filling", "left_out"])),
+            SPAN.name: [span],
+            WINDOW.name: [_shaded(recent, first)],
+            RELEASES.name: _rows(releases[releases["released"] >= first]),
+        },
+    }
+
+
+# Altair takes a hundred times as long to build these as to fill them
+@functools.lru_cache(maxsize=100)
+def _flag_trend_spec(
+    names: tuple[str, ...],
+    bucket: Bucket,
+    label: str,
+    middles: tuple[pd.Timestamp, ...],
+    as_rate: bool,
+) -> Spec:
+    colours = flag_colours(list(names))
     colour = alt.Color(
         "flag:N",
-        scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
+        scale=alt.Scale(domain=list(names), range=[colours[name] for name in names]),
         legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
     )
     filling = alt.condition("datum.state == 'complete'", alt.value(1.0), alt.value(0.4))
@@ -54,12 +82,9 @@ def flag_trend(
         alt.Tooltip("high:Q", title="95% CI to", format=".1%"),
         alt.Tooltip("state:N", title="this bar is"),
     ]
-    first, last = data["bucket"].min(), data["bucket"].max()
-    long = last - first > timedelta(days=300)
-    label = "%b %Y" if long else "%-d %b %H:%M" if bucket == "hour" else "%-d %b"
-    half = width / timedelta(milliseconds=2)
+    half = LENGTHS[bucket] * 0.92 / timedelta(milliseconds=2)
     axis = alt.Axis(
-        values=[moment(start) for start in data["middle"].drop_duplicates()],
+        values=[moment(middle) for middle in middles],
         labelExpr=f"utcFormat(datum.value - {half}, '{label}')",
         labelOverlap=True,
     )
@@ -70,9 +95,8 @@ def flag_trend(
         axis=axis,
     )
     click = alt.selection_point(name=CLICK, fields=["row"])
-    base = alt.Chart(data)
+    base = alt.Chart(DAYS)
     if as_rate:
-        base = alt.Chart(data[data["predictions"] >= RATE_FROM])
         rate = alt.Y("share:Q", title="flagged, % of predictions", axis=alt.Axis(format="%"))
         layers = [
             base.mark_rule(strokeWidth=5).encode(
@@ -99,19 +123,24 @@ def flag_trend(
             )
             .add_params(click)
         ]
-    span = alt.Chart(pd.DataFrame({"since": [first], "until": [last + LENGTHS[bucket]]}))
-    ground = span.mark_rect(opacity=0).encode(_since(axis), alt.X2("until:T"))
-    shown = releases[releases["released"] >= trend["bucket"].min()]
-    marks = [ground, _shaded(recent, first, axis), *layers, *_release_marks(shown)]
-    return alt.layer(*marks).properties(height=280)
+    ground = alt.Chart(SPAN).mark_rect(opacity=0).encode(_since(axis), alt.X2("until:T"))
+    marks = [ground, _window(alt.Chart(WINDOW), axis), *layers, *_release_marks()]
+    spec: Spec = alt.layer(*marks).properties(height=280).to_dict()
+    return spec
 
 
-def rate_by_week(weeks: pd.DataFrame, releases: pd.DataFrame) -> Chart:
+def rate_by_week(weeks: pd.DataFrame, releases: pd.DataFrame) -> Spec:
     """The share that users flagged, by week, as a small picture; releases are marked.
 
     Columns: week (its start, UTC), share, low, high, flagged, predictions.
     """
-    data = weeks.assign(week=weeks["week"].dt.tz_localize("UTC"))
+    shown = releases[releases["released"] > weeks["week"].min()]
+    datasets = {DAYS.name: _rows(weeks), RELEASES.name: _rows(shown)}
+    return {**_rate_by_week_spec(), "datasets": datasets}
+
+
+@functools.cache
+def _rate_by_week_spec() -> Spec:
     at = alt.X(
         "week:T",
         scale=alt.Scale(type="utc", nice=False),
@@ -127,21 +156,40 @@ def rate_by_week(weeks: pd.DataFrame, releases: pd.DataFrame) -> Chart:
         alt.Tooltip("flagged:Q", title="flagged predictions"),
         alt.Tooltip("predictions:Q", title="predictions"),
     ]
-    base = alt.Chart(data)
+    base = alt.Chart(DAYS)
     layers = [
         base.mark_area(color=PRODUCTION, opacity=0.18).encode(at, alt.Y("low:Q"), alt.Y2("high:Q")),
         base.mark_line(color=PRODUCTION, strokeWidth=2).encode(at, rate),
         base.mark_point(color=PRODUCTION, filled=True, size=45).encode(at, rate, tooltip=tooltip),
     ]
-    shown = releases[releases["released"] > weeks["week"].min()]
     padding = {"left": 0, "top": 16, "right": 8, "bottom": 5}
-    return alt.layer(*layers, *_release_marks(shown)).properties(height=250, padding=padding)
+    chart = alt.layer(*layers, *_release_marks()).properties(height=250, padding=padding)
+    spec: Spec = chart.to_dict()
+    return spec
 
 
-def _shaded(recent: Selection, first: datetime, axis: alt.Axis | None) -> alt.Chart:
-    """The window that is looked at, behind what is drawn over it from `first` on."""
-    since = max(recent.since or first, first)
-    return _window(alt.Chart(pd.DataFrame({"since": [since], "until": [recent.until]})), axis)
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """As Vega-Lite takes data: times (UTC) as text, None for no number."""
+    columns = {
+        str(name): [_iso(moment) for moment in column]
+        if pd.api.types.is_datetime64_dtype(column)
+        else column.astype(object).where(column.notna(), None).tolist()
+        for name, column in frame.items()
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _iso(moment: pd.Timestamp) -> str:
+    """A time of the warehouse, which is UTC without saying so."""
+    return str(moment.tz_localize("UTC").isoformat())
+
+
+def _shaded(recent: Selection, first: pd.Timestamp) -> dict[str, str]:
+    """The window that is looked at, behind what is drawn over it from `first` (UTC) on."""
+    assert recent.until is not None
+    begin = first.tz_localize("UTC")
+    since = max(recent.since or begin, begin)
+    return {"since": since.isoformat(), "until": recent.until.isoformat()}
 
 
 def _window(window: alt.Chart, axis: alt.Axis | None) -> alt.Chart:
@@ -161,8 +209,8 @@ def clicked(event: Any, rows: pd.DataFrame) -> pd.Series | None:
     return rows.iloc[int(picked[0]["row"])] if picked else None
 
 
-def _release_marks(releases: pd.DataFrame) -> list[alt.Chart]:
-    marks = alt.Chart(releases.assign(released=releases["released"].dt.tz_localize("UTC")))
+def _release_marks() -> list[alt.Chart]:
+    marks = alt.Chart(RELEASES)
     where = alt.X("released:T", scale=alt.Scale(type="utc"), title=None)
     says = [
         alt.Tooltip("version:N", title="first record of version"),
@@ -181,16 +229,9 @@ def sparkline(days: pd.DataFrame, recent: Selection, label: str) -> Spec:
 
     A click near a day is the selection parameter CLICK.
     """
-    moments = pd.to_datetime(days["day"]).dt.tz_localize("UTC")
-    means = days["mean"].astype(object).where(days["mean"].notna(), None)
-    rows = [
-        {"row": row, "day": moment.isoformat(), "mean": mean}
-        for row, (moment, mean) in enumerate(zip(moments, means, strict=True))
-    ]
-    assert recent.until is not None
-    since = max(recent.since or moments.min(), moments.min())
-    shaded = [{"since": since.isoformat(), "until": recent.until.isoformat()}]
-    return {**_sparkline_spec(label), "datasets": {DAYS.name: rows, WINDOW.name: shaded}}
+    rows = _rows(days[["day", "mean"]].reset_index(drop=True).rename_axis("row").reset_index())
+    shaded = _shaded(recent, days["day"].min())
+    return {**_sparkline_spec(label), "datasets": {DAYS.name: rows, WINDOW.name: [shaded]}}
 
 
 @functools.lru_cache(maxsize=100)

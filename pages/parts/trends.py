@@ -248,7 +248,7 @@ def flags_over_time(
     as_rate: bool,
 ) -> None:
     """Flags by category over time; a click on a mark offers its records."""
-    picked = st.altair_chart(
+    picked = st.vega_lite_chart(
         trend_charts.flag_trend(trend, releases, recent, bucket, as_rate),
         key=f"flag-trend-{bucket}-{as_rate}",
         alt="Flags by category over time",
