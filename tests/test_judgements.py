@@ -94,7 +94,7 @@ def test_bulk_labels_are_one_object_and_undone_as_one(
     batch, _ = label(log, warehouse, [*keys, "r7"], "new", "Ada")
     assert len(log.list("annotations/")) == 2
     assert len(verdicts(warehouse)) == 1_204
-    assert verdicts(warehouse)["r5"] == ("wrong", ["old", "new"], False)
+    assert verdicts(warehouse)["r5"] == ("wrong", ["new", "old"], False)
     undo(log, warehouse, batch, "Ada")
     assert judged(warehouse) == before
     undo(log, warehouse, "1", "Ada")

@@ -22,8 +22,9 @@ A selection is written as the dashboard's address writes it; paste the whole add
 filters: environment, version, application, since, until, hour (0 to 23, UTC), weekday, around
 (HH:MM, UTC), flag (* for any, - for none), without_flag, truth, comment, user, text, word,
 without_word, tag=NAME:VALUE (- for none), tag_range=NAME:LOW..HIGH, record_key, image_name,
-image_state (readable, unreadable, none), images=once, and ranges LOW..HIGH (HIGH excluded) of any
-projection, or none for records without a value.
+image_state (readable, unreadable, none), mode (- for none), without_mode, review (reviewed,
+unreviewed, right, wrong, disputed), reviewer, images=once, and ranges LOW..HIGH (HIGH excluded) of
+any projection, or none for records without a value.
 """
 
 

@@ -66,6 +66,16 @@ from data_access.queries.distributions import (
     places,
     presets,
 )
+from data_access.queries.draws import (
+    DrawInfo,
+    Measured,
+    all_draws,
+    draws_of,
+    flag_share,
+    make_draw,
+    measured,
+    unreviewed_of_draws,
+)
 from data_access.queries.drift import (
     DIFFERENT,
     Answer,
@@ -76,6 +86,7 @@ from data_access.queries.drift import (
     gap,
 )
 from data_access.queries.examples import CauseExamples, cause_examples
+from data_access.queries.finding import worth_reviewing
 from data_access.queries.groups import Estimate, Group, GroupChange, GroupTable, group_table
 from data_access.queries.inventory import (
     NO_PREDICTION,
@@ -96,6 +107,7 @@ from data_access.queries.modes import (
     Mode,
     failure_mode,
     failure_modes,
+    frequent_modes,
     mode_events,
     mode_ids,
     mode_titles,
@@ -196,6 +208,7 @@ __all__ = [
     "Contents",
     "Coverage",
     "Cube",
+    "DrawInfo",
     "DriftGroup",
     "Estimate",
     "Group",
@@ -206,6 +219,7 @@ __all__ = [
     "LogTag",
     "LogTags",
     "Match",
+    "Measured",
     "Mode",
     "Move",
     "Neighbours",
@@ -225,6 +239,7 @@ __all__ = [
     "Unusual",
     "VersionChange",
     "VersionRate",
+    "all_draws",
     "as_records",
     "axes",
     "baseline",
@@ -242,6 +257,7 @@ __all__ = [
     "cube_categories",
     "daily_means",
     "disputed_records",
+    "draws_of",
     "drift_answer",
     "drift_groups",
     "drift_table",
@@ -252,8 +268,10 @@ __all__ = [
     "failure_modes",
     "failures",
     "flag_rates_by_version",
+    "flag_share",
     "flag_trend",
     "flags",
+    "frequent_modes",
     "gap",
     "group_table",
     "high_range",
@@ -265,6 +283,8 @@ __all__ = [
     "likely_images",
     "log_tags",
     "low_range",
+    "make_draw",
+    "measured",
     "mode_counts",
     "mode_events",
     "mode_ids",
@@ -306,6 +326,7 @@ __all__ = [
     "sort_names",
     "status",
     "time_span",
+    "unreviewed_of_draws",
     "unscored_by_projection",
     "unscored_text_count",
     "unscored_texts",
@@ -316,4 +337,5 @@ __all__ = [
     "weekly_flag_rate",
     "window",
     "window_before",
+    "worth_reviewing",
 ]

@@ -19,6 +19,7 @@ from data_access.projections.table import Projection
 from data_access.queries.answers import row_of
 from data_access.queries.counts import choices, flags
 from data_access.queries.distributions import extents
+from data_access.queries.modes import MODES_OF_RECORD, frequent_modes
 from data_access.queries.tags import log_tags
 from data_access.selection import (
     ANY_FLAG,
@@ -36,7 +37,9 @@ from data_access.warehouse import Warehouse
 MOST_AXES = 3  # a fourth makes a hundred thousand cells
 MOST_VALUES = 8  # bars of a category
 KEPT_FROM = 10_000_000  # records from which on cubes are kept in the warehouse's file
-FLAG, VERSION, TAG = "flag", "version", "tag."
+FLAG, VERSION, MODE, TAG = "flag", "version", "mode", "tag."
+LISTS = {FLAG: '"feedback.flags"', MODE: "modes"}
+"""Columns of several values."""
 
 Brushes = tuple[tuple[Range, ...], tuple[str, ...]]
 """Ranges that take whole bars, and values of a category."""
@@ -85,7 +88,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Category:
-    """Flag, version or a tag (`tag.` and its name), as bars.
+    """Flag, version, failure mode or a tag (`tag.` and its name), as bars.
 
     values: as a selection writes them, the most frequent first, NO_VALUE last. What is rarer has
     no bar of its own, and is counted together.
@@ -96,8 +99,8 @@ class Category:
 
     @property
     def noun(self) -> str:
-        """What one value is: a flag, a version, or the tag by its name."""
-        return self.name.removeprefix(TAG)
+        """What one value is: a flag, a version, a failure mode, or the tag by its name."""
+        return "failure mode" if self.name == MODE else self.name.removeprefix(TAG)
 
     def chosen(self, selection: Selection) -> tuple[str, ...]:
         """What a selection asks of this category; empty: everything."""
@@ -105,6 +108,8 @@ class Category:
             return selection.flag
         if self.name == VERSION:
             return selection.version
+        if self.name == MODE:
+            return selection.mode
         return tuple(tag.value for tag in selection.tag if tag.name == self.noun)
 
     def choose(self, selection: Selection, values: Sequence[str]) -> Selection:
@@ -113,6 +118,8 @@ class Category:
             return replace(selection, flag=tuple(values))
         if self.name == VERSION:
             return replace(selection, version=tuple(values))
+        if self.name == MODE:
+            return replace(selection, mode=tuple(values))
         others = tuple(tag for tag in selection.tag if tag.name != self.noun)
         mine = tuple(Tag(self.noun, value) for value in values)
         return replace(selection, tag=(*others, *mine))
@@ -179,7 +186,7 @@ class Cube:
 
 
 def cube_categories(warehouse: Warehouse, selection: Selection) -> list[Category]:
-    """What can be shown as bars of values: flags, versions, and tags with few values.
+    """What can be shown as bars of values: flags, versions, failure modes, tags with few values.
 
     Where each image counts once, versions cannot: which report stands for an image depends on
     them.
@@ -188,6 +195,8 @@ def cube_categories(warehouse: Warehouse, selection: Selection) -> list[Category
     versions = choices(warehouse, "version")
     if versions and not selection.each_image_once:
         categories.append(_category(VERSION, versions, selection.version))
+    if modes := frequent_modes(warehouse):
+        categories.append(_category(MODE, modes, selection.mode))
     for name, values in log_tags(warehouse).categories.items():
         selected = [tag.value for tag in selection.tag if tag.name == name]
         categories.append(_category(TAG + name, values, selected))
@@ -262,6 +271,8 @@ def _counted(
     strides = np.cumprod([1, *sizes]).tolist()
     terms = [f"({sql})::bigint * {stride}" for (sql, _), stride in zip(keys, strides, strict=True)]
     selected, params = source(frame)
+    if category.name == MODE:
+        selected = f"(select *, {MODES_OF_RECORD} from {selected} as selected)"
     counted = _kept(
         warehouse,
         f"select {' + '.join(terms)} as cell, count(*) as records from {selected} group by 1",
@@ -298,12 +309,13 @@ def _bar_sql(axis: Axis) -> Condition:
 def _group_sql(category: Category) -> Condition:
     """A number for the values that a record has: a bit for each, the rest the highest."""
     named = [value for value in category.values if value != NO_VALUE]
-    if category.name == FLAG:
-        has_flag = ['list_contains("feedback.flags", ?)::int' for _ in named]
-        bits = [f"{1 << k} * {has}" for k, has in enumerate(has_flag)]
-        others = f'(len("feedback.flags") > {" + ".join(["0", *has_flag])})::int'
+    if category.name in LISTS:
+        values = LISTS[category.name]
+        has_value = [f"list_contains({values}, ?)::int" for _ in named]
+        bits = [f"{1 << k} * {has}" for k, has in enumerate(has_value)]
+        others = f"(len({values}) > {' + '.join(['0', *has_value])})::int"
         return (
-            f'case when len("feedback.flags") = 0 then {_none_bit(category)} '
+            f"case when len({values}) = 0 then {_none_bit(category)} "
             f"else {' + '.join([*bits, f'{_others_bit(category)} * {others}'])} end",
             [*named, *named],
         )

@@ -10,6 +10,7 @@ from data_access.queries.answers import row_of
 from data_access.queries.candidates import KINDS, Feature, Features
 from data_access.queries.counts import flags
 from data_access.queries.distributions import extents
+from data_access.queries.modes import frequent_modes
 from data_access.queries.tags import log_tags
 from data_access.selection import Selection, holds, source
 from data_access.sql import json_pointer
@@ -82,6 +83,7 @@ def _available(warehouse: Warehouse) -> Features:
         tuple((warehouse.projections[name], bins) for name, bins in extents(warehouse).items()),
         log_tags(warehouse).tags,
         tuple(flags(warehouse)),
+        tuple(frequent_modes(warehouse)),
     )
 
 
@@ -123,7 +125,8 @@ def _fetch(
     tagged = "json_extract_string(tags, ?::varchar[])"  # all at once: each is parsed once
     paths = [json_pointer(tag.name) for tag in available.tags]
     return warehouse.table(
-        f"select {', '.join(columns)}, side from (select *, {tagged} as tagged from ({rows}))",
+        f"select {', '.join(columns)}, side from "
+        f"(select *, {tagged} as tagged from ({rows})) as selected",
         [paths, *params],
     )
 

@@ -12,6 +12,11 @@ from data_access.records import MODE, SEVERITIES, Severity, State
 from data_access.selection import Selection, parse_selection
 from data_access.warehouse import Warehouse
 
+MODES_OF_RECORD = """coalesce(
+    (select modes from verdicts where verdicts.record_key = selected.record_key), []
+) as modes"""
+"""The failure modes of each record of `selected`, as one more column."""
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -73,6 +78,14 @@ def mode_ids(warehouse: Warehouse) -> set[str]:
 def mode_titles(warehouse: Warehouse) -> dict[str, str]:
     """By id, the titles of all modes, retired and merged ones included."""
     return {mode.id: mode.title for mode in _every_mode(warehouse).values()}
+
+
+def frequent_modes(warehouse: Warehouse) -> list[str]:
+    """Ids of the modes that any verdict names, the most frequent first."""
+    frame = warehouse.query(
+        "select unnest(modes) as mode, count(*) as n from verdicts group by 1 order by n desc, mode"
+    )
+    return list(frame["mode"])
 
 
 def mode_events(warehouse: Warehouse, identifier: str) -> pd.DataFrame:

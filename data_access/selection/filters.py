@@ -6,6 +6,15 @@ from typing import Any
 
 from data_access.errors import SelectionError
 from data_access.projections.table import ProjectionTable
+from data_access.selection.judgements import (
+    mode_sentence,
+    mode_sql,
+    read_review_states,
+    review_sentence,
+    review_sql,
+    reviewer_sql,
+    without_mode_sql,
+)
 from data_access.selection.moments import (
     around_sql,
     hours_sentence,
@@ -289,6 +298,42 @@ FILTERS: tuple[Filter, ...] = (
         write=list,
         sql=any_of(IMAGE_STATE),
         sentence=lambda states: " or ".join(IMAGE_STATES[state] for state in states),
+    ),
+    Filter(
+        key="mode",
+        label="Failure modes",
+        group="What reviewers said",
+        read=read_names,
+        write=list,
+        sql=mode_sql,
+        sentence=mode_sentence,
+    ),
+    Filter(
+        key="without_mode",
+        label="Without failure modes",
+        group="What reviewers said",
+        read=read_names,
+        write=list,
+        sql=without_mode_sql,
+        sentence=lambda modes: f"not failure mode {' or '.join(modes)}",
+    ),
+    Filter(
+        key="review",
+        label="Review",
+        group="What reviewers said",
+        read=read_review_states,
+        write=list,
+        sql=review_sql,
+        sentence=review_sentence,
+    ),
+    Filter(
+        key="reviewer",
+        label="Reviewers",
+        group="What reviewers said",
+        read=read_names,
+        write=list,
+        sql=reviewer_sql,
+        sentence=lambda names: f"reviewed by {' or '.join(names)}",
     ),
     Filter(
         key="images",

@@ -11,6 +11,10 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 IMAGE_STATES = {
     "none": "no image", "unreadable": "an unreadable image", "readable": "a readable image"
 }  # fmt: skip
+REVIEW_STATES = {
+    "reviewed": "reviewed", "unreviewed": "not reviewed", "right": "read right",
+    "wrong": "read wrong", "disputed": "disputed by reviewers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ class Selection:
     record_key: tuple[str, ...] = ()
     image_name: str = ""
     image_state: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
+    without_mode: tuple[str, ...] = ()
+    review: tuple[str, ...] = ()
+    reviewer: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
     images: str = ""
 

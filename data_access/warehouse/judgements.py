@@ -78,9 +78,9 @@ create or replace temp table parsed as
 select
     annotation_key, timestamp, kind, name, actor, payload is null as removed,
     part.* exclude (modes),
-    list_distinct(list_transform(
+    list_sort(list_distinct(list_transform(
         coalesce(part.modes, []), lambda mode: coalesce(targets[mode], mode)
-    )) as modes
+    ))) as modes
 from (
     select *, json_transform(payload, {JUDGEMENT}) as part from judged where kind in (?, ?)
 ), (select map(coalesce(list(mode), []), coalesce(list(target), [])) as targets from merged)
@@ -118,7 +118,7 @@ with agreed as (
         record_key,
         count(*) as reviews,
         count(distinct verdict) > 1
-            or count(distinct list_sort(modes)) > 1 as disputed,
+            or count(distinct modes) > 1 as disputed,
         if(count(distinct verdict) = 1, any_value(verdict), null) as verdict,
         flatten(list(modes)) as named,
         if(count(distinct correction) = 1, any_value(correction), null) as correction
@@ -138,10 +138,10 @@ select
     if(decisions.verdict is null, agreed.verdict, decisions.verdict) as verdict,
     if(
         decisions.verdict is null,
-        list_filter(
+        list_sort(list_filter(
             list_distinct(named),
             lambda mode: len(list_filter(named, lambda other: other = mode)) = reviews
-        ),
+        )),
         decisions.modes
     ) as modes,
     if(decisions.verdict is null, agreed.correction, decisions.correction) as correction,

@@ -16,6 +16,7 @@ from data_access.selection import (
     IMAGE_STATES,
     NO_FLAG,
     NO_VALUE,
+    REVIEW_STATES,
     WEEKDAYS,
     Range,
     Selection,
@@ -243,6 +244,17 @@ def _users(log: OpenLog, selection: Selection) -> None:
     _texts(selection, ("truth", "Any part of a truth or correction."), ("comment", PART))
 
 
+def _reviewers(log: OpenLog, selection: Selection) -> None:
+    titles = queries.mode_titles(log.warehouse) | {NO_VALUE: "wrong, no mode yet"}
+    offered = [mode.id for mode in queries.failure_modes(log.warehouse)]
+    every = list(dict.fromkeys([*offered, NO_VALUE, *selection.mode]))
+    _several("mode", "Failure modes", every, selection.mode, lambda name: titles.get(name, name))
+    _several("review", "Review", list(REVIEW_STATES), selection.review, REVIEW_STATES.__getitem__)
+    people = list(dict.fromkeys([*queries.reviewers(log.warehouse), *selection.reviewer]))
+    if people:
+        _several("reviewer", "Reviewers", people, selection.reviewer)
+
+
 def _model(log: OpenLog, selection: Selection) -> None:
     _texts(
         selection,
@@ -335,6 +347,7 @@ GROUPS: dict[str, Callable[[OpenLog, Selection], None]] = {
     "When": _when,
     "Where": _where,
     "What users said": _users,
+    "What reviewers said": _reviewers,
     OUTPUT: _model,
     IMAGE: _image,
 }

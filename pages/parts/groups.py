@@ -19,7 +19,9 @@ TRUTHS_ONLY = "corrected or with ground truth only"
 
 def by_group(log: OpenLog, selection: Selection, offered: Sequence[Category]) -> None:
     """Menus for the group and the projection, the sentence, and the table."""
-    by_name = {category.name: category for category in offered if category.name != "flag"}
+    by_name = {
+        category.name: category for category in offered if category.name not in ("flag", "mode")
+    }
     measured = [name for name in queries.extents(log.warehouse) if name != ERROR_RATE]
     st.header("By group")
     if not by_name or not measured:

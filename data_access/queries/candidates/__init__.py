@@ -18,7 +18,7 @@ from data_access.queries.candidates.features import (
 )
 from data_access.queries.candidates.measures import NumberTag, ProjectionFeature
 from data_access.queries.candidates.times import Day, Hour, Weekday
-from data_access.queries.candidates.words import Flag, Word
+from data_access.queries.candidates.words import Flag, ReviewedMode, Word
 
 __all__ = [
     "KINDS",
@@ -34,6 +34,7 @@ __all__ = [
     "ImageState",
     "NumberTag",
     "ProjectionFeature",
+    "ReviewedMode",
     "Version",
     "Weekday",
     "Word",
@@ -41,5 +42,5 @@ __all__ = [
 
 KINDS: tuple[type[Feature], ...] = (
     ProjectionFeature, NumberTag, CategoryTag, Version, Application, Environment, ImageState, Day,
-    Hour, Weekday, Flag, Word,
+    Hour, Weekday, Flag, ReviewedMode, Word,
 )  # fmt: skip

@@ -20,11 +20,13 @@ NOTHING_IN_COMMON = "no values in common with the baseline"
 
 @dataclass(frozen=True)
 class Features:
-    """What a log has: projections with their bins, tags, and flags, the most frequent first."""
+    """What a log has: projections with their bins, tags, and flags and failure modes, the most
+    frequent first."""
 
     projections: tuple[tuple[Projection, Bins], ...]
     tags: tuple[LogTag, ...]
     flags: tuple[str, ...]
+    modes: tuple[str, ...]
 
     def tag_columns(self, *, numbers: bool) -> Iterator[tuple[str, str, str]]:
         """Of the tags that are numbers, or of the others: name, column, and value in SQL."""

@@ -1,4 +1,4 @@
-"""Flags of users and words of the output: whether a record has them."""
+"""Flags of users, failure modes and words of the output: whether a record has them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from data_access.projections.table import TEXT
 from data_access.queries.candidates.features import Feature, Features
+from data_access.queries.modes import MODES_OF_RECORD
 from data_access.selection import ANY_FLAG, NO_FLAG, PUNCTUATION, Selection
 from data_access.sql import quoted
 from data_access.statistics.separation import Candidate, Question
 
-FLAGS, WORDS = 8, 80  # that are looked at, the most frequent ones
+FLAGS, MODES, WORDS = 8, 12, 80  # that are looked at, the most frequent ones
 SHORTEST_WORD = 3
 
 
@@ -61,6 +62,32 @@ class Flag(_Having):
 
     def incomparable(self, own: np.ndarray, others: np.ndarray, *, elsewhere: bool) -> str | None:
         return "" if elsewhere and not others[2:].any() else None
+
+
+class ReviewedMode(_Having):
+    filters = ("mode", "without_mode")
+
+    @classmethod
+    def columns(cls, features: Features) -> Iterable[str]:
+        return [MODES_OF_RECORD] if features.modes else []
+
+    @classmethod
+    def read(cls, features: Features, table: pa.Table) -> Iterator[Self]:
+        if not features.modes:
+            return
+        lists = table["modes"].combine_chunks()
+        records, modes = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+        for mode in features.modes[:MODES]:
+            having = records[pc.equal(modes, mode).to_numpy(False)]
+            yield cls._among(mode, f"failure mode “{mode}”", having, len(lists))
+
+    def says(self, question: Question) -> str:
+        return f"{'do not have' if question.under else 'have'} {self.label}"
+
+    def narrow(self, selection: Selection, question: Question) -> Selection:
+        if question.under:
+            return replace(selection, without_mode=(self.candidate.name,))
+        return replace(selection, mode=(self.candidate.name,))
 
 
 class Word(_Having):
