@@ -43,7 +43,7 @@ def main() -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _stop)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--capture", action="store_true", help="the capture app, too")
+    parser.add_argument("--capture", action="store_true", help="run the capture app too")
     capture = parser.parse_args().capture
     try:
         settings = LaunchSettings.from_environment()

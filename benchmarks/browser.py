@@ -2,7 +2,8 @@
 
 `python -m benchmarks.browser [--times K]`. Starts the dashboard as `make run` does, with an empty
 state of its own, and drives Chromium: from a click or key to the new content, and until the page
-rests; how many runs of the page that took, and how far the layout shifted. Nothing else should run.
+rests; how many runs of the page that took, and how far the layout shifted, then and while each page
+opens. Nothing else should run.
 """
 
 import argparse
@@ -53,10 +54,22 @@ WATCH = """
 """
 SHIFTS = """
 window.shifts = 0;
+window.moved = {};
+const nameOf = node => {
+  const element = node?.nodeType === 1 ? node : node?.parentElement;
+  const part = element?.closest('[class*="st-key-"], [data-testid]');
+  const key = [...part?.classList ?? []].find(name => name.startsWith('st-key-'));
+  return key ?? part?.dataset.testid ?? 'page';
+};
 new PerformanceObserver(list => {
-  for (const entry of list.getEntries()) window.shifts += entry.value;
+  for (const entry of list.getEntries()) {
+    window.shifts += entry.value;
+    for (const name of new Set(entry.sources.map(source => nameOf(source.node))))
+      window.moved[name] = (window.moved[name] ?? 0) + entry.value;
+  }
 }).observe({type: 'layout-shift', buffered: true});
 """
+MOST_NAMED = 3  # parts of a page that moved
 
 
 @dataclass(frozen=True)
@@ -139,10 +152,11 @@ def main() -> None:
                 content, rested, runs, shift = (median(row) for row in zip(*rows, strict=True))
                 numbers = f"{content:.0f} | {rested:.0f} | {runs:g} | {shift:.3f}"
                 print(f"| {interaction.name} | {numbers} |")
-            print("\n| page | layout shift while it opens |\n|---|--:|")
+            print("\n| page | layout shift while it opens | of which with |\n|---|--:|---|")
             for path in PAGES:
                 opened(page, f"{address}/{path}")
-                print(f"| {path or 'overview'} | {page.evaluate('window.shifts'):.3f} |")
+                shift: float = page.evaluate("window.shifts")
+                print(f"| {path or 'overview'} | {shift:.3f} | {moved(page)} |")
 
 
 def measured(
@@ -158,6 +172,16 @@ def measured(
     seen: dict[str, Any] = page.evaluate("window.seen")
     moved = page.evaluate("window.shifts") - shift
     return seen["content"], seen["rested"], seen["runs"], moved
+
+
+def moved(page: Page) -> str:
+    """The parts of the page that moved most since it was opened, and the shifts they took part in.
+
+    Parts that move together are in the same shifts.
+    """
+    parts: dict[str, float] = page.evaluate("window.moved")
+    most = sorted(parts.items(), key=lambda part: -part[1])[:MOST_NAMED]
+    return ", ".join(f"{name} {shift:.3f}" for name, shift in most)
 
 
 def opened(page: Page, address: str) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import false_discovery_control, ks_2samp, mannwhitneyu
 
+from data_access.projections.table import ERROR_RATE
 from data_access.selection import Selection
 from data_access.statistics.bins import Bins
 
@@ -198,6 +199,47 @@ def cases_page(
     each = select(frames.records, everything) if selection.each_image_once else selected
     reports = each.loc[each["image_hash"].isin(rows["image_hash"]), "image_hash"].value_counts()
     return len(selected), list(rows["record_key"]), [int(reports[i]) for i in rows["image_hash"]]
+
+
+def search(frames: Frames, selection: Selection, text: str) -> list[tuple[str, str, int]]:
+    """Kind, value and number of selected records of each meaning that a word has."""
+    everything, feedback = frames.records, frames.feedback
+    selected = select(everything, selection)
+
+    def contains(texts: pd.Series) -> pd.Series:
+        found: pd.Series = texts.astype(object).str.contains(
+            text, case=False, regex=False, na=False
+        )
+        return found
+
+    def of_feedback(mask: pd.Series) -> int:
+        return int(selected["record_key"].isin(feedback.loc[mask, "record_key"]).sum())
+
+    keys = everything.loc[everything["record_key"].str.startswith(text), "record_key"]
+    users = feedback.loc[contains(feedback["user"])].groupby("user", observed=True)["record_key"]
+    names = users.nunique().rename("records").reset_index()
+    names = names.sort_values(["records", "user"], ascending=[False, True])["user"].head(3)
+    meanings = [
+        *(("record", key, 1) for key in sorted(keys)[:3]),
+        *(("user", name, of_feedback(feedback["user"] == name)) for name in names),
+        ("output", text, int(contains(selected["outputs.output_text"]).sum())),
+        ("truth", text, of_feedback(contains(feedback["ground_truth_string"]))),
+        ("comment", text, of_feedback(contains(feedback["comment"]))),
+        ("image", text, int(contains(selected["inputs.image"]).sum())),
+    ]
+    return [meaning for meaning in meanings if meaning[2]]
+
+
+def versions(frames: Frames, selection: Selection, projection: str) -> pd.DataFrame:
+    """A row for each version: records, flagged, error (mean) and median of a projection."""
+    grouped = select(frames.records, selection).groupby("version", observed=True)
+    table: pd.DataFrame = grouped.agg(
+        records=("record_key", "size"),
+        flagged=("flagged", "sum"),
+        error=(ERROR_RATE, "mean"),
+        median=(projection, "median"),
+    )
+    return table
 
 
 def case(frames: Frames, record_key: str) -> tuple[dict[str, Any], int, int]:

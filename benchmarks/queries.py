@@ -6,7 +6,7 @@ its time counts.
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from statistics import median
 from time import perf_counter
@@ -123,6 +123,8 @@ def questions(warehouse: Warehouse, loaded: Frames | None) -> list[Question]:
         *_distributions(warehouse, frames),
         *_cases(warehouse, frames, "Cases", PROD),
         *_case(warehouse, frames, key),
+        *_search(warehouse, frames, ("river", "user 123")),
+        _groups(warehouse, frames),
         *_narrowed(warehouse, frames, "text contains “river”", replace(PROD, text="river")),
         *_narrowed(warehouse, frames, "each image once", replace(PROD, images="once")),
     ]
@@ -269,6 +271,34 @@ def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
     ]
 
 
+def _search(warehouse: Warehouse, frames: Frames, texts: Sequence[str]) -> list[Question]:
+    return [
+        Question(
+            "every page",
+            f"search “{text}”",
+            lambda text=text: queries.search(warehouse, PROD, text),
+            lambda text=text: by_pandas.search(frames, PROD, text),
+            lambda ours, theirs: _equal(
+                [(match.kind, match.value, match.count) for match in ours], theirs
+            ),
+        )
+        for text in texts
+    ]
+
+
+def _groups(warehouse: Warehouse, frames: Frames) -> Question:
+    category = next(
+        row for row in queries.cube_categories(warehouse, PROD) if row.name == "version"
+    )
+    return Question(
+        "Explore",
+        "group_table by version, median entropy",
+        lambda: queries.group_table(warehouse, PROD, category, ENTROPY),
+        lambda: by_pandas.versions(frames, PROD, ENTROPY),
+        _same_groups,
+    )
+
+
 def _narrowed(warehouse: Warehouse, frames: Frames, page: str, chosen: Selection) -> list[Question]:
     return [
         _drift(warehouse, frames, page, chosen),
@@ -312,6 +342,17 @@ def _same_moves(ours: list[queries.Move], theirs: tuple[list[str], pd.DataFrame]
     _equal([move.pair.projection.name for move in ours], names)
     for move, name in zip(ours, names, strict=True):
         np.testing.assert_allclose(move.days["mean"], means[name].dropna(), rtol=CLOSE)
+
+
+def _same_groups(ours: queries.GroupTable, theirs: pd.DataFrame) -> None:
+    table = theirs.loc[[group.value for group in ours.groups]]
+    for column, values in (
+        ("records", [group.flag_rate.count for group in ours.groups]),
+        ("flagged", [group.flagged for group in ours.groups]),
+        ("error", [group.error_rate.value for group in ours.groups]),
+        ("median", [group.median.value for group in ours.groups]),
+    ):
+        np.testing.assert_allclose(values, table[column], rtol=CLOSE)
 
 
 def _same_places(ours: list[queries.Place], theirs: list[tuple[np.ndarray, float]]) -> None:

@@ -39,7 +39,8 @@ causes.answer(ranking, other)
 with st.container(horizontal=True, vertical_alignment="center"):
     bar.page_link("replay", "Replay these cases", selection, of="selection")
     answer, numbers = causes.answer_sentence(ranking, other), causes.numbers(ranking, other)
-    notes.copy_as_text(log, TITLE, answer, numbers, selection, against=against)
+    dated = queries.window(warehouse, sides[0])
+    notes.copy_as_text(log, TITLE, answer, numbers, dated, against=against)
 st.caption(
     f"Blue: the {ranking.selected:,} cases. "
     f"Grey: {other}, {words.count(ranking.others, 'record')}. "

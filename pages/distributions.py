@@ -25,17 +25,13 @@ if not counts.predictions:
 
 pairs = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 histograms.answer(pairs, baseline)
-if shared := queries.shared_records(warehouse, baseline):
-    st.info(
-        f"{words.count(shared, 'record')} are on both sides, which hides differences: "
-        "compare with another time window, version or environment."
-    )
+# what a brush must not move: where each histogram stands, and the notice above them
+unbrushed = queries.baseline(warehouse, replace(selection, ranges=()), baseline.name)
+histograms.shared(queries.shared_records(warehouse, unbrushed))
 with st.container(horizontal=True):
     bar.page_link("cases", f"Show the {words.count(counts.predictions, 'case')}", selection)
     bar.page_link("causes", "What separates them?", selection)
 
-# what a brush must not move: where each histogram stands
-unbrushed = queries.baseline(warehouse, replace(selection, ranges=()), baseline.name)
 whole = queries.histogram_pairs(warehouse, unbrushed.compared, unbrushed.selection)
 by_name = {pair.projection.name: pair for pair in pairs}
 histograms.row(log, by_name, FIRST, baseline)

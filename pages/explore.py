@@ -45,7 +45,7 @@ page = queries.cases_page(warehouse, selection, sort, descending, 0, SHOWN)
 if not page.records:
     st.info("No record is in all of these bars.")
     st.stop()
-st.caption(f"The first {len(page.records):,} of {page.total:,}, sorted as on Cases.")
+st.caption(f"First {len(page.records):,} of {page.total:,}, sorted as on Cases.")
 cards.gallery(
     log, page.records, [axis.projection for axis in axes], page.rows["same_image"].tolist()
 )

@@ -27,6 +27,7 @@ if not counts.predictions:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     answer = st.container(width="stretch")
     days = trends.window_days(selection)
+    copying = st.container(width="content")
 recent = queries.recent_window(warehouse, selection, days)
 before = queries.window_before(warehouse, recent)
 changes = queries.share_changes(warehouse, recent, before, baseline.selection)
@@ -37,7 +38,8 @@ with answer:
 fuller = None if flagged.is_rate else queries.earlier_window(warehouse, recent)
 if fuller is not None:
     trends.earlier(selection, recent, fuller)
-notes.copy_as_text(log, TITLE, said, trends.numbers(changes), recent)
+with copying:
+    notes.copy_as_text(log, TITLE, said, trends.numbers(changes), recent)
 start.start(log, selection, baseline)
 trends.shares(changes, recent, baseline.label, counts.unscored)
 

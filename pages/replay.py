@@ -55,11 +55,11 @@ replays.unread(results)
 if results.trials.empty:
     st.markdown(
         "Change one thing about the images, have the recognizer read them again, and see whether "
-        "the outputs come right: that tells a cause from a coincidence. "
+        "the outputs come out right: that separates a cause from a coincidence. "
         + (
-            "This case was not replayed yet."
+            "This case has not been replayed yet."
             if one_case
-            else f"None of these {words.count(counts.cases, 'case')} was replayed yet."
+            else f"None of these {words.count(counts.cases, 'case')} has been replayed yet."
         )
     )
     replays.panel(log, results)

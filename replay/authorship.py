@@ -63,11 +63,6 @@ class Authorships:
     rows: tuple[Authorship, ...]
     total: int
 
-    def flagged(self) -> "Authorships":
-        """Of the records that a user flagged offensive."""
-        rows = tuple(row for row in self.rows if row.record.flagged)
-        return Authorships(rows, len(rows))
-
     def count(self, author: Author) -> int:
         return sum(row.author == author for row in self.rows)
 

@@ -182,10 +182,13 @@ def test_of_the_sample_nobody_is_blamed_wrongly(sample_log: OpenLog) -> None:
         written = {row["record_key"]: row["text"] for row in csv.DictReader(file)}
     evidence = Evidence(sample_log.log, model_name(sample_log.settings.toxicity))
     evidence.look()
-    judged = authorships(
-        sample_log, Selection(), Selection(environment=("test",)), evidence.words, evidence.readings
+    flagged = authorships(
+        sample_log,
+        Selection(flag=("offensive",)),
+        Selection(environment=("test",)),
+        evidence.words,
+        evidence.readings,
     )
-    flagged = judged.flagged()
     assert len(flagged.rows) == 12
     for row in flagged.rows:
         in_ink = any(word in words_of(written[row.record.record_key]) for word in row.words)

@@ -176,9 +176,9 @@ def test_the_page_of_a_case(dashboard: Dashboard, alike_log: str) -> None:
     assert "<b>Predicted</b> by version v1" in shown and "6 Jul 2026, 12:00" in shown
     assert "“at once” (logged with the prediction)" in shown
     assert "“see &lt;i&gt;this&lt;/i&gt;” by ann" in shown and "7 Jul 2026, 12:00" in shown
-    assert '<mark title="12%">t</mark>he could' in shown and "The lowest is 12%." in said
+    assert '<mark title="12%">t</mark>he could' in shown and "Lowest: 12%." in said
     assert "<del>" not in shown, "texts that have nothing in common are left as they are"
-    assert "Similar images, by perceptual hash, of 7 compared" in said and "inverted" in said
+    assert "Most similar images by perceptual hash, of 7 compared" in said and "inverted" in said
     assert "Not enough data in the 28 days before" in said
 
 

@@ -416,6 +416,12 @@ def test_a_preset_is_switched_on_and_off(dashboard: Dashboard) -> None:
     app = dashboard("cases", SAMPLE)
     app.button(key="preset.dark on light").click().run()
     assert app.query_params["polarity(inputs.image)"] == "0.0.."
+    app.button(key="preset.low entropy").click().run()
+    assert {
+        button.label: button.proto.type
+        for button in app.button
+        if button.label in ("dark on light", "low entropy", "obscene")
+    } == {"dark on light": "primary", "low entropy": "primary", "obscene": "secondary"}
     app.button(key="preset.dark on light").click().run()
     assert "polarity(inputs.image)" not in app.query_params
 
@@ -486,7 +492,9 @@ def test_the_answer_leaves_out_what_only_corrected_records_have(dashboard: Dashb
 def test_what_is_on_both_sides_is_said(dashboard: Dashboard) -> None:
     app = dashboard("distributions", SAMPLE, "environment=prod&baseline=prod")
     stands(app)
-    assert f"{SERVED} records are on both sides" in text(app)
+    assert f"\n{SERVED} records are on both sides" in text(app)
+    app = dashboard("distributions", SAMPLE, f"environment=prod&baseline=prod&{LOW}")
+    assert f"Up to {SERVED} records are on both sides" in text(app), "the notice holds still"
 
 
 def test_the_drift_table_in_main_and_in_full(dashboard: Dashboard) -> None:
@@ -715,6 +723,7 @@ def test_what_separates_the_repetitive_cases(
     assert note[0] == title and "**" not in note[1]
     assert note[1].startswith(f"{first.selected.yes:,} of {first.selected.known:,} (")
     assert " Aug 2026 (UTC) · " in note[-2] and f"page.against={against}" in note[-1]
+    assert "since=2026-0" in note[-1] and "until=2026-0" in note[-1], "later the same records"
     assert app.dataframe[0].value["p"].between(0, 1).all()
     links = [link.proto.query_string for link in app.get("page_link")]
     assert any("against" not in link and "image" in link for link in links)
@@ -880,7 +889,7 @@ def test_the_start_tells_the_story_with_live_numbers(dashboard: Dashboard) -> No
     stands(app)
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown["Flagged, by version"] == "v1 46% → v2 7%"
-    assert shown["Outputs that repeat or are very short"] == "186 of 570"
+    assert shown["Repetitive or very short outputs"] == "186 of 570"
     assert re.fullmatch(r"\d+ by the model, \d+ by users", shown["Flagged offensive: who wrote it"])
     assert "12 flagged offensive" in text(app) and "word entropy below the 5th" in text(app)
     html = shown_html(app)
@@ -897,7 +906,7 @@ def test_the_start_says_what_is_missing_and_what_to_do(
     said = text(app)
     for sentence in (
         "Not enough data of any version for a rate.",
-        "Nobody flagged one of these predictions as offensive.",
+        "None of these predictions is flagged offensive.",
         "to compare with: choose another baseline",
         "no repetitive or very short outputs to explain",
     ):

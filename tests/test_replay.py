@@ -764,7 +764,7 @@ def test_the_page_before_anything_was_replayed(dashboard: Dashboard) -> None:
     app = dashboard("replay", SAMPLE, "environment=test")
     stands(app)
     shown = text(app)
-    assert "None of these 180 cases was replayed yet" in shown
+    assert "None of these 180 cases has been replayed yet" in shown
     assert f"{100 * len(INTERVENTIONS):,} readings by v1, about 2 minutes" in shown
     assert "Light becomes dark" in shown
     assert any(button.label == "Replay 100 images" for button in app.button)
@@ -900,7 +900,7 @@ def test_versions_without_a_model_are_said_on_the_page(
     opened.close()
     app = dashboard("replay", opened.log.uri, "environment=prod")
     stands(app)
-    assert "the project has no model of that version" in text(app)
+    assert "there is no model of that version here" in text(app)
 
 
 def test_cases_and_case_lead_to_it(dashboard: Dashboard) -> None:

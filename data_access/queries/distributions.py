@@ -335,6 +335,12 @@ class Preset:
             return selection.with_range(self.range)
         return selection.with_flag(self.flag or ANY_FLAG)
 
+    def is_in(self, selection: Selection) -> bool:
+        """Whether a selection has it already."""
+        if self.range is not None:
+            return self.range in selection.ranges
+        return self.apply(selection) == selection
+
 
 def presets(warehouse: Warehouse, baseline: Selection) -> list[Preset]:
     """The usual suspects, those that have values in this log."""
@@ -355,5 +361,7 @@ def presets(warehouse: Warehouse, baseline: Selection) -> list[Preset]:
         words = "images with dark ink on a light ground"
         available.append(Preset("dark on light", words, range=Range(f"polarity({IMAGE})", low=0.0)))
     if "offensive" in flags(warehouse):
-        available.append(Preset("flagged offensive", "a user said so", flag="offensive"))
+        available.append(
+            Preset("flagged offensive", "records that a user flagged offensive", flag="offensive")
+        )
     return available

@@ -76,7 +76,7 @@ def held_by_day(
             ),
             tooltip=[
                 alt.Tooltip("day:T", title="day (UTC)", format="%d %b %Y"),
-                alt.Tooltip("source:N", title="from"),
+                alt.Tooltip("source:N", title="source"),
                 alt.Tooltip("events:Q", title=noun, format=","),
             ],
         )
@@ -274,12 +274,12 @@ def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
         legend=None,
     )
     tooltip = [
-        alt.Tooltip("label:N", title="what was done"),
+        alt.Tooltip("label:N", title="intervention"),
         alt.Tooltip("fixed:Q", title="fixed", format=","),
         alt.Tooltip("outside:Q", title="of", format=","),
         alt.Tooltip("low:Q", title="95% CI from", format=".0%"),
         alt.Tooltip("high:Q", title="95% CI to", format=".0%"),
-        alt.Tooltip("changed:Q", title="texts that changed", format=","),
+        alt.Tooltip("changed:Q", title="texts changed", format=","),
         alt.Tooltip("broken:Q", title="made worse", format=","),
     ]
     lines = base.mark_rule(strokeWidth=3, opacity=0.45).encode(

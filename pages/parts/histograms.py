@@ -48,6 +48,16 @@ def answer(pairs: Sequence[HistogramPair], baseline: Baseline) -> None:
         brushes.touch_switch()
 
 
+def shared(records: int) -> None:
+    """That both sides share records; nothing where they share none, whatever is brushed."""
+    if records:
+        most = "Up to " if state.selection().ranges else ""
+        st.info(
+            f"{most}{words.count(records, 'record')} are on both sides, which hides differences: "
+            "compare with another time window, version or environment."
+        )
+
+
 def row(
     log: OpenLog, pairs: Mapping[str, HistogramPair], names: Sequence[str], baseline: Baseline
 ) -> None:

@@ -65,8 +65,8 @@ def objects(frame: pd.DataFrame) -> None:
         hide_index=True,
         column_config={
             "day": st.column_config.DateColumn("day (UTC)", format="YYYY-MM-DD"),
-            "kind": "what",
-            "form": "kept as",
+            "kind": "kind",
+            "form": "format",
             "objects": number("objects", format="localized"),
             "merged": number(
                 "merged",
@@ -94,7 +94,7 @@ def reasons(frame: pd.DataFrame) -> None:
         },
     )
     if more:
-        st.caption(f"And {words.count(more, 'rarer reason')}, which are in the download.")
+        st.caption(f"The download has {words.count(more, 'more reason')}.")
 
 
 def quarantine(rows: pd.DataFrame, total: int) -> None:
@@ -150,10 +150,10 @@ def scores(rows: Sequence[Scored], served: int, sources: Mapping[str, str]) -> N
                 width="medium",
                 help="Records with a value, of all.",
             ),
-            "records": st.column_config.NumberColumn("have a value", format="localized"),
-            "without": st.column_config.NumberColumn("have none", format="localized"),
+            "records": st.column_config.NumberColumn("with a value", format="localized"),
+            "without": st.column_config.NumberColumn("without", format="localized"),
             "why": st.column_config.TextColumn("reason", width=280),
-            "means": st.column_config.TextColumn(width="large"),
+            "means": st.column_config.TextColumn("meaning", width="large"),
         },
     )
 

@@ -66,7 +66,7 @@ def panel(keys: Sequence[Key]) -> None:
     icon = ":material/keyboard:"
     with st.popover("Keys", icon=icon, type="tertiary", help="Or press ?", key=LISTED):
         st.markdown("".join(f"- **{key.sign}** {key.does}\n" for key in every))
-        st.caption("They work wherever the focus is, but in a field.")
+        st.caption("They work everywhere except in a field.")
     _listener()(key="listener", data={key.name: key.button for key in every})
 
 

@@ -161,7 +161,7 @@ def _truth(text: str | None, truth: str | None) -> None:
     with st.container(gap="xxsmall"):
         st.caption("Truth")
         if truth is None:
-            st.html('<div class="misread-meta">Not known.</div>')
+            st.html('<div class="misread-meta">Unknown.</div>')
         elif truth == text:
             st.html('<div class="misread-meta">✓ The output is correct.</div>')
         else:
@@ -185,7 +185,7 @@ def _confidences(record: Record) -> None:
         unsure = sum(percent < UNSURE for percent in confidences)
         st.caption(
             f"Marked: under {UNSURE}%, {words.count(unsure, 'character')} of {len(text):,}. "
-            f"The lowest is {min(confidences)}%."
+            f"Lowest: {min(confidences)}%."
         )
 
 
@@ -213,7 +213,7 @@ def unusual(places: Sequence[Place], baseline_label: str) -> None:
         st.caption(f"Not enough data in {label} to compare with.")
         return
     if not values:
-        st.caption(f"Nothing: no value is beyond {queries.UNUSUAL:.0%} of {label}.")
+        st.caption(f"Nothing: no value is beyond {queries.UNUSUAL:.0%} of those of {label}.")
         return
     st.markdown(
         "\n".join(
@@ -279,9 +279,10 @@ def similar(log: OpenLog, record: Record) -> None:
     texts = queries.similar_texts(log.warehouse, record, SIMILAR)
     if texts.records:
         st.caption(
-            f"Most similar outputs, of {texts.searched:,} compared ({texts.outputs:,} in the log): "
+            f"Most similar outputs, of {texts.searched:,} compared ({texts.outputs:,} in the log). "
+            "Similarity by edit distance: "
             + ", ".join(f"{likeness:.0%}" for likeness in texts.likeness)
-            + " the same, by edits."
+            + "."
         )
         cards.gallery(log, texts.records, [], name="texts")
     elif texts.searched:
@@ -293,14 +294,14 @@ def similar(log: OpenLog, record: Record) -> None:
             for bits, is_inverse in zip(images.bits, images.inverted, strict=True)
         ]
         st.caption(
-            f"Similar images, by perceptual hash, of {images.searched:,} compared "
+            f"Most similar images by perceptual hash, of {images.searched:,} compared "
             f"({images.images:,} in the log): {'; '.join(alikes)}."
         )
         cards.gallery(log, images.records, [], name="images")
     elif images.searched:
         st.caption(
-            f"No similar image, by perceptual hash, among the {images.searched:,} whose values are "
-            f"nearest ({images.images:,} in the log)."
+            "No similar image by perceptual hash. Compared: the "
+            f"{images.searched:,} whose values are nearest, of {images.images:,} in the log."
         )
 
 

@@ -69,7 +69,7 @@ def side_by_side(log: OpenLog, rows: pd.DataFrame) -> None:
                 before, after = cards.marked(trial["before"] or "", trial["after"])
                 sides = st.columns(2, gap="small")
                 with sides[0]:
-                    _picture(log, trial["image"], NOTHING.name, "as it was", before)
+                    _picture(log, trial["image"], NOTHING.name, "as logged", before)
                 with sides[1]:
                     name = trial["intervention"]
                     _picture(log, trial["image"], name, label(name), after)
@@ -84,7 +84,7 @@ def one_by_one(log: OpenLog, rows: pd.DataFrame) -> None:
     with st.grid(3, min_column_width=280):
         with st.container(border=True):
             logged = words.escaped(trials[0]["before"] or "")
-            _picture(log, trials[0]["image"], NOTHING.name, "as it was logged", logged)
+            _picture(log, trials[0]["image"], NOTHING.name, "as logged", logged)
             _truth(trials[0])
         for trial in trials:
             with st.container(border=True):

@@ -36,7 +36,7 @@ def verdict(findings: Findings, baseline: Baseline) -> str:
     """The answer in a sentence."""
     against = words.escape_markdown(baseline.label)
     if findings.limits == Limits(None, None):
-        return f"**{against}** has neither word entropy nor confidence: nothing can be judged."
+        return f"**{against}** has neither word entropy nor confidence, so nothing can be judged."
     tried = [outcome for outcome in findings.outcomes if not outcome.control]
     unchanged = next(
         (outcome for outcome in findings.outcomes if outcome.intervention == NOTHING.name), None
@@ -49,7 +49,7 @@ def verdict(findings: Findings, baseline: Baseline) -> str:
             f"so there is nothing to fix. {label(worst.intervention).capitalize()} makes "
             f"{worst.broken:,} of them worse."
         )
-    control = "" if unchanged is None else f"; the unchanged image {unchanged.fixed:,}"
+    control = "" if unchanged is None else f"; rereading the unchanged image {unchanged.fixed:,}"
     share = f"{first.low:.0%}–{first.high:.0%}"
     proven = best(findings.outcomes) is not None
     floor = 0 if unchanged is None else unchanged.fixed

@@ -140,8 +140,8 @@ def unread(findings: Findings) -> None:
     for version, count in findings.planned.unknown.items():
         st.info(
             f"{words.count(count, 'image')} of version {words.escape_markdown(version)} cannot be "
-            "read again: the project has no model of that version. Choose a reader above, or name "
-            "yours in MISREAD\\_RECOGNIZER."
+            "read again: there is no model of that version here. Choose another model above, or "
+            "set MISREAD\\_RECOGNIZER to yours."
         )
 
 

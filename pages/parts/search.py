@@ -12,8 +12,8 @@ from pages.parts import bar, state, words
 
 SHOWN_CHARACTERS = 40
 SEARCHED = (
-    "Searched: outputs, truths and corrections, comments, users, image names and how record keys "
-    "begin, with this spelling. A date (28 Aug 2026) or a time (14:30) works too."
+    "Searched: outputs, truths and corrections, comments, users, image names and the start of "
+    "record keys, as spelled here. A date (28 Aug 2026) or a time (14:30) works too."
 )
 CONTAINING = {
     "output": ("output contains", "outputs contain"),
@@ -67,7 +67,7 @@ def _results(log: OpenLog, selection: Selection, text: str) -> None:
             key=f"search.{number}",
             on_click=_choose,
             args=(match,),
-            help="Replaces all other filters, which leave none of these."
+            help="Replaces all other filters: none of these match them."
             if match.everywhere and selection != Selection()
             else "Adds this filter.",
         )

@@ -49,7 +49,7 @@ def _presets(log: OpenLog, selection: Selection) -> None:
             st.button(
                 preset.label,
                 help=f"Show {preset.explanation}.",
-                type="primary" if preset.apply(selection) == selection else "secondary",
+                type="primary" if preset.is_in(selection) else "secondary",
                 on_click=_toggle,
                 args=(preset,),
                 key=f"preset.{preset.label}",
@@ -69,10 +69,10 @@ def _presets(log: OpenLog, selection: Selection) -> None:
 
 def _toggle(preset: Preset) -> None:
     selection = state.selection()
-    if preset.apply(selection) != selection:
-        state.select(preset.apply(selection))
-    else:
+    if preset.is_in(selection):
         state.select(selection.without(preset.range.name if preset.range else "flag"))
+    else:
+        state.select(preset.apply(selection))
 
 
 def _baseline(log: OpenLog, selection: Selection) -> None:

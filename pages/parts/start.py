@@ -49,7 +49,7 @@ def _flags(log: OpenLog, selection: Selection) -> None:
     with trends.versions(rates, queries.version_change(rates)):
         weeks = queries.weekly_flag_rate(log.warehouse, selection)
         if len(weeks) < 2:
-            st.caption("A picture by week needs two weeks with enough predictions.")
+            st.caption("A weekly rate needs two weeks with enough predictions.")
             return
         releases = queries.releases(log.warehouse, selection)
         st.vega_lite_chart(
@@ -68,9 +68,9 @@ def _who_wrote_it(log: OpenLog, selection: Selection, baseline: Baseline) -> Non
     label = "Flagged offensive: who wrote it"
     if not counts.predictions:
         st.metric(label, "None")
-        st.caption("Nobody flagged one of these predictions as offensive.")
+        st.caption("None of these predictions is flagged offensive.")
         return
-    judged = toxicity.authors(log, flagged, baseline).flagged()
+    judged = toxicity.authors(log, flagged, baseline)
     st.metric(label, _authors(judged), help=toxicity.EXPLANATION)
     st.caption(_of(judged, counts.predictions))
     for row in sorted(judged.rows, key=_telling)[:QUOTED]:
@@ -114,7 +114,7 @@ def _low_entropy(log: OpenLog, selection: Selection, baseline: Baseline) -> Sele
     """Draws it; returns the records, None where there is nothing to compare with."""
     with st.container(border=True, gap="xxsmall", height="stretch"):
         low = queries.low_range(log.warehouse, baseline.selection, ENTROPY)
-        label = "Outputs that repeat or are very short"
+        label = "Repetitive or very short outputs"
         if low is None:
             st.metric(label, "–")
             st.caption(
@@ -171,11 +171,11 @@ def _what_fixes_them(log: OpenLog, low: Selection | None, baseline: Baseline) ->
     proven = best(findings.outcomes)
     if findings.trials.empty:
         st.metric(label, "Not replayed yet")
-        st.caption(f"{why} A replay shows whether that is the cause.")
+        st.caption(f"{why} A replay tests whether that is the cause.")
         _links(low)
         return
     if proven is None:
-        st.metric(label, "Nothing tried so far")
+        st.metric(label, "Nothing so far")
         st.caption(f"{why} {replay_verdicts.verdict(findings, baseline)}")
         _links(low)
         return
@@ -186,7 +186,7 @@ def _what_fixes_them(log: OpenLog, low: Selection | None, baseline: Baseline) ->
         help=replay_verdicts.verdict(findings, baseline).replace("**", ""),
     )
     control = next((o for o in findings.outcomes if o.intervention == NOTHING.name), None)
-    unchanged = "" if control is None else f"; reading them unchanged again fixes {control.fixed:,}"
+    unchanged = "" if control is None else f"; rereading them unchanged fixes {control.fixed:,}"
     st.caption(f"{why} 95% CI {proven.low * 100:.0f}–{proven.high:.0%}{unchanged}.")
     replay_cases.before_and_after(log, findings, proven.intervention)
     _links(low)

@@ -113,7 +113,7 @@ AUTHORS = {"model": "The model wrote it", "user": "The user wrote it", "unknown"
 EXPLANATION = (
     "By the model: the offensive words are not in the truth, or another version does not read them "
     "in the same image. By the user: they are in the truth, or another version reads them too. "
-    "Unknown: it cannot be told."
+    "Unknown: the evidence is missing or mixed."
 )
 
 

@@ -35,7 +35,7 @@ def flag_trend(
         end=trend["bucket"] + width,
         top=trend.groupby("bucket")["flagged"].cumsum(),
         middle=trend["bucket"] + width / 2,
-        state=np.where(trend["filling"], "still filling", "complete"),
+        state=np.where(trend["filling"], "incomplete", "complete"),
     )
     data["bottom"] = data["top"] - data["flagged"]
     first, last = data["bucket"].min(), data["bucket"].max()
@@ -73,14 +73,14 @@ def _flag_trend_spec(
     )
     filling = alt.condition("datum.state == 'complete'", alt.value(1.0), alt.value(0.4))
     tooltip = [
-        alt.Tooltip("bucket:T", title=f"{bucket} from (UTC)", format="%d %b %Y %H:%M"),
+        alt.Tooltip("bucket:T", title=f"{bucket} starting (UTC)", format="%d %b %Y %H:%M"),
         alt.Tooltip("flag:N"),
         alt.Tooltip("flagged:Q", title="flagged"),
         alt.Tooltip("predictions:Q", title="predictions"),
         alt.Tooltip("share:Q", title="rate", format=".1%"),
         alt.Tooltip("low:Q", title="95% CI from", format=".1%"),
         alt.Tooltip("high:Q", title="95% CI to", format=".1%"),
-        alt.Tooltip("state:N", title="this bar is"),
+        alt.Tooltip("state:N", title="status"),
     ]
     half = LENGTHS[bucket] * 0.92 / timedelta(milliseconds=2)
     axis = alt.Axis(
@@ -149,7 +149,7 @@ def _rate_by_week_spec() -> Spec:
     )
     rate = alt.Y("share:Q", title="flagged", axis=alt.Axis(format="%", tickCount=3))
     tooltip = [
-        alt.Tooltip("week:T", title="week from (UTC)", format="%d %b %Y"),
+        alt.Tooltip("week:T", title="week starting (UTC)", format="%d %b %Y"),
         alt.Tooltip("share:Q", title="flagged", format=".1%"),
         alt.Tooltip("low:Q", title="95% CI from", format=".1%"),
         alt.Tooltip("high:Q", title="95% CI to", format=".1%"),

@@ -30,8 +30,8 @@ SHARES = {
     queries.LOW_ENTROPY: "Repetitive or very short",
 }
 RATES = (
-    "Share of each version's predictions that users flagged, in the whole selection. Flags that "
-    "are still to come raise the rate of the newest version."
+    "Share of each version's predictions that users flagged, in the whole selection. The rate of "
+    "the newest version rises as late flags come in."
 )
 ANSWERS = {
     "lower": "No.",
@@ -207,7 +207,8 @@ def shares(
             "Not scored yet",
             words.count(unscored),
             "in the whole selection",
-            f"{unscored:,} records whose text or image is not scored yet; they are missing below.",
+            f"{unscored:,} records whose text or image is not scored yet; the numbers below "
+            "exclude them.",
         )
         if unscored:
             with box:
@@ -235,7 +236,7 @@ def _changed(change: ShareChange) -> str:
         case "no clear change":
             return f"no clear change ({words.point_interval(change.low, change.high)})"
         case "nothing before":
-            return "nothing before to compare with"
+            return "no earlier data to compare with"
     return "not enough data" if not change.is_rate else "not enough data before"
 
 
