@@ -6,8 +6,9 @@ import streamlit as st
 
 from pages.parts import bar, frame, freshness, keys, palette, search, sidebar, state, store
 
+st.set_page_config(page_icon=frame.STATIC / "mark.svg", layout="wide")  # before anything is drawn
 page = frame.navigation()
-st.set_page_config(f"{page.title} · Misread", frame.STATIC / "mark.svg", layout="wide")
+st.set_page_config(f"{page.title} · Misread")
 frame.logo()
 palette.style()
 log = store.opened()

@@ -240,9 +240,9 @@ def _cases_page(
 
 
 def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
-    bins = queries.extents(warehouse)
     case = queries.case(warehouse, key)
     assert case is not None
+    bins = {row.projection.name: row.bins for row in queries.places(warehouse, TEST, case.record)}
     return [
         Question(
             "Case",

@@ -48,20 +48,27 @@ def held_by_day(
     ).sort_values(["day", "rank"])
     data["top"] = data.groupby("day")["events"].cumsum()
     data["bottom"] = data["top"] - data["events"]
-    first, after = span[0], span[1] + timedelta(days=1)
-    # milliseconds since 1970
-    domain = [pd.Timestamp(day.date(), tz="UTC").timestamp() * 1000 for day in (first, after)]
+    first, after = (
+        pd.Timestamp(day.date(), tz="UTC") for day in (span[0], span[1] + timedelta(days=1))
+    )
     long = after - first > timedelta(days=300)
     axis = alt.Axis(
         format="%b %Y" if long else "%d %b",
         labelOverlap=True,
         tickCount={"interval": "month", "step": 1} if long else {"interval": "week", "step": 1},
     )
-    chart: alt.Chart = (
+    scale = alt.Scale(type="utc", nice=False)
+    # what makes the axis as long as the span: a domain of its own has two forms in x and x2
+    ground = (
+        alt.Chart(pd.DataFrame({"first": [first], "after": [after]}))
+        .mark_rect(opacity=0)
+        .encode(alt.X("first:T", scale=scale, title=None, axis=axis), alt.X2("after:T"))
+    )
+    bars = (
         alt.Chart(data)
         .mark_bar()
         .encode(
-            alt.X("day:T", scale=alt.Scale(type="utc", domain=domain), title=None, axis=axis),
+            alt.X("day:T", scale=scale, title=None, axis=axis),
             alt.X2("end:T"),
             alt.Y(
                 "bottom:Q",
@@ -80,9 +87,9 @@ def held_by_day(
                 alt.Tooltip("events:Q", title=noun, format=","),
             ],
         )
-        .properties(height=170 if noun == "records" else 110, padding=TIGHT)
     )
-    return chart
+    height = 170 if noun == "records" else 110
+    return alt.layer(ground, bars).properties(height=height, padding=TIGHT)
 
 
 def drag(touch: bool) -> str:

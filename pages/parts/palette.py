@@ -38,6 +38,14 @@ STYLE = """
 .misread-text ins { text-decoration: underline; background: #3b7fc438; }
 .st-key-card-opened { outline: 2px solid #3b7fc4; }
 .st-key-answer { min-height: 5em; }
+/* the place of an image that is still to come: cards hold them in one shape */
+[class*="st-key-card-"] [data-testid="stImage"] img { aspect-ratio: 7 / 3; }
+/* Streamlit draws a lower stand-in first: what is below a widget would move */
+.st-key-widget-baseline, .st-key-widget-since, .st-key-widget-until, .st-key-widget-environment,
+.st-key-widget-version, [class*="st-key-widget-page-"] { min-height: 4.27rem; }
+.st-key-presets:has(> :nth-child(6)) { min-height: 10.7rem; }
+[class*="st-key-widget-page-number-"], [class*="st-key-widget-page-sheet-"] {
+  min-height: 2.53rem; }
 </style>
 """
 # Streamlit writes in white on the accent, which is too pale for that in the dark theme
