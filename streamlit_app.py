@@ -15,14 +15,14 @@ log = store.opened()
 with frame.asking(log):
     drawn = freshness.drawn(log)
     state.begin(log)
-    with st.sidebar:
-        sidebar.sidebar(log)
-        freshness.foot(log, drawn)
     freshness.banner(log)
     search.box(log, state.selection(), page.url_path)
     page_keys = keys.OF_CASE if page.url_path == "case" else ()
     link = bar.selection_bar(log, partial(freshness.news, log, drawn), page_keys)
     bar.address(link)  # here too: a page that stops takes along all that follows it
+    with st.sidebar:  # after the chips, which say at once that a filter was understood
+        sidebar.sidebar(log)
+        freshness.foot(log, drawn)
     state.enter_frame()
     page.run()
     bar.address(link)

@@ -155,8 +155,8 @@ def main() -> None:
             print("\n| page | layout shift while it opens | of which with |\n|---|--:|---|")
             for path in PAGES:
                 opened(page, f"{address}/{path}")
-                shift: float = page.evaluate("window.shifts")
-                print(f"| {path or 'overview'} | {shift:.3f} | {moved(page)} |")
+                moves: float = page.evaluate("window.shifts")
+                print(f"| {path or 'overview'} | {moves:.3f} | {moved(page)} |")
 
 
 def measured(

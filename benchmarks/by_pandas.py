@@ -217,8 +217,8 @@ def search(frames: Frames, selection: Selection, text: str) -> list[tuple[str, s
 
     keys = everything.loc[everything["record_key"].str.startswith(text), "record_key"]
     users = feedback.loc[contains(feedback["user"])].groupby("user", observed=True)["record_key"]
-    names = users.nunique().rename("records").reset_index()
-    names = names.sort_values(["records", "user"], ascending=[False, True])["user"].head(3)
+    counts = users.nunique().rename("records").reset_index()
+    names = counts.sort_values(["records", "user"], ascending=[False, True])["user"].head(3)
     meanings = [
         *(("record", key, 1) for key in sorted(keys)[:3]),
         *(("user", name, of_feedback(feedback["user"] == name)) for name in names),

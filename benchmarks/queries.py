@@ -6,7 +6,7 @@ its time counts.
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from statistics import median
 from time import perf_counter
@@ -123,7 +123,7 @@ def questions(warehouse: Warehouse, loaded: Frames | None) -> list[Question]:
         *_distributions(warehouse, frames),
         *_cases(warehouse, frames, "Cases", PROD),
         *_case(warehouse, frames, key),
-        *_search(warehouse, frames, ("river", "user 123")),
+        *(_search(warehouse, frames, text) for text in ("river", "user 123")),
         _groups(warehouse, frames),
         *_narrowed(warehouse, frames, "text contains “river”", replace(PROD, text="river")),
         *_narrowed(warehouse, frames, "each image once", replace(PROD, images="once")),
@@ -271,19 +271,16 @@ def _case(warehouse: Warehouse, frames: Frames, key: str) -> list[Question]:
     ]
 
 
-def _search(warehouse: Warehouse, frames: Frames, texts: Sequence[str]) -> list[Question]:
-    return [
-        Question(
-            "every page",
-            f"search “{text}”",
-            lambda text=text: queries.search(warehouse, PROD, text),
-            lambda text=text: by_pandas.search(frames, PROD, text),
-            lambda ours, theirs: _equal(
-                [(match.kind, match.value, match.count) for match in ours], theirs
-            ),
-        )
-        for text in texts
-    ]
+def _search(warehouse: Warehouse, frames: Frames, text: str) -> Question:
+    return Question(
+        "every page",
+        f"search “{text}”",
+        lambda: queries.search(warehouse, PROD, text),
+        lambda: by_pandas.search(frames, PROD, text),
+        lambda ours, theirs: _equal(
+            [(match.kind, match.value, match.count) for match in ours], theirs
+        ),
+    )
 
 
 def _groups(warehouse: Warehouse, frames: Frames) -> Question:

@@ -28,7 +28,8 @@ broken = (
 many = counts.predictions > 1
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(
-        f"{counts.flagged:,} flagged, {counts.images:,} distinct images{without}{broken}.",
+        f"{counts.flagged:,} flagged, {counts.images:,} distinct "
+        f"{'image' if counts.images == 1 else 'images'}{without}{broken}.",
         width="content",
     )
     these = f"Replay these {words.count(counts.predictions)}" if many else "Replay this one"

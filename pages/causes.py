@@ -31,7 +31,7 @@ if not ranking.others:
         "others to compare with. Filter by what is unusual about the cases, or compare with the "
         "baseline."
         if rest
-        else f"No record in {other} that is not selected.",
+        else f"There are no records in {other} outside the selection: choose another baseline.",
         selection,
     )
 

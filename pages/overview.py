@@ -71,4 +71,5 @@ else:
     cards.gallery(log, records, [warehouse.projections[ENTROPY]], moments=moments)
     any_flag = selection if selection.flag else selection.with_flag(ANY_FLAG)
     count = queries.coverage(warehouse, any_flag).predictions
-    bar.page_link("cases", f"All {words.count(count, 'flagged record')}", any_flag)
+    label = f"All {words.count(count, 'flagged record')}" if count > 1 else "The flagged record"
+    bar.page_link("cases", label, any_flag)

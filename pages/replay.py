@@ -58,7 +58,7 @@ if results.trials.empty:
         "the outputs come out right: that separates a cause from a coincidence. "
         + (
             "This case has not been replayed yet."
-            if one_case
+            if one_case or counts.cases == 1
             else f"None of these {words.count(counts.cases, 'case')} has been replayed yet."
         )
     )

@@ -10,6 +10,8 @@ from data_access.selection import Selection, encoded, sentences
 from pages.parts import keys, state, words
 from pages.parts.keys import Key
 
+ADDRESS = "place of the address"
+
 
 def selection_bar(
     log: OpenLog, news: Callable[[], None], page_keys: Sequence[Key]
@@ -70,10 +72,16 @@ def _baseline_chip(log: OpenLog) -> None:
 
 def address(place: DeltaGenerator) -> None:
     """The page's address, complete once the page has run."""
+    state.remember(ADDRESS, place)
     page, parameters = state.address()
     with place.popover("Link", icon=":material/link:", type="tertiary"):
         st.caption("Anyone who opens this link sees the same records.")
         st.code(f"{page}?{encoded(parameters)}", language=None, wrap_lines=True)
+
+
+def redraw_address() -> None:
+    """The address again, where a fragment alone has changed what the page shows."""
+    address(state.recall(ADDRESS))
 
 
 def page_link(

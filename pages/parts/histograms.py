@@ -30,6 +30,10 @@ def answer(pairs: Sequence[HistogramPair], baseline: Baseline) -> None:
     """What differs, in a sentence, and how to read the histograms."""
     found = queries.drift_answer(pairs)
     compared, against = map(words.escape_markdown, sides(baseline))
+    if not any(pair.baseline_n for pair in pairs):
+        st.info(f"Nothing to compare with: no values in {against}. Choose another baseline.")
+        brushes.touch_switch()
+        return
     named = [
         words.escape_markdown(f"{pair.projection.label} {pair.verdict}")
         for pair in found.different[:MOST_NAMED]

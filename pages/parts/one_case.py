@@ -298,6 +298,8 @@ def similar(log: OpenLog, record: Record) -> None:
             f"({images.images:,} in the log): {'; '.join(alikes)}."
         )
         cards.gallery(log, images.records, [], name="images")
+    elif not texts.searched and not images.searched:
+        st.caption("Nothing to compare: no text, and no image that can be read.")
     elif images.searched:
         st.caption(
             "No similar image by perceptual hash. Compared: the "
@@ -307,6 +309,10 @@ def similar(log: OpenLog, record: Record) -> None:
 
 def against(places: Sequence[Place], baseline_label: str) -> None:
     """Where the values of a case stand in the baseline: the strangest, and on demand all."""
+    if all(math.isnan(position.lower) for position in places):
+        st.header("Values")
+        _charts(places, baseline_label)
+        return
     st.header(f"Against {words.escape_markdown(baseline_label)}")
     names = [value.projection.name for value in queries.unusual(places) or []]
     by_name = {position.projection.name: position for position in places}
@@ -336,7 +342,8 @@ def place(position: Place, baseline_label: str) -> None:
     if position.value is None:
         st.caption("not scored yet" if row.compute is None else "no value")
         return
-    st.vega_lite_chart(charts.place(position), key=f"place-{row.name}")
+    if position.baseline_counts.any():
+        st.vega_lite_chart(charts.place(position), key=f"place-{row.name}")
     st.caption(standing(position, baseline_label))
 
 

@@ -118,8 +118,8 @@ def _low_entropy(log: OpenLog, selection: Selection, baseline: Baseline) -> Sele
         if low is None:
             st.metric(label, "–")
             st.caption(
-                f"{words.escape_markdown(baseline.label).capitalize()} has no word entropy to "
-                "compare with: choose another baseline, or score the texts on the Data page."
+                f"No record in {words.escape_markdown(baseline.label)} has a word entropy to "
+                "compare with: choose another baseline."
             )
             return None
         records = selection.with_range(low)

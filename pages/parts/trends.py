@@ -249,6 +249,9 @@ def flags_over_time(
     as_rate: bool,
 ) -> None:
     """Flags by category over time; a click on a mark offers its records."""
+    if as_rate and trend["predictions"].max() < queries.RATE_FROM:
+        st.info(f"No {bucket} has the {queries.RATE_FROM} predictions that a rate needs.")
+        return
     picked = st.vega_lite_chart(
         trend_charts.flag_trend(trend, releases, recent, bucket, as_rate),
         key=f"flag-trend-{bucket}-{as_rate}",
