@@ -5,7 +5,7 @@ its negative are cut at the same places.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,15 @@ class Box:
     def width(self) -> int:
         return self.right - self.left
 
+    def scaled(self, factor: float) -> "Box":
+        """The same part of a picture so many times as large."""
+        return Box(*(round(factor * side) for side in astuple(self)))
+
 
 @dataclass(frozen=True)
 class Line:
-    """One line, level, cut out of the picture; where it was, and in which block."""
+    """One line, level, cut out of the picture; where it was in the picture's own pixels, and in
+    which block. In a picture that was not level the box holds the slanted line."""
 
     gray: Gray
     box: Box
@@ -248,7 +253,7 @@ def split_lines(gray: Gray, columns: bool = True) -> list[Line]:
     ink = stretch(ink_of(small, window)[0])
     if float(ink.max(initial=0)) <= 0 or float(small.max() - small.min()) < 8:
         return []
-    angle = skew(ink) if height > 0.12 * width else 0.0
+    angle, shape = skew(ink) if height > 0.12 * width else 0.0, gray.shape
     if angle:
         gray, small = (_rotate(values, -angle) for values in (gray, small))
         ink = stretch(ink_of(small, window)[0])
@@ -270,8 +275,25 @@ def split_lines(gray: Gray, columns: bool = True) -> list[Line]:
             cut = Box(a * factor, b * factor, left * factor, right * factor)
             line = gray[cut.top : cut.bottom, cut.left : cut.right]
             if min(line.shape) >= 2:
-                found.append(Line(line, cut, block))
+                box = turned(cut, angle, gray.shape, shape) if angle else cut
+                found.append(Line(line, box, block))
     return found
+
+
+def turned(box: Box, degrees: float, level: tuple[int, ...], own: tuple[int, ...]) -> Box:
+    """The part of a picture of shape `own` that holds a box of it made level, of shape `level`, by
+    a turn of so many degrees."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    x = np.array([box.left, box.right, box.left, box.right]) - level[1] / 2
+    y = np.array([box.top, box.top, box.bottom, box.bottom]) - level[0] / 2
+    columns = (cosine * x + sine * y + own[1] / 2).clip(0, own[1])
+    rows = (cosine * y - sine * x + own[0] / 2).clip(0, own[0])
+    return Box(
+        int(rows.min()),
+        int(np.ceil(rows.max())),
+        int(columns.min()),
+        int(np.ceil(columns.max())),
+    )
 
 
 def _rotate(gray: Gray, degrees: float) -> Gray:

@@ -29,7 +29,7 @@ class Reading:
     `character_confidences` holds one probability per character of `text` (line breaks, and the
     spaces at which a long line was cut, count as sure); `confidence` is their geometric mean over
     the characters that were read. Both are empty or None where the model tells no probabilities.
-    `boxes` are the lines in the picture's own pixels, before it was made level.
+    `boxes` are where the lines are in the pixels of the picture as it was given, upright by EXIF.
     """
 
     text: str
@@ -98,9 +98,13 @@ class LineByLine:
         owners: list[list[tuple[Box, list[int]]]] = []
         for image in images:
             own = []
-            for line in split_lines(to_gray(_open(image)), self.release.preparation.columns):
+            opened = _open(image)
+            gray = to_gray(opened)
+            scale = max(opened.size) / max(gray.shape)
+            for line in split_lines(gray, self.release.preparation.columns):
                 cut = line_pieces(line.gray, self.release.preparation)
-                own.append((line.box, list(range(len(pieces), len(pieces) + len(cut)))))
+                box = line.box.scaled(scale)
+                own.append((box, list(range(len(pieces), len(pieces) + len(cut)))))
                 pieces.extend(cut)
             owners.append(own)
         read = self._read_pieces(pieces)

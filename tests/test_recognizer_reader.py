@@ -79,6 +79,32 @@ def test_a_crooked_page_is_made_level(angle: float) -> None:
     assert len(split_lines(to_gray(crooked))) == 4
 
 
+@pytest.mark.parametrize("angle", [-5.0, 5.0])
+def test_boxes_are_in_the_pixels_of_the_picture_as_given(angle: float) -> None:
+    straight = page(LINES)
+    turned = straight.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=230)
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    pairs = zip(split_lines(to_gray(straight)), split_lines(to_gray(turned)), strict=True)
+    for own, other in pairs:
+        x = (own.box.left + own.box.right - straight.width) / 2
+        y = (own.box.top + own.box.bottom - straight.height) / 2
+        middle_x = cosine * x + sine * y + turned.width / 2
+        middle_y = cosine * y - sine * x + turned.height / 2
+        assert abs(other.box.left + other.box.right - 2 * middle_x) < 16
+        assert abs(other.box.top + other.box.bottom - 2 * middle_y) < 10
+        assert other.box.right <= turned.width and other.box.bottom <= turned.height
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(untrained: Recognizer) -> None:
+    small = page(LINES)
+    large = small.resize((5000, 5000 * small.height // small.width))
+    boxes = [untrained.read(image).boxes for image in (small, large)]
+    assert boxes[0] and len(boxes[0]) == len(boxes[1])
+    scale = 5000 / small.width
+    for one, other in zip(*boxes, strict=True):
+        assert abs(other.bottom - scale * one.bottom) < 8 * scale
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 def test_lines_are_cut_alike_in_a_picture_and_its_negative(columns: int) -> None:
     gray = to_gray(page(LINES, columns=columns))
