@@ -77,7 +77,7 @@ if one_case:
 st.markdown(replay_verdicts.so_far(results) + replay_verdicts.verdict(results, baseline))
 replays.panel(log, results)
 if (proven := best(results.outcomes)) is not None:
-    st.caption(f"As logged, and {replay_verdicts.label(proven.intervention)}:")
+    st.caption(f"Above: as logged. Below: {replay_verdicts.label(proven.intervention)}.")
     replay_cases.before_and_after(log, results, proven.intervention)
 replay_verdicts.chart(results.outcomes)
 replay_verdicts.meaning(log, results, baseline)

@@ -22,6 +22,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
+    ConsoleMessage,
     FloatRect,
     Locator,
     Page,
@@ -457,6 +458,10 @@ def test_the_tools_of_a_case(page: Page, address: str) -> None:
         page.keyboard.press("ArrowRight")
         expect(page.get_by_text(place, exact=True)).to_be_hidden()
     rested(page)
+    page.get_by_role("button", name="Link").click()
+    shown = re.escape(page.url.partition("page.record=")[2].partition("&")[0])
+    expect(page.get_by_text(re.compile(f"page.record={shown}"))).to_be_visible()
+    page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_text("Next case")).to_be_visible()
     page.keyboard.press("Escape")
@@ -610,6 +615,8 @@ def test_every_page_fits_a_narrow_window_and_can_be_used_by_all(
         color_scheme="dark" if scheme == "dark" else "light",
     ) as context:
         narrow = context.new_page()
+        said: list[str] = []
+        narrow.on("console", lambda message: said.extend(complaints(message)))
         narrow.goto(f"{address}/{name}")
         narrow.get_by_test_id("stHeading").first.wait_for()
         rested(narrow)
@@ -617,6 +624,14 @@ def test_every_page_fits_a_narrow_window_and_can_be_used_by_all(
         wide = "() => document.documentElement.scrollWidth <= window.innerWidth"
         assert narrow.evaluate(wide), "nothing may stick out at the side"
         assert not barriers(narrow)
+        assert not said, "no chart and nothing else warns"
+
+
+def complaints(message: ConsoleMessage) -> list[str]:
+    """A warning or an error in the console; not that Streamlit looks below a page's own path for
+    what is at the root."""
+    asked = "/_stcore/" in message.location["url"]
+    return [message.text] if message.type in ("warning", "error") and not asked else []
 
 
 def barriers(page: Page) -> list[tuple[str, str]]:

@@ -195,8 +195,8 @@ def _what_fixes_them(log: OpenLog, low: Selection | None, baseline: Baseline) ->
 def _why(cause: Cause, baseline: Baseline) -> str:
     yes, others = cause.selected, cause.others
     return (
-        f"{yes.yes:,} of {yes.known:,} {words.escape_markdown(cause.says)}, "
-        f"of {words.escape_markdown(baseline.label)} {others.yes:,} of {others.known:,}."
+        f"{yes.yes:,} of {yes.known:,} {words.escape_markdown(cause.says)}; "
+        f"of {words.escape_markdown(baseline.label)}, {others.yes:,} of {others.known:,}."
     )
 
 
