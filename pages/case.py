@@ -23,6 +23,7 @@ log = frame.enter()
 
 
 @st.fragment  # the next case is drawn alone, without the sidebar and the rest of the frame
+@frame.asking(log)
 def shown() -> None:
     state.redraw_if_changed()
     selection = state.selection()
