@@ -18,7 +18,7 @@ from data_access.api import OpenLog
 from data_access.ingest.sync import sync
 from data_access.log import Log
 from data_access.projections import load_projections
-from data_access.queries import Causes, rank_causes
+from data_access.queries import Causes, gathering, rank_causes
 from data_access.queries.candidates import KINDS, Day, Environment, Version
 from data_access.queries.gathering import gather
 from data_access.selection import (
@@ -520,8 +520,11 @@ def test_hostile_tags_are_left_out_or_said_as_they_are(
     assert "broken" not in said(found)[: len(first.says)]
 
 
-def test_a_tag_of_a_hundred_thousand_values(folder_log: Log, open_warehouse: OpenWarehouse) -> None:
+def test_a_tag_of_a_hundred_thousand_values(
+    folder_log: Log, open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = 100_000
+    monkeypatch.setattr(gathering, "MOST", count)
     events = (
         prediction(f"k{n}", None, version="new" if n % 4 else "old", tags={"own": f"{n:x} {n}"})
         for n in range(count)

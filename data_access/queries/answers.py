@@ -32,6 +32,25 @@ def records_of(warehouse: Warehouse, keys: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def with_records(warehouse: Warehouse, found: pd.DataFrame) -> pd.DataFrame:
+    """A frame with column record_key, and all columns of these records, in its order.
+
+    found: with column rowid, which spares looking keys up; rows that a sync has moved since are
+    found by their keys.
+    """
+    sql = """
+        select * exclude (object_key, origin, line, fold_order)
+        from records
+        where rowid in (select unnest(?))
+    """
+    records = warehouse.query(sql, [found["rowid"].tolist()])
+    keys = found.drop(columns="rowid")
+    rows = keys.merge(records, on="record_key")
+    if len(rows) < len(keys):
+        rows = keys.merge(records_of(warehouse, list(keys["record_key"])), on="record_key")
+    return rows
+
+
 def as_moment(value: Any) -> datetime | None:
     """A time of the warehouse, which is UTC without saying so."""
     return None if pd.isna(value) else pd.Timestamp(value).to_pydatetime().replace(tzinfo=UTC)

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 
 from data_access.projections.table import Projection
-from data_access.queries.answers import as_plain, as_records, records_of, row_of
+from data_access.queries.answers import as_plain, as_records, row_of, with_records
 from data_access.queries.distributions import HIGH_QUANTILE, Place, extents
 from data_access.records import INTERNAL_COLUMNS, RECORD_COLUMNS, Record
-from data_access.selection import Selection, source, tag_value
+from data_access.selection import Selection, holds, source, tag_value
 from data_access.sql import quoted
 from data_access.warehouse import Warehouse
 
@@ -78,15 +78,17 @@ def cases_page(
 
     Records without a value of `sort` come last. Raises ValueError for an unknown `sort`.
     """
-    selected, params = source(selection)
+    condition, params = holds(selection)
     order = _order(warehouse, sort, descending)
-    total = int(row_of(warehouse, f"select count(*) as n from {selected}", params)["n"])
+    counted = f"select count(*) as n from records where {condition}"
+    total = int(row_of(warehouse, counted, params)["n"])
     page = max(0, min(page, (total - 1) // size))
     keys = warehouse.query(
-        f"select record_key from {selected} order by {order} limit ? offset ?",
+        f"select rowid, record_key from records where {condition} "
+        f"order by {order} limit ? offset ?",
         [*params, size, page * size],
     )
-    rows = keys.merge(records_of(warehouse, list(keys["record_key"])), on="record_key")
+    rows = with_records(warehouse, keys)
     rows = rows.assign(same_image=_same_image(warehouse, selection, rows))
     return CasesPage(rows, as_records(warehouse, rows), total, page * size)
 

@@ -111,7 +111,7 @@ def _counted(
     """By category, rows of (value, records of the selection, records of the baseline)."""
     names = [*columns, *(f"{TAG}{tag}" for tag in tags)]
     values = f"[{', '.join(columns.values())}]"
-    params: list[object] = [names]
+    params: list[object] = []
     if tags:
         values = f"list_concat({values}::varchar[], json_extract_string(tags, ?::varchar[]))"
         params.append([json_pointer(tag) for tag in tags])
@@ -125,16 +125,17 @@ def _counted(
             select false, "feedback.flag", version, tags
             from {others}
         ),
-        valued as (
-            select mine, unnest(?::varchar[]) as name, unnest({values}) as value
+        combined as (
+            select {values} as combination, countif(mine) as mine, countif(not mine) as others
             from sides
+            group by combination
+        ),
+        valued as (
+            select mine, others, unnest(?::varchar[]) as name, unnest(combination) as value
+            from combined
         ),
         counted as (
-            select
-                name,
-                value,
-                count(*) filter (mine) as counts,
-                count(*) filter (not mine) as baseline_counts
+            select name, value, sum(mine) as counts, sum(others) as baseline_counts
             from valued
             group by name, value
         ),
@@ -156,7 +157,7 @@ def _counted(
         group by name, value
         order by sum(counts + baseline_counts) desc, value
         """,
-        [*mine_params, *others_params, *params, OTHERS],
+        [*mine_params, *others_params, *params, names, OTHERS],
     )
     counted: dict[str, list[tuple[str | None, int, int]]] = {name: [] for name in names}
     for name, value, counts, baseline_counts in rows:

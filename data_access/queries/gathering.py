@@ -17,7 +17,7 @@ from data_access.sql import json_pointer
 from data_access.statistics.separation import CHOSEN, OTHERS, REST, Groups
 from data_access.warehouse import Warehouse
 
-MOST = 200_000  # records of a side that are looked at; of more, some drawn at random
+MOST = 50_000  # records of a side that are looked at; of more, some drawn at random
 
 
 @dataclass(frozen=True, eq=False)

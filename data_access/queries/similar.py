@@ -8,7 +8,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from data_access.projections.table import IMAGE, IMAGE_MEAN, TEXT
-from data_access.queries.answers import as_records, records_of, row_of
+from data_access.queries.answers import as_plain, as_records, records_of, row_of
 from data_access.records import Record
 from data_access.sql import quoted
 from data_access.statistics.text_differences import MIN_LIKENESS
@@ -118,31 +118,38 @@ def likely_images(warehouse: Warehouse, record: Record, count: int) -> LikelyIma
         for row in warehouse.projections.rows
         if row.of_image and row.name not in OF_POLARITY and record.projections[row.name] is not None
     ]
-    spreads = ", ".join(
-        f"nullif(stddev_pop({quoted(name)}), 0) as spread_{place}"
-        for place, name in enumerate(names)
-    )
+    spreads = _spreads(warehouse, names)
     distance = " + ".join(
-        f"coalesce(abs(({quoted(name)} - ?) / spread_{place}), 0)"
-        for place, name in enumerate(names)
+        f"coalesce(abs(({quoted(name)} - ?) / nullif(?, 0)), 0)" for name in names
     )
+    params = [param for name in names for param in (record.projections[name], spreads[name])]
     known = quoted(names[0]) if names else "null"
     rows = warehouse.query(
         f"""
-        with spread as (select {spreads or "null"} from records)
         select
             min(record_key) as record_key,
             min_by({quoted(IMAGE)}, record_key) as image,
             min({distance or "0"}) as distance
-        from records, spread
+        from records
         where {readable} and image_hash <> ?::ubigint and {known} is not null
         group by image_hash
         order by distance, record_key
         limit ?
         """,
-        [*(record.projections[name] for name in names), record.image_hash, count],
+        [*params, record.image_hash, count],
     )
     return LikelyImages(rows, int(total["n"]))
+
+
+def _spreads(warehouse: Warehouse, names: Sequence[str]) -> dict[str, float | None]:
+    """The standard deviation of each projection in the whole log."""
+    if not names:
+        return {}
+    columns = ", ".join(f"stddev_pop({quoted(name)}) as {quoted(name)}" for name in names)
+    return {
+        name: as_plain(value)
+        for name, value in row_of(warehouse, f"select {columns} from records").items()
+    }
 
 
 def records_in_order(warehouse: Warehouse, keys: Sequence[str]) -> tuple[Record, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from data_access.queries.answers import as_moment, records_of, row_of
+from data_access.queries.answers import as_moment, row_of, with_records
 from data_access.queries.distributions import (
     SHIFTED,
     HistogramPair,
@@ -16,7 +16,7 @@ from data_access.queries.distributions import (
 )
 from data_access.queries.drift import gap
 from data_access.queries.tallies import means_by_day, tallies
-from data_access.selection import ANY_FLAG, NO_FLAG, Selection, source
+from data_access.selection import ANY_FLAG, NO_FLAG, Selection, holds, source
 from data_access.sql import quoted
 from data_access.statistics import rates
 from data_access.warehouse import Warehouse
@@ -240,7 +240,7 @@ def releases(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
 
 def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.DataFrame:
     """The selected records that were flagged last, newest first, with `flagged` (UTC)."""
-    selected, params = source(selection)
+    condition, params = holds(selection)
     newest = warehouse.query(
         f"""
         with flag_events as (
@@ -249,16 +249,16 @@ def newest_flags(warehouse: Warehouse, selection: Selection, count: int) -> pd.D
             where flag is not null
             group by record_key
         )
-        select record_key, flagged
-        from {selected}
+        select records.rowid, record_key, flagged
+        from records
         join flag_events using (record_key)
-        where "feedback.reports" > 0
+        where "feedback.reports" > 0 and {condition}
         order by flagged desc, record_key
         limit ?
         """,
         [*params, count],
     )
-    return newest.merge(records_of(warehouse, list(newest["record_key"])), on="record_key")
+    return with_records(warehouse, newest)
 
 
 def daily_means(warehouse: Warehouse, selection: Selection, names: Sequence[str]) -> pd.DataFrame:
