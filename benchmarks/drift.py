@@ -30,7 +30,7 @@ from data_access.warehouse import Warehouse
 RECORDS = 1_000_000  # on each side
 RUNS = 5
 CLOSE = 0.001  # what counts by cell may be off
-NEAR = 0.05  # that, and the limit of Kolmogorov's distribution
+NEAR = 0.1  # that, and the limit of Kolmogorov's distribution
 PROD, TEST = Selection(environment=("prod",)), Selection(environment=("test",))
 PEER = Path(__file__).parent / "drift_peer.py"
 GOALS = {"preset": 50, "ks_preset": 10, "ks": None}

@@ -33,7 +33,7 @@ TEST = Selection(environment=("test",))
 EXACT = ["jensen_shannon", "mean", "baseline_mean"]
 RANKED = ["ks", "effect"]  # of large selections from counts by cell
 BY_CELLS = 0.001
-FEW = 0.05  # of p: a limit and scipy's approximation, and what BY_CELLS makes of a distance
+FEW = 0.1  # of p: a limit and scipy's approximation, and what BY_CELLS makes of a distance
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_who_waits_for_a_question_that_is_given_up_asks_it_anew() -> None:
 
 
 def test_long_questions_take_turns_and_short_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "LONG_SECONDS", 1e-9)
+    monkeypatch.setattr(answers, "LONG_SECONDS", 0.0)
     monkeypatch.setattr(answers, "LONG_AT_ONCE", 1)
     kept, at_work, most = Answers(), [], []
     go_on = threading.Event()

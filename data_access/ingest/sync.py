@@ -13,11 +13,12 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_access.errors import ChangedObjectError, LogError
+from data_access.errors import ChangedObjectError, LogError, WarehouseError
 from data_access.ingest.ahead import one_ahead
 from data_access.ingest.compute import FETCHERS, MISSING_AGAIN, compute_images
 from data_access.ingest.reading import ReadObjects, fetch, parse_objects
 from data_access.ingest.report import SyncReport
+from data_access.ingest.snapshots import begin
 from data_access.ingest.store import forget, score_texts, store_objects
 from data_access.log import Log, LogObject
 from data_access.progress import Progress, silent
@@ -72,6 +73,10 @@ def _load(log: Log, warehouse: Warehouse, progress: Progress, report: SyncReport
     a listing that was begun after it was gone: the compacted object in its place is then listed.
     Objects that others gave way to may have to be read again once those are gone.
     """
+    try:
+        begin(log, warehouse, progress)
+    except (LogError, WarehouseError) as error:  # all that it holds is in the log too
+        report.fail(str(error))
     progress("Listing the log", 0, 0)
     unreadable: dict[str, str] = {}
     listed = _listed(log, unreadable)

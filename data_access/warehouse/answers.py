@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 
 KEPT_BYTES = 256 * 1024 * 1024
-LONG_SECONDS = 0.5  # from which a question takes turns the next time
-LONG_AT_ONCE = max(1, (os.cpu_count() or 1) - 1)
+LONG_SECONDS = 0.25  # of its thread, from which a question takes turns the next time
+LONG_AT_ONCE = os.cpu_count() or 1
 LOOK_SECONDS = 0.05  # how often it is looked whether an asker has moved on
 KINDS = 4096  # whose last duration is remembered
 
@@ -117,9 +117,9 @@ class Answers:
         try:
             self._leave_if_superseded()
             with self._turn(kind):
-                started = time.monotonic()
+                started = time.thread_time()
                 value = answer()
-                self._remember(kind, time.monotonic() - started)
+                self._remember(kind, time.thread_time() - started)
             work.answer, work.answered = value, True
             self._keep(question, value)
             return value
@@ -171,7 +171,7 @@ class Answers:
 
     @contextlib.contextmanager
     def _turn(self, kind: Hashable) -> Iterator[None]:
-        if self._asker.has_turn or self._seconds.get(kind, 0.0) < LONG_SECONDS:
+        if self._asker.has_turn or self._seconds.get(kind, -1.0) < LONG_SECONDS:
             yield
             return
         while not self._turns.acquire(timeout=LOOK_SECONDS):

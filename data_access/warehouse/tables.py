@@ -164,12 +164,12 @@ def prepare(
         meta = {}
     elif not JUDGED.keys() <= present:
         rewrite_judged(cursor)
-    versions = _versions(projections)
+    current = versions(projections)
     for kind in KINDS:
         for role, create in (("computed", _create_computed), ("logged", _create_logged)):
-            if meta.get(f"{role} {kind.name}s") != versions[f"{role} {kind.name}s"]:
+            if meta.get(f"{role} {kind.name}s") != current[f"{role} {kind.name}s"]:
                 create(cursor, projections, kind)
-    if any(meta.get(name) != value for name, value in versions.items()):
+    if any(meta.get(name) != value for name, value in current.items()):
         cursor.execute(f"create or replace temp table rewritten ({declared(PREDICTION_SCHEMA)})")
         if meta:
             cursor.execute(f"insert into rewritten select {PREDICTION_COLUMNS} from records")
@@ -182,7 +182,7 @@ def prepare(
         cursor.execute("delete from meta")
         cursor.executemany(
             "insert into meta values (?, ?)",
-            [("log", log_uri), ("schema", SCHEMA_VERSION), *versions.items()],
+            [("log", log_uri), ("schema", SCHEMA_VERSION), *current.items()],
         )
 
 
@@ -296,7 +296,8 @@ def _extents(projections: ProjectionTable) -> str:
     )
 
 
-def _versions(projections: ProjectionTable) -> dict[str, str]:
+def versions(projections: ProjectionTable) -> dict[str, str]:
+    """What tables of values were computed by, as `meta` has it."""
     texts = [(row.name, row.version) for row in projections.computed_from_text()]
     return {
         "projections": repr([row.name for row in projections.rows]),
