@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -113,11 +114,19 @@ def _english() -> Any:
     thinc, below spaCy, imports torch where it is installed and never uses it for this;
     hiding torch for the moment of the import saves two seconds and 200 MB.
     """
-    hidden = [name for name in ("torch", "tensorflow", "mxnet") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    hidden = _Hidden()
+    sys.meta_path.insert(0, hidden)
     try:
         spacy = importlib.import_module("spacy")
     finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(hidden)
     return spacy.blank("en")
+
+
+class _Hidden(MetaPathFinder):
+    """Has the import of large libraries fail. A None in `sys.modules` would do so too, but SciPy,
+    imported meanwhile in another thread, fails at the sight of it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("torch", "tensorflow", "mxnet"):
+            raise ModuleNotFoundError(f"{name} is hidden", name=name)

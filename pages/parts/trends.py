@@ -27,7 +27,7 @@ LONGEST_NAME = 16  # of a version: more does not fit on a phone
 SHARES = {
     "flagged": "Flagged",
     "flagged offensive": "Flagged offensive",
-    queries.LOW_ENTROPY: "Repetitive or very short",
+    queries.LOW_ENTROPY: "Repetitive or short",
 }
 RATES = (
     "Share of each version's predictions that users flagged, in the whole selection. The rate of "
