@@ -18,6 +18,7 @@ sample: $(VENV)/.installed ## draw, read, flag, score and replay the sample log 
 	$(BIN)/python -m sample.make_sample --fonts .misread/fonts
 	MISREAD_LOG=sample/log MISREAD_WAREHOUSE=.misread/sample.duckdb $(BIN)/python -m data_access score --model bundled
 	MISREAD_WAREHOUSE=.misread/sample.duckdb $(BIN)/python -m sample.make_replays
+	$(BIN)/python -m sample.make_reviews
 
 test: $(VENV)/.installed-dev check ## everything needed, then all tests
 	$(BIN)/python -m tests.install_browser

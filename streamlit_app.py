@@ -17,7 +17,7 @@ with frame.asking(log):
     state.begin(log)
     freshness.banner(log)
     search.box(log, state.selection(), page.url_path)
-    page_keys = keys.OF_CASE if page.url_path == "case" else ()
+    page_keys = keys.OF_PAGES.get(page.url_path, ())
     link = bar.selection_bar(log, partial(freshness.news, log, drawn), page_keys)
     bar.address(link)  # here too: a page that stops takes along all that follows it
     with st.sidebar:  # after the chips, which say at once that a filter was understood

@@ -18,6 +18,7 @@ from data_access.ingest.sync import sync
 from data_access.log import Log, UnreachableLog
 from data_access.progress import Progress, silent
 from data_access.projections.custom import load_projections
+from data_access.reports import roadmap_frame
 from data_access.scoring.images import score_images
 from data_access.scoring.report import ScoringReport
 from data_access.scoring.texts import score
@@ -106,6 +107,26 @@ class OpenLog:
             queries.record_batches(self.warehouse, selection).read_all().to_pandas()
         )
         return frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC"))
+
+    def reviews(self, selection: Selection | str = "") -> pd.DataFrame:
+        """The reviews of selected records, oldest first, with the verdict of all; times are UTC.
+
+        selection: as for `records`.
+        """
+        if isinstance(selection, str):
+            selection = parse_selection(selection, self.warehouse.projections)
+        reviews = queries.review_batches(self.warehouse, selection).read_all()
+        frame: pd.DataFrame = reviews.to_pandas()
+        return frame.assign(timestamp=frame["timestamp"].dt.tz_localize("UTC"))
+
+    def roadmap(self, selection: Selection | str = "environment=prod") -> pd.DataFrame:
+        """The failure modes with their sizes, one row each, by size × severity.
+
+        selection: as for `records`; its place and time count. Shares are 0 to 1.
+        """
+        if isinstance(selection, str):
+            selection = parse_selection(selection, self.warehouse.projections)
+        return roadmap_frame(queries.roadmap_of(self.warehouse, selection))
 
     def image(self, record_key: str) -> Image.Image:
         """The image of a record. Raises LogError or UnreadableImageError where it cannot be had."""

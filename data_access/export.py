@@ -32,10 +32,16 @@ def export(
     progress(rows) is called after each batch. The file appears whole or not at all. Raises
     MisreadError for another suffix or a place that cannot be written.
     """
+    return export_batches(record_batches(warehouse, selection), path, progress)
+
+
+def export_batches(
+    batches: pa.RecordBatchReader, path: Path, progress: Callable[[int], None] = lambda rows: None
+) -> int:
+    """The same of any rows."""
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise MisreadError(f"{path.name} must end in .csv or .parquet.")
     unfinished = path.with_name(f".{path.name}.unfinished")
-    batches = record_batches(warehouse, selection)
     try:
         if path.suffix.lower() == ".csv":
             with unfinished.open("w", encoding=CSV_ENCODING, newline="") as file:

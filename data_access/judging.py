@@ -61,9 +61,14 @@ def write_reviews(
     return annotate(log, warehouse, changes, actor)
 
 
-def undo(log: Log, warehouse: Warehouse, name: str, actor: str | None) -> Kept:
-    """Take back a batch of reviews, or one review by its key. Raises LogError."""
-    return annotate(log, warehouse, [Change(UNDO, name, {})], actor)
+def undo(
+    log: Log, warehouse: Warehouse, name: str, actor: str | None, key: str | None = None
+) -> Kept:
+    """Take back a batch of reviews, or one review by its key. Raises LogError.
+
+    key: the event's own, as of `NewReview`.
+    """
+    return annotate(log, warehouse, [Change(UNDO, name, {}, key)], actor)
 
 
 def label(

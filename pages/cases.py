@@ -8,7 +8,7 @@ from data_access import queries
 from data_access.export import safe_csv
 from data_access.projections.table import ENTROPY
 from data_access.selection import query_string
-from pages.parts import bar, cards, choices, frame, state, toxicity, words
+from pages.parts import bar, bulk, cards, choices, frame, state, toxicity, words
 
 MOST_DOWNLOADED = 50_000
 
@@ -38,6 +38,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 with st.container(horizontal=True, vertical_alignment="bottom"):
     order = choices.order_of_cases(log)
     view = choices.choice("view", "Show as", ["gallery", "table"])
+    labelling = bulk.is_on()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     number = choices.page_number(math.ceil(counts.predictions / choices.CASES_A_PAGE))
@@ -45,12 +46,19 @@ with st.container(horizontal=True, vertical_alignment="center"):
     once = " · each image counted once" if selection.each_image_once else ""
     last = page.first + len(page.records)
     st.caption(f"{page.first + 1:,} to {last:,} of {page.total:,}{once}", width="content")
+if labelling:
+    bulk.panel(log, selection, page.records, counts.predictions)
 filtered = [range_.name for range_ in reversed(selection.ranges)]
 names = [name for name in (order.sort, *filtered, ENTROPY) if name in projections]
 shown = [projections[name] for name in dict.fromkeys(names)][: cards.MOST_VALUES]
-if view == "gallery":
+if view == "gallery" or labelling:
     cards.gallery(
-        log, page.records, shown, page.rows["same_image"].tolist(), opened=choices.opened_case()
+        log,
+        page.records,
+        shown,
+        page.rows["same_image"].tolist(),
+        opened=choices.opened_case(),
+        below=bulk.tick if labelling else None,
     )
 else:
     cards.table(log, page, projections, shown)

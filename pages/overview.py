@@ -5,7 +5,18 @@ import streamlit as st
 from data_access import queries
 from data_access.projections.table import ENTROPY
 from data_access.selection import ANY_FLAG
-from pages.parts import bar, cards, choices, frame, notes, start, state, trends, words
+from pages.parts import (
+    bar,
+    cards,
+    choices,
+    frame,
+    notes,
+    roadmaps,
+    start,
+    state,
+    trends,
+    words,
+)
 
 TITLE = "Are users flagging more?"
 MOVES = 5
@@ -42,6 +53,8 @@ with copying:
     notes.copy_as_text(log, TITLE, said, trends.numbers(changes), recent)
 start.start(log, selection, baseline)
 trends.shares(changes, recent, baseline.label, counts.unscored)
+
+roadmaps.in_overview(queries.roadmap_of(warehouse, selection))
 
 st.header("Flags over time")
 with st.container(horizontal=True):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 LOG = Path(__file__).parent / "log"
-EVENTS = ("predictions/", "feedback/")
+EVENTS = ("predictions/", "feedback/", "annotations/")
 DAY_OF_KEY = re.compile(r"(?<=/date=)\d{4}-\d\d-\d\d")
 # in the text, so that a line that breaks off still does
 DAY_OF_EVENT = re.compile(rb'(?<="timestamp": ")\d{4}-\d\d-\d\d')

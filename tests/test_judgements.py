@@ -212,7 +212,7 @@ def test_failure_modes_are_renamed_merged_and_retired(
     change_mode(log, warehouse, target, "Ada", state="retired")
     assert queries.failure_modes(warehouse) == []
     assert [mode.id for mode in queries.failure_modes(warehouse, retired=True)] == [other]
-    assert list(queries.mode_events(warehouse, name)["actor"]) == ["Ada", "Bob", "Ada"]
+    assert [event.actor for event in queries.mode_events(warehouse, name)] == ["Ada", "Bob", "Ada"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ from tests.samples import (
     write_picture,
 )
 
-PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay", "data")
+PAGES = ("overview", "distributions", "explore", "cases", "case", "causes", "replay",
+         "review", "roadmap", "data")  # fmt: skip
 TABLE = load_projections()
 ENTROPY = "entropy(outputs.output_text)"
 OBSCENE = "detoxify.obscene(outputs.output_text)"

@@ -189,6 +189,16 @@ def unreviewed_of_draws(
     return list(frame["record_key"])
 
 
+def draw_of_records(warehouse: Warehouse, names: Sequence[str]) -> dict[str, str]:
+    """By record key, the newest of these draws that has it."""
+    rows = warehouse.rows(
+        "select record_key, draw from drawn where draw in (select unnest(?)) "
+        "order by list_position(?, draw) desc",
+        [list(names), list(names)],
+    )
+    return dict(rows)
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Drawn records of a target, as far as they were reviewed.

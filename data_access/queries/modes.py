@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pandas as pd
-
 from data_access.errors import SelectionError
 from data_access.records import MODE, SEVERITIES, Severity, State
 from data_access.selection import Selection, parse_selection
@@ -88,11 +86,20 @@ def frequent_modes(warehouse: Warehouse) -> list[str]:
     return list(frame["mode"])
 
 
-def mode_events(warehouse: Warehouse, identifier: str) -> pd.DataFrame:
-    """Who changed what of a mode, oldest first: columns timestamp (UTC), actor, payload."""
-    return warehouse.query(
+@dataclass(frozen=True)
+class ModeEvent:
+    """Who changed what of a mode. moment: UTC. payload: JSON; None where it was removed."""
+
+    moment: datetime
+    actor: str
+    payload: str | None
+
+
+def mode_events(warehouse: Warehouse, identifier: str) -> list[ModeEvent]:
+    """All changes of a mode, oldest first."""
+    rows = warehouse.rows(
         """
-        select timestamp, actor, payload
+        select timestamp, coalesce(actor, ''), payload
         from annotations
         where kind = ? and name = ?
         qualify row_number() over (
@@ -102,6 +109,7 @@ def mode_events(warehouse: Warehouse, identifier: str) -> pd.DataFrame:
         """,
         [MODE, identifier],
     )
+    return [ModeEvent(*row) for row in rows]
 
 
 def _every_mode(warehouse: Warehouse) -> dict[str, Mode]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from data_access.queries.answers import row_of
 from data_access.selection import Selection, source
+from data_access.statistics.agreement import Agreement, agreement
 from data_access.warehouse import Warehouse
 
 
@@ -65,11 +66,32 @@ def modes_of_reviewer(
     return {key: tuple(modes) for key, modes in rows}
 
 
-def reviews_of(warehouse: Warehouse, record_key: str) -> pd.DataFrame:
-    """Every review of a record that was not undone, oldest first: the columns of `reviews`."""
-    return warehouse.query(
-        "select * from reviews where record_key = ? order by timestamp, review_key", [record_key]
+def record_keys(warehouse: Warehouse, selection: Selection) -> list[str]:
+    """Keys of all selected records."""
+    selected, params = source(selection)
+    keys: list[str] = warehouse.table(
+        f"select record_key from {selected} order by record_key", params
+    )["record_key"].to_pylist()
+    return keys
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one person last said of a record."""
+
+    actor: str
+    verdict: str
+    modes: tuple[str, ...]
+
+
+def reviews_of(warehouse: Warehouse, record_key: str) -> list[Said]:
+    """The reviews of a record that count, oldest first."""
+    rows = warehouse.rows(
+        "select actor, verdict, modes from reviews where counts and record_key = ? "
+        "order by timestamp, review_key",
+        [record_key],
     )
+    return [Said(actor, verdict, tuple(modes)) for actor, verdict, modes in rows]
 
 
 def disputed_records(warehouse: Warehouse, selection: Selection, count: int) -> list[str]:
@@ -83,25 +105,53 @@ def disputed_records(warehouse: Warehouse, selection: Selection, count: int) -> 
     return list(frame["record_key"])
 
 
-def mode_counts(warehouse: Warehouse, selection: Selection) -> pd.DataFrame:
-    """Of each failure mode: columns mode, records, flagged, and flags (how many of the selection
-    are flagged at all). Of all reviewed records, whatever queue they came from.
+@dataclass(frozen=True)
+class AgreementRow:
+    """How far reviewers agree on one failure mode, or on the verdict (mode empty).
+
+    named: records that at least one of them called so, of those that several reviewed.
     """
+
+    mode: str
+    named: int
+    agreement: Agreement
+
+
+def agreement_table(warehouse: Warehouse, selection: Selection) -> list[AgreementRow]:
+    """The verdict first, then the modes that were named most; empty where nobody reviewed a record
+    that another one did."""
     selected, params = source(selection)
-    return warehouse.query(
+    frame = warehouse.query(
         f"""
-        select
-            unnest(modes) as mode,
-            count(*) as records,
-            count(*) filter (len("feedback.flags") > 0) as flagged,
-            min(timestamp) as first,
-            max(timestamp) as last
-        from {selected} as selected
-        join verdicts using (record_key)
-        group by mode
+        select record_key, actor, verdict, modes
+        from reviews
+        semi join {selected} as selected using (record_key)
+        where counts
+        and record_key in (select record_key from verdicts where reviews > 1)
+        order by record_key, actor
         """,
         params,
     )
+    if frame.empty:
+        return []
+    return warehouse.cached(
+        ("agreement", selection), lambda: [_agreed(frame, mode) for mode in _judged(frame)]
+    )
+
+
+def _judged(frame: pd.DataFrame) -> list[str]:
+    named = frame["modes"].explode().dropna().value_counts()
+    return ["", *sorted(named.index, key=lambda mode: (-named[mode], mode))]
+
+
+def _agreed(frame: pd.DataFrame, mode: str) -> AgreementRow:
+    if mode:
+        says = frame["modes"].map(lambda modes: float(mode in modes))
+    else:
+        says = (frame["verdict"] == "wrong").astype(float)
+    judged = frame.assign(says=says).pivot(index="record_key", columns="actor", values="says")
+    named = int((judged.max(axis=1) > 0).sum())
+    return AgreementRow(mode, named, agreement(judged.to_numpy(dtype=float)))
 
 
 def review_batches(warehouse: Warehouse, selection: Selection) -> pa.RecordBatchReader:

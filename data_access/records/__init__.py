@@ -3,6 +3,7 @@
 from data_access.records.judgements import (
     DECISION,
     DRAW,
+    MAX_DEFINITION,
     MAX_DRAWN,
     MAX_MODES,
     MAX_TITLE,
@@ -68,6 +69,7 @@ __all__ = [
     "FEEDBACK_SCHEMA",
     "GROUPS",
     "INTERNAL_COLUMNS",
+    "MAX_DEFINITION",
     "MAX_DRAWN",
     "MAX_IMAGE_NAME",
     "MAX_LABEL",

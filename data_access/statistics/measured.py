@@ -84,9 +84,9 @@ def rate(strata: Sequence[Stratum]) -> Rate:
         above += narrowed * (weight * (high - own)) ** 2
     count, total = (sum(getattr(part, name) for part in seen) for name in ("count", "total"))
     return Rate(
-        share,
-        max(0.0, share - math.sqrt(below)),
-        min(1.0, share + math.sqrt(above)),
+        float(share),
+        max(0.0, float(share - math.sqrt(below))),
+        min(1.0, float(share + math.sqrt(above))),
         count,
         total,
     )

@@ -1,6 +1,6 @@
 """Pieces of a page: numbers, records as cards, texts with their differences marked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -44,10 +44,12 @@ def card(
     when: str,
     same_image: int,
     key: str,
+    below: Callable[[Record], None] | None = None,
 ) -> None:
     """A record: image, text, truth where known, flags, a few projections, its link.
 
-    when: HTML. same_image: the number of records that show this image. key: of its box.
+    when: HTML. same_image: the number of records that show this image. key: of its box. below:
+    draws what comes last in it.
     """
     with st.container(border=True, key=f"card-{key}", height="stretch", gap="xsmall"):
         if picture.encoded is None:
@@ -56,6 +58,8 @@ def card(
         else:
             st.image(picture.encoded, alt=record.output_text or "no output", width="stretch")
         summary(record, when, shown, same_image)
+        if below is not None:
+            below(record)
 
 
 def summary(
@@ -157,12 +161,14 @@ def gallery(
     moments: Sequence[datetime] | None = None,
     opened: str | None = None,
     name: str = "cases",
+    below: Callable[[Record], None] | None = None,
 ) -> None:
     """Records as cards in as many columns as fit.
 
     same_image: the number of records that show the image of each; 1 unless given. moments: the
     time on each card, UTC; that of the record unless given. opened: the key of the record that
-    one comes back from; its card is scrolled to. name: tells the galleries of a page apart.
+    one comes back from; its card is scrolled to. name: tells the galleries of a page apart. below:
+    of each card.
     """
     zone = state.viewer_zone()
     images = pictures.small(log, [record.image for record in records])
@@ -173,7 +179,7 @@ def gallery(
             zip(records, images, same_image, moments, strict=True)
         ):
             key = "opened" if record.record_key == opened else f"{name}-{place}"
-            card(record, picture, shown, words.moment_html(moment, zone), count, key)
+            card(record, picture, shown, words.moment_html(moment, zone), count, key, below)
     if opened in {record.record_key for record in records}:
         st.html(RETURN, unsafe_allow_javascript=True)
         choices.shown_again()

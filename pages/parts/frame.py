@@ -35,6 +35,10 @@ def _pages() -> dict[str, list[StreamlitPage]]:
             st.Page("pages/causes.py", title="Causes"),
             st.Page("pages/replay.py", title="Replay"),
         ],
+        "Fix": [
+            st.Page("pages/review.py", title="Review"),
+            st.Page("pages/roadmap.py", title="Roadmap"),
+        ],
         "Log": [st.Page("pages/data.py", title="Data")],
     }
 

@@ -39,7 +39,10 @@ export default ({data}) => {
 
 @dataclass(frozen=True)
 class Key:
-    """A key as the browser calls it and as people do, what it does, and the key of its button."""
+    """A key as the browser calls it and as people do, what it does, and the key of its button.
+
+    button: empty where another element of the page listens for the key.
+    """
 
     name: str
     sign: str
@@ -56,6 +59,16 @@ OF_CASE = (
     Key("ArrowRight", "→", "Next case", "next"),
     Key("z", "Z", "Zoom into the image", "zoom"),
 )
+
+OF_REVIEW = (
+    Key("1", "1–9", "Wrong, with this failure mode (with Shift: one of several)", ""),
+    Key("y", "Y", "Read right", ""),
+    Key("x", "X", "Wrong, no mode yet", ""),
+    Key("e", "E", "Correct the text; Ctrl+Enter saves it", ""),
+    Key("u", "U", "Undo", ""),
+    Key("ArrowLeft", "← →", "Previous and next case", ""),
+)
+OF_PAGES = {"case": OF_CASE, "review": OF_REVIEW}
 
 
 def panel(keys: Sequence[Key]) -> None:

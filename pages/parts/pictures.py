@@ -20,6 +20,7 @@ SMALL = (560, 320)
 CARD = (560, 240)
 THUMBNAIL = (200, 56)
 LARGE = (1600, 1200)
+SHARP = (1000, 720)
 SMALLEST = 16  # pixels on each side
 STRIP = (420, 180)
 TILE, TILE_GAP, TILES_ACROSS = (168, 112), 8, 3  # of a sheet, in pixels
@@ -41,6 +42,18 @@ def small(log: OpenLog, names: Sequence[str | None]) -> list[Picture]:
 def thumbnails(log: OpenLog, names: Sequence[str | None]) -> list[Picture]:
     """The images of a table, fetched side by side."""
     return _each(names, lambda name: _scaled(log, name, THUMBNAIL))
+
+
+def sharp(log: OpenLog, names: Sequence[str | None]) -> list[Picture]:
+    """Images to be read one at a time, as WebP, fetched side by side."""
+    return _each(names, lambda name: _sharp(log, name))
+
+
+def webp_url(picture: Picture) -> str:
+    """As `data_url`, of a WebP."""
+    if picture.encoded is None:
+        return ""
+    return f"data:image/webp;base64,{base64.b64encode(picture.encoded).decode()}"
 
 
 def data_url(picture: Picture) -> str:
@@ -145,6 +158,15 @@ def _scaled(log: OpenLog, name: str, box: tuple[int, int]) -> bytes:
         if smallest != image.size:  # a line of one pixel would be scaled away altogether
             image = ImageOps.pad(image, smallest, color="white")
         return _encoded(image)
+
+
+@functools.lru_cache(maxsize=200)
+def _sharp(log: OpenLog, name: str) -> bytes:
+    """As `_scaled`, but WebP, which takes a fifth of the bytes; raises as it does."""
+    body = io.BytesIO()
+    image = Image.open(io.BytesIO(_scaled(log, name, SHARP))).convert("RGB")
+    image.save(body, "WEBP", quality=80, method=1)
+    return body.getvalue()
 
 
 @functools.lru_cache(maxsize=500)

@@ -293,6 +293,25 @@ def remember(name: str, value: Any) -> None:
     _session().kept[name] = value
 
 
+def component_key(name: str) -> str:
+    """The key of a component of one's own."""
+    return f"component.{name}"
+
+
+def component(name: str) -> dict[str, Any]:
+    """What the browser last said of a component: its state, by name."""
+    value = st.session_state.get(component_key(name))
+    return dict(value) if value else {}
+
+
+def signed_in() -> str | None:
+    """Who has signed in, where this dashboard asks for it: the e-mail address, or the name."""
+    user = st.user.to_dict()
+    if not user.get("is_logged_in", bool(user)):
+        return None
+    return str(user.get("email") or user.get("name") or "") or None
+
+
 def recall(name: str) -> Any:
     """What was remembered, or None."""
     return _session().kept.get(name)
