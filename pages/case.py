@@ -36,7 +36,7 @@ def shown() -> None:
         if key:
             freshness.wait_for(log, key)
             return
-        cards.empty("No predictions match these filters.", selection)
+        cards.no_match(selection)
         return
     record = case.record
 

@@ -20,7 +20,7 @@ projections = warehouse.projections
 counts = queries.coverage(warehouse, selection)
 st.title(words.count(counts.predictions, "case").capitalize())
 if not counts.predictions:
-    cards.empty("No predictions match these filters.", selection)
+    cards.no_match(selection)
 without = f", {counts.without_image:,} without an image" if counts.without_image else ""
 broken = (
     f", {counts.unreadable_images:,} with an unreadable one" if counts.unreadable_images else ""

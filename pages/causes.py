@@ -15,7 +15,7 @@ warehouse = log.warehouse
 counts = queries.coverage(warehouse, selection)
 st.title(TITLE)
 if not counts.predictions:
-    cards.empty("No predictions match these filters.", selection)
+    cards.no_match(selection)
 
 others = causes.other_records(selection)
 labels = {"baseline": words.environment(baseline.label), "rest": others}

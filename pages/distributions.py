@@ -21,7 +21,7 @@ compared, against = map(words.escape_markdown, histograms.sides(baseline))
 st.title(f"{compared[0].upper()}{compared[1:]} vs. {against}")
 counts = queries.coverage(warehouse, selection)
 if not counts.predictions:
-    cards.empty("No predictions match these filters.", selection)
+    cards.no_match(selection)
 
 pairs = queries.histogram_pairs(warehouse, baseline.compared, baseline.selection)
 histograms.answer(pairs, baseline)

@@ -24,7 +24,7 @@ category = linked.category(offered)
 cube = queries.count_cube(warehouse, selection, axes, category)
 other = queries.count_cube(warehouse, baseline.selection, axes, category)
 if not cube.records:
-    cards.empty("No predictions match these filters.", selection)
+    cards.no_match(selection)
 
 against = words.escape_markdown(words.environment(baseline.label))
 st.caption(

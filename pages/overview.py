@@ -33,7 +33,7 @@ if contents is not None:
 st.title(TITLE)
 counts = queries.coverage(warehouse, selection)
 if not counts.predictions:
-    cards.empty("No predictions match these filters.", selection)
+    cards.no_match(selection)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     answer = st.container(width="stretch")

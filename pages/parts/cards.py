@@ -193,6 +193,13 @@ def empty(sentence: str, chosen: Selection) -> None:
     st.stop()
 
 
+def no_match(chosen: Selection) -> None:
+    """No record is selected; without a filter, there is none yet."""
+    if chosen == Selection():
+        empty("This log has no records yet: they appear here once they are synced.", chosen)
+    empty("No predictions match these filters.", chosen)
+
+
 def table(
     log: OpenLog, page: CasesPage, projections: ProjectionTable, shown: Sequence[Projection]
 ) -> None:
