@@ -35,7 +35,7 @@ from data_access.ingest.report import SyncReport
 from data_access.ingest.sync import PREFIXES, _load, sync
 from data_access.log import Log, create_bucket
 from data_access.progress import silent
-from data_access.projections import load_projections
+from data_access.projections import ProjectionTable, load_projections
 from data_access.warehouse import Warehouse
 
 FOLDER = CACHE / "ingest"
@@ -155,6 +155,10 @@ def _comparisons(chosen: argparse.Namespace) -> list[Comparison]:
             chosen.records, lambda n: _files("jsonl", n), 2.0, times=True,
         ),
         Comparison(
+            "lines-scored", "the same, read and its texts scored", "read_and_score", "read_json",
+            chosen.records // 10, lambda n: _files("jsonl", n), None, times=True,
+        ),
+        Comparison(
             "nothing", "nothing new among known objects of a bucket", "sync", "list",
             chosen.known, lambda n: _s3_events("known", n), 1.3, times=True, prepare="sync",
         ),
@@ -255,9 +259,19 @@ def _opened(log: Log, path: Path) -> Warehouse:
 
 
 def _read(log: Log, path: Path) -> Task:
-    """A sync without its scores."""
-    warehouse = _opened(log, path)
+    """A sync of a warehouse that computes nothing."""
+    logged = tuple(row for row in load_projections().rows if row.compute is None)
+    return _load_all(log, Warehouse.open(path, log.uri, ProjectionTable(logged)))
 
+
+def _read_and_score(log: Log, path: Path) -> Task:
+    """A sync without the values of images."""
+    warehouse = _opened(log, path)
+    _warm_up(warehouse)
+    return _load_all(log, warehouse)
+
+
+def _load_all(log: Log, warehouse: Warehouse) -> Task:
     def run() -> None:
         with warehouse.writing:
             report = SyncReport()
@@ -271,15 +285,19 @@ def _read(log: Log, path: Path) -> Task:
 
 def _sync(log: Log, path: Path) -> Task:
     warehouse = _opened(log, path)
-    for row in warehouse.projections.computed_from_text():
-        assert row.compute is not None
-        row.compute(*[["warm"] for _ in row.inputs])
+    _warm_up(warehouse)
 
     def run() -> None:
         assert not sync(log, warehouse).failures
         warehouse.close()
 
     return run
+
+
+def _warm_up(warehouse: Warehouse) -> None:
+    for row in warehouse.projections.computed_from_text():
+        assert row.compute is not None
+        row.compute(*[["warm"] for _ in row.inputs])
 
 
 def _score_image(log: Log, path: Path) -> Task:
@@ -340,6 +358,7 @@ def _all(work: Callable[[str], Any], keys: Sequence[str]) -> None:
 
 TASKS: dict[str, Callable[[Log, Path], Task]] = {
     "read": _read,
+    "read_and_score": _read_and_score,
     "sync": _sync,
     "score": _score_image,
     "get": _get,

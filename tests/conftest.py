@@ -18,7 +18,10 @@ from data_access.embedded import EmbeddedServer, embedded_server, is_available
 from data_access.log import Log, create_bucket
 from data_access.projections import ProjectionTable, load_projections
 from data_access.warehouse import Warehouse
+from tests.browser import address, browser, demo, page
 from tests.samples import SAMPLE, open_log
+
+__all__ = ["address", "browser", "demo", "page"]
 
 OpenWarehouse = Callable[..., Warehouse]
 BUCKET = "misread-tests"

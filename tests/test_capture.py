@@ -1,5 +1,5 @@
 """The capture app's functions, and its callback in real Gradio apps. The page itself is tried in
-test_browser."""
+test_browser_jobs."""
 
 import io
 import socket

@@ -221,12 +221,12 @@ class Certificates:
 
     authority: Path
     server: Path
+    expired: Path
     key: Path
 
-    @property
-    def tls(self) -> ssl.SSLContext:
+    def tls(self, certificate: Path) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.server, self.key)
+        context.load_cert_chain(certificate, self.key)
         return context
 
 
@@ -237,16 +237,20 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
     key = ["-newkey", "rsa:2048", "-nodes"]
+    sign = [
+        "x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+        "-extfile", "names",
+    ]  # fmt: skip
     for command in (
         ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Example Corp"],
         ["req", *key, "-keyout", "server.key", "-out", "request", "-subj", "/CN=store"],
-        [
-            "x509", "-req", "-in", "request", "-out", "server.pem", "-CA", "ca.pem",
-            "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names",
-        ],
-    ):  # fmt: skip
+        [*sign, "-out", "server.pem"],
+        [*sign, "-out", "expired.pem", "-days", "-1"],
+    ):
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
-    return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    return Certificates(
+        folder / "ca.pem", folder / "server.pem", folder / "expired.pem", folder / "server.key"
+    )
 
 
 @pytest.fixture
@@ -254,7 +258,8 @@ def tls_proxy(
     s3_server: EmbeddedServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FaultyProxy]:
     """The S3 server behind TLS, with a certificate of the private authority."""
-    with FaultyProxy(s3_server.endpoint, certificates.tls).running() as running:
+    context = certificates.tls(certificates.server)
+    with FaultyProxy(s3_server.endpoint, context).running() as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", running.endpoint)
         yield running
 
@@ -330,6 +335,22 @@ def test_a_certificate_for_another_host_is_named(
         log.list("")
     with pytest.raises(LogError, match="is for another host name"):
         log._list_any("", None)
+
+
+def test_an_expired_certificate_is_named(
+    s3_server: EmbeddedServer,
+    certificates: Certificates,
+    log_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
+    context = certificates.tls(certificates.expired)
+    with FaultyProxy(s3_server.endpoint, context).running() as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        log = Log.open(log_uri)
+        for access in (log.list, lambda folder: list(log._list_any(folder, None))):
+            with pytest.raises(LogError, match="has expired or is not valid yet"):
+                access("")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageStat
+from scipy import stats
 
 from data_access.errors import SettingsError
 from data_access.images import greyscale, open_image
@@ -45,6 +47,15 @@ def test_word_entropy_is_the_same_in_many_threads() -> None:
 )  # fmt: skip
 def test_word_entropy_of_texts_counted_by_hand(words: str, entropy: float) -> None:
     assert text.word_entropy([words])[0] == pytest.approx(entropy, abs=1e-4)
+
+
+@given(st.lists(st.text(" \t\n\u3000\x1f\xa0ad't.,-(@/:$1!", max_size=40), max_size=8))
+def test_word_entropy_is_that_of_the_tokens_of_the_whole_text(texts: list[str]) -> None:
+    """Words are tokenized once each, apart from their texts."""
+    tokens = [text._english().tokenizer(one) for one in texts]
+    words = [Counter(t.text for t in row if not (t.is_punct or t.is_space)) for row in tokens]
+    expected = [stats.entropy(list(count.values()), base=2) if count else 0.0 for count in words]
+    assert text.word_entropy(texts) == pytest.approx(expected, abs=1e-12)
 
 
 @given(st.lists(st.text(max_size=30), max_size=5))

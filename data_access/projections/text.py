@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
+from itertools import chain
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -26,10 +27,9 @@ def word_entropy(texts: Sequence[str]) -> list[float]:
     Words are spaCy's English tokens without punctuation and white space, case kept; 0 for a
     text without words. Source: textacy 0.13, `textacy.text_stats.basics.entropy`.
     """
-    language = _english()
-    # gibberish would grow spaCy's vocabulary without end; in two threads, zones ruin it for good
-    with TOKENIZING, language.memory_zone():
-        return [_entropy(_words(language.tokenizer(text[:MAX_TOKENIZED]))) for text in texts]
+    split = [text[:MAX_TOKENIZED].split() for text in texts]
+    words_of = _words(set(chain.from_iterable(split)))
+    return [_entropy(chain.from_iterable(map(words_of.__getitem__, parts))) for parts in split]
 
 
 def character_entropy(texts: Sequence[str]) -> list[float]:
@@ -49,11 +49,8 @@ def words(texts: Sequence[str]) -> list[float]:
 
 def outside_alphabet(texts: Sequence[str], alphabet: str = PRINTABLE) -> list[float]:
     """Share of each text's characters that are not in the alphabet; NaN for an empty text."""
-    known = set(alphabet)
-    return [
-        sum(character not in known for character in text) / len(text) if text else math.nan
-        for text in texts
-    ]
+    known = dict.fromkeys(map(ord, alphabet))
+    return [len(text.translate(known)) / len(text) if text else math.nan for text in texts]
 
 
 def character_error_rate(outputs: Sequence[str], truths: Sequence[str]) -> list[float]:
@@ -103,8 +100,12 @@ def _entropy(symbols: Iterable[str]) -> float:
     return -sum(n / total * math.log2(n / total) for n in counts.values()) + 0.0
 
 
-def _words(tokens: Iterable[Any]) -> list[str]:
-    return [token.text for token in tokens if not (token.is_punct or token.is_space)]
+def _words(parts: Iterable[str]) -> dict[str, list[str]]:
+    """The words of texts without white space, which spaCy splits one by one in any text."""
+    tokenizer = _english().tokenizer
+    # gibberish would grow spaCy's vocabulary without end; in two threads, zones ruin it for good
+    with TOKENIZING, _english().memory_zone():
+        return {part: [w.text for w in tokenizer(part) if not w.is_punct] for part in parts}
 
 
 @functools.cache
