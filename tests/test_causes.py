@@ -14,13 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_access import queries
+from data_access.annotations import Kept
 from data_access.api import OpenLog
 from data_access.ingest.sync import sync
+from data_access.judging import NewReview, write_reviews
 from data_access.log import Log
 from data_access.projections import load_projections
 from data_access.queries import Causes, gathering, rank_causes
 from data_access.queries.candidates import KINDS, Day, Environment, Version
 from data_access.queries.gathering import gather
+from data_access.records import Review
 from data_access.selection import (
     NO_VALUE,
     Range,
@@ -418,6 +421,9 @@ def motley(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     write(log, "feedback/a.jsonl", *said, *(feedback(f"k{n}") for n in range(0, 90, 8)))
     warehouse = Warehouse.open(folder / "w.duckdb", log.uri, load_projections())
     sync(log, warehouse)
+    verdict = Review(verdict="wrong", modes=["mode"], queue="find")
+    reviews = [NewReview(f"r{n}", f"k{n}", verdict) for n in range(0, 240, 3)]
+    assert write_reviews(log, warehouse, reviews, "Ada") is Kept.SHOWN
     yield warehouse
     warehouse.close()
 
