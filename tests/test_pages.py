@@ -260,6 +260,8 @@ def test_the_first_page_shows_production_and_says_so_in_the_url(dashboard: Dashb
 
 
 CHOICES = {
+    "review": "page.queue=measure",
+    "roadmap": "page.mode=dark-on-light",
     "overview": "page.bucket=day&page.measure=counts&page.window=7",
     "distributions": "page.columns=all",
     "explore": f"page.axes={ENTROPY}&page.category=version",

@@ -17,6 +17,7 @@ from scipy.special import betaincinv
 from data_access.statistics.rates import wilson
 
 TAIL = 0.025  # of a 95% interval
+TAIL_OF_STRATA = 0.02  # with 0.025, sums of strata with few errors covered 92.8% in places
 FEWEST = 5  # reviewed on each side, or a difference is "not enough data"
 MOST_MORE = 100_000
 
@@ -49,12 +50,12 @@ class Rate:
         return (self.high - self.low) / 2
 
 
-def exact(count: int, total: int) -> tuple[float, float]:
+def exact(count: int, total: int, tail: float = TAIL) -> tuple[float, float]:
     """95% interval of a share; NaN of none. Source: Clopper and Pearson, 1934."""
     if not total:
         return math.nan, math.nan
-    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, TAIL))
-    high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - TAIL))
+    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
+    high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - tail))
     return low, high
 
 
@@ -73,11 +74,12 @@ def rate(strata: Sequence[Stratum]) -> Rate:
     whole = sum(stratum.weight for stratum in seen)
     if not seen or whole <= 0:
         return Rate(math.nan, math.nan, math.nan, 0, 0)
+    tail = TAIL if len(seen) == 1 else TAIL_OF_STRATA
     share = below = above = 0.0
     for stratum in seen:
         weight = stratum.weight / whole
         own = stratum.count / stratum.total
-        low, high = exact(stratum.count, stratum.total)
+        low, high = exact(stratum.count, stratum.total, tail)
         narrowed = _unseen(stratum)
         share += weight * own
         below += narrowed * (weight * (own - low)) ** 2
