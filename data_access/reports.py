@@ -45,6 +45,11 @@ def status(row: RoadmapRow) -> str:
     return row.status
 
 
+def points(change: float) -> str:
+    """A difference of shares in points with its sign: `−9`."""
+    return f"{change * 100:+.0f}".replace("-", "−")
+
+
 def effect(found: Effect | None) -> str:
     """`fell by 31 points (95% CI 22–39) after v2`."""
     if found is None:
@@ -55,7 +60,7 @@ def effect(found: Effect | None) -> str:
     if found.outcome == "no clear change":
         return (
             f"no clear change after {found.version} "
-            f"(95% CI {found.low * 100:+.0f} to {found.high * 100:+.0f} points)"
+            f"(95% CI {points(found.low)} to {points(found.high)} points)"
         )
     return (
         f"{found.outcome} by {abs(found.change) * 100:.0f} points "

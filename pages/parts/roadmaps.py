@@ -164,7 +164,9 @@ def _facts(row: RoadmapRow, found: Roadmap) -> None:
             "Of the flagged records; users decide what is flagged, so it is no rate.",
         )  # fmt: skip
         effect = row.effect
-        change = f"{effect.change * 100:+.0f} points" if effect and effect.before.total else "–"
+        change = "–"
+        if effect and effect.before.total:
+            change = f"{reports.points(effect.change)} points"
         cards.fact(
             f"After {effect.version}" if effect else "After a release",
             change,
