@@ -266,7 +266,9 @@ def replay_outcomes(outcomes: pd.DataFrame) -> Chart:
     Columns: label, kind (`tried` or `control`), share, low, high, fixed, outside, changed, broken.
     """
     base = alt.Chart(outcomes)
-    labels = alt.Axis(labelLimit=300, title=None, ticks=False, domain=False, labelPadding=10)
+    labels = alt.Axis(
+        labelLimit=300, labelFlush=False, title=None, ticks=False, domain=False, labelPadding=10
+    )
     y = alt.Y("label:N", sort=list(outcomes["label"]), axis=labels)
     title = "fixed, % (line: 95% CI)"
     x = alt.X(
