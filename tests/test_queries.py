@@ -140,7 +140,7 @@ def test_quarantine_holds_the_two_broken_lines(warehouse: Warehouse) -> None:
 
 def test_objects_by_day_add_up_to_the_log(warehouse: Warehouse) -> None:
     held = queries.objects_by_day(warehouse)
-    kinds = ("predictions", "feedback", "projections")
+    kinds = ("predictions", "feedback", "annotations", "projections")
     files = [path for kind in kinds for path in (SAMPLE / kind).rglob("*") if path.is_file()]
     assert held["objects"].sum() == len(files)
     assert held["bytes"].sum() == sum(path.stat().st_size for path in files)
