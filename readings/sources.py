@@ -22,7 +22,7 @@ PLAIN_HTTP = "plain+http://"
 ENDPOINT = re.compile(r"(https|http|plain\+http)://", re.IGNORECASE)
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 USE = (
-    "use v1, v2, a file of weights, https://… or module:function "
+    "use v1, v2, v3, a file of weights, https://… or module:function "
     "(#VERSION after the last two says which model it is)."
 )
 

@@ -43,7 +43,10 @@ def load(path: Path, device: str = "cpu") -> tuple[LineReader, Release]:
         described = json.loads(stored.metadata()["release"])
         state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     settings = {RENAMED.get(name, name): value for name, value in described["model"].items()}
-    config = ModelConfig(**{**settings, "stem": tuple(settings["stem"])})
+    for name in ("stem", "blocks"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
+    config = ModelConfig(**settings)
     release = Release(
         described["name"], config, Preparation(**described["preparation"]), described["decoding"]
     )

@@ -1,6 +1,6 @@
 """Character error rates of several recognizers, by what is in the picture.
 
-    python -m recognizer.evaluate --data FOLDER --fonts FOLDER [--models v1 v2] [--count 60]
+    python -m recognizer.evaluate --data FOLDER --fonts FOLDER [--models v1 v2 v3] [--count 60]
 
 RapidOCR and tesseract read the same pictures in the same run where they are installed, each as its
 documentation has it for that layout (`rapidocr`, `tesseract` below). Error rates are
@@ -88,6 +88,18 @@ def error_rate(pairs: Sequence[tuple[str, str]]) -> float:
     """Edits per true character over all pairs of an output and its truth."""
     edits = sum(Levenshtein.distance(folded(output), folded(truth)) for output, truth in pairs)
     return edits / max(1, sum(len(folded(truth)) for _, truth in pairs))
+
+
+def interval(
+    pairs: Sequence[tuple[str, str]], draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """The error rate's 95% interval over pictures (Bisani & Ney 2004): pictures drawn anew."""
+    edits = np.array([Levenshtein.distance(folded(a), folded(b)) for a, b in pairs], float)
+    lengths = np.array([len(folded(truth)) for _, truth in pairs], float)
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=(draws, len(pairs)))
+    rates = edits[chosen].sum(axis=1) / lengths[chosen].sum(axis=1).clip(min=1)
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def drawn(library: Library, mode: Mode, count: int, seed: int) -> list[Sample]:
@@ -234,7 +246,9 @@ def evaluate(
             pairs = list(zip(texts, (text for _, text in samples), strict=True))
             table[name][column] = error_rate(pairs)
             each = (time.perf_counter() - began) / len(samples)
-            print(f"{name:16} {column:20} {table[name][column]:.3f}  {each:.3f} s each", flush=True)
+            low, high = interval(pairs)
+            rate = f"{table[name][column]:.3f} ({low:.3f}–{high:.3f})"
+            print(f"{name:16} {column:20} {rate}  {each:.3f} s each", flush=True)
     return table
 
 
@@ -242,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--fonts", type=Path, required=True)
-    parser.add_argument("--models", nargs="*", default=["v1", "v2"])
+    parser.add_argument("--models", nargs="*", default=["v1", "v2", "v3"])
     parser.add_argument("--count", type=int, default=60, help="drawn pictures per failure mode")
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--only", nargs="+", default=[], help="substrings of failure modes")

@@ -23,6 +23,7 @@ from recognizer import alphabet
 class ModelConfig:
     height: int = 40
     stem: tuple[int, ...] = (32, 64, 96, 160)
+    blocks: tuple[int, ...] = (1, 1, 1)  # residual blocks of each width but the first
     d_model: int = 256
     recurrent_layers: int = 2
     decoder_layers: int = 3
@@ -74,11 +75,11 @@ class Encoder(nn.Module):
         self.convolutions = nn.Sequential(
             Convolution(1, a, stride=(2, 2)),  # (B, a, 20, W/2)
             Convolution(a, b, stride=(2, 2)),  # (B, b, 10, W/4)
-            Residual(b),
+            *(Residual(b) for _ in range(config.blocks[0])),
             Convolution(b, c),
-            Residual(c),
+            *(Residual(c) for _ in range(config.blocks[1])),
             Convolution(c, d, stride=(2, 1)),  # (B, d, 5, W/4)
-            Residual(d),
+            *(Residual(d) for _ in range(config.blocks[2])),
         )
         rows = config.height // 8
         self.collapse = nn.Linear(d * rows, config.d_model)

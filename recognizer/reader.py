@@ -60,8 +60,8 @@ class Recognizer:
 
     @classmethod
     def load(cls, model: str | Path = "v2", device: str = "cpu") -> "Recognizer":
-        """A model by name (`v1`, `v2`), from a `.safetensors` file of `recognizer.train`, or from
-        a TorchScript file that carries `mapping` and `ignore_tokens`, as the reference course
+        """A model by name (`v1`, `v2`, `v3`), from a `.safetensors` file of `recognizer.train`, or
+        from a TorchScript file that carries `mapping` and `ignore_tokens`, as the reference course
         stages it. FileNotFoundError where there is none.
         """
         path = Path(model)

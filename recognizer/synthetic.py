@@ -24,11 +24,13 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from tqdm import tqdm
 
+from recognizer import hands
 from recognizer.alphabet import CHARACTERS, fold
 from recognizer.fonts import CURSIVE, Face, faces, is_held_out
 from recognizer.preprocessing import Gray, Pixels, Preparation, line_pixels
 
 Random = np.random.Generator
+Normal = tuple[float, float, float, float]  # mean, deviation, lowest, highest
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Domain:
     cursive: float = 0.0
     characters: str = CHARACTERS
     wear: float = 1.0
+    capitals: float = 0.06  # of handwriting, lines in capitals only
+    free: float = 0.0  # of handwriting, lines as `hands` writes them
+    joined: float = 0.0  # of single glyphs, lines in which strokes join them
+    slant: Normal = (0.1, 0.22, -0.4, 0.6)
+    climb: Normal = (0.0, 0.012, -0.04, 0.04)
     preparation: Preparation = field(default_factory=Preparation)
 
 
@@ -67,6 +74,17 @@ DOMAINS = {
     ),
     "v2": Domain(
         {"handwriting": 0.56, "print": 0.25, "typewriter": 0.13, "glyphs": 0.06}, cursive=0.4
+    ),
+    # what v2 read worst: joined cursive, capitals, wide spacing, lines that climb
+    "v3": Domain(
+        {"handwriting": 0.62, "print": 0.2, "typewriter": 0.1, "glyphs": 0.08},
+        neighbours=0.45,
+        cursive=0.5,
+        capitals=0.14,
+        free=0.55,
+        joined=0.5,
+        slant=(0.15, 0.3, -0.5, 0.95),
+        climb=(0.0, 0.025, -0.08, 0.08),
     ),
 }
 
@@ -212,7 +230,7 @@ def line_text(random: Random, library: Library, kind: str, domain: Domain) -> st
     else:
         text = sentence(random, library, 1 + int(random.gamma(2.0, 2.2)))
     draw = random.random()
-    capitals, titles = (0.42, 0.15) if kind == "print" else (0.06, 0.04)
+    capitals, titles = (0.42, 0.15) if kind == "print" else (domain.capitals, 0.04)
     if draw < capitals:
         text = text.upper()
     elif draw < capitals + titles:
@@ -283,19 +301,25 @@ def ink_of_font(random: Random, face: Face, text: str, size: int) -> tuple[Gray,
     return mask, text.upper() if looks_upper else text
 
 
-def ink_of_glyphs(random: Random, library: Library, text: str, size: int) -> tuple[Gray, str]:
-    """Letters and digits that people wrote singly, set side by side; other signs are left out."""
+def ink_of_glyphs(
+    random: Random, library: Library, text: str, size: int, joined: bool = False
+) -> tuple[Gray, str]:
+    """Letters and digits that people wrote singly, set side by side; other signs are left out.
+    Joined, a stroke leads from each letter to the next.
+    """
     text = "".join(c for c in text if c in library.glyphs or c in " .,-'") or "a"
     text = " ".join(text.split()) or "a"
     canvas = np.zeros((3 * size, (len(text) + 2) * size * 2), np.float32)
     x = float(size)
     tight = random.uniform(-0.02, 0.18) * size
+    before: hands.Ends | None = None
     favourites = {c: library.glyphs[c][random.integers(len(library.glyphs[c]))]
                   for c in set(text) if c in library.glyphs}  # fmt: skip
     for character in text:
         base = 2 * size
         if character == " ":
             x += size * random.uniform(0.35, 0.7)
+            before = None
             continue
         if character in library.glyphs:
             options = library.glyphs[character]
@@ -322,19 +346,26 @@ def ink_of_glyphs(random: Random, library: Library, text: str, size: int) -> tup
         at = int(x)
         window = canvas[y : y + height, at : at + width]
         np.maximum(window, patch, out=window)
+        if joined:
+            inked = np.asarray(patch, np.float32)
+            ends = hands.ends(inked, y, at) if character.isalpha() else None
+            if before and ends:
+                hands.join(random, canvas, before, ends, size)
+            before = ends
         x += width + tight
     return _trim(canvas), text
 
 
-def warp(random: Random, mask: Gray, hand: bool, strength: float) -> Gray:
+def warp(random: Random, mask: Gray, hand: bool, strength: float, domain: Domain) -> Gray:
     """Slant, climb, sway and local stretching of the line; the canvas grows with it."""
     height, width = mask.shape
-    slant = random.normal(0.1, 0.22) if hand else random.normal(0, 0.03)
-    climb = random.normal(0, 0.012 if hand else 0.006) * strength
+    leaning, climbing = domain.slant, domain.climb
+    slant = random.normal(*leaning[:2]) if hand else random.normal(0, 0.03)
+    climb = (random.normal(*climbing[:2]) if hand else random.normal(0, 0.006)) * strength
     sway = random.normal(0, 0.06 if hand else 0.015) * strength
     elastic = random.uniform(0.0, 0.055 if hand else 0.012) * strength
-    slant = float(np.clip(slant * strength, -0.4, 0.6))
-    climb = float(np.clip(climb, -0.04, 0.04))
+    slant = float(np.clip(slant * strength, *leaning[2:]))
+    climb = float(np.clip(climb, *climbing[2:]))
     grow_x = int(abs(slant) * height / 2) + 4
     grow_y = int(abs(climb) * width / 2 + abs(sway) * height) + 4
     y, x = np.mgrid[0 : height + 2 * grow_y, 0 : width + 2 * grow_x].astype(np.float32)
@@ -513,7 +544,8 @@ def line(
     size = int(random.integers(34, 52))
     hand = kind in ("handwriting", "glyphs")
     if kind == "glyphs":
-        mask, text = ink_of_glyphs(random, library, text, size)
+        joined = bool(domain.joined) and random.random() < domain.joined
+        mask, text = ink_of_glyphs(random, library, text, size, joined)
         face_family = "emnist"
     else:
         groups = library.families[kind]
@@ -521,7 +553,11 @@ def line(
         if kind == "handwriting" and library.cursive and random.random() < domain.cursive:
             group = library.cursive[random.integers(len(library.cursive))]
         face = group[random.integers(len(group))]
-        mask, text = ink_of_font(random, face, text, size)
+        if kind == "handwriting" and domain.free and random.random() < domain.free:
+            text = text.upper() if face.unicase else text
+            mask = _draw_pieces(hands.write(random, face, text, size, _font), size, 0)
+        else:
+            mask, text = ink_of_font(random, face, text, size)
         face_family = face.family
     stretch_x = float(np.clip(random.normal(1, 0.16 if hand else 0.1), 0.65, 1.5))
     if face_family in CURSIVE:  # people write wider than type designers draw
@@ -537,7 +573,7 @@ def line(
         mask = wear_ribbon(random, mask, len(text), domain.wear)
     else:
         mask = pen(random, mask, hand, domain.wear)
-    mask = warp(random, mask, hand, domain.wear if random.random() < 0.9 else 0.2)
+    mask = warp(random, mask, hand, domain.wear if random.random() < 0.9 else 0.2, domain)
     scale = random.uniform(0.3, 1.0) if random.random() < 0.3 else 1.0
     return compose(random, library, mask, domain, scale, hand), text, face_family
 
@@ -605,11 +641,14 @@ def paragraph(
 _state: dict[str, tuple[Library, Domain]] = {}
 
 
-def _start(data: Path, fonts: Path, domain: str, held_out: bool) -> None:
+def start(data: Path, fonts: Path, domain: str, held_out: bool) -> None:
+    """Readies a process that draws."""
     _state["now"] = Library(data, fonts, held_out), DOMAINS[domain]
 
 
-def _prepare(job: tuple[int, int, int]) -> tuple[bytes, list[tuple[int, str, str]]]:
+def prepare(job: tuple[int, int, int]) -> tuple[bytes, list[tuple[int, str, str]]]:
+    """Prepared lines of a seed, from first to last, column by column, and width, text and family
+    of each."""
     seed, first, last = job
     library, domain = _state["now"]
     chunks, rows = [], []
@@ -635,12 +674,12 @@ def write_cache(
     jobs = [(seed, first, min(first + step, count)) for first in range(0, count, step)]
     with (
         ProcessPoolExecutor(
-            processes, initializer=_start, initargs=(data, fonts, domain, held_out)
+            processes, initializer=start, initargs=(data, fonts, domain, held_out)
         ) as pool,
         (cache / "pixels.u8").open("wb") as pixels,
         (cache / "lines.jsonl").open("w") as lines,
     ):
-        for chunk, rows in tqdm(pool.map(_prepare, jobs), total=len(jobs), unit_scale=step):
+        for chunk, rows in tqdm(pool.map(prepare, jobs), total=len(jobs), unit_scale=step):
             pixels.write(chunk)
             pixels.flush()
             lines.writelines(json.dumps(row) + "\n" for row in rows)

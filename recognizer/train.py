@@ -72,6 +72,16 @@ CONFIGS = {
         faint=0.2,
     ),
     "v2": TrainConfig("v2"),
+    # for `stream`, from the weights of v2
+    "v3": TrainConfig(
+        "v3",
+        model=ModelConfig(blocks=(1, 2, 3)),
+        learning_rate=1e-3,
+        warmup_steps=200,
+        final_learning_rate=0.005,
+        batch_columns=120_000,
+        ema_decay=0.9985,
+    ),
 }
 
 
@@ -343,7 +353,7 @@ def export(run: Run, config: TrainConfig, name: str, path: Path) -> None:
         name,
         config.model,
         DOMAINS[config.domain].preparation,
-        "rescored" if config.domain == "v2" else "greedy",
+        "greedy" if config.domain == "v1" else "rescored",
     )
     checkpoint.save(path, release, run.ema.state_dict())
 

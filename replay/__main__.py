@@ -25,8 +25,8 @@ A selection is written as the dashboard's address writes it; paste the whole add
   python -m replay "environment=prod&version=v1&entropy(outputs.output_text)=..2.5"
 
 \b
-READER is record (the own model of each record's version), v1, v2, a file of weights, https://… (an
-endpoint that takes {"image": base64} and returns {"pred": text}) or module:function (from a PIL
+READER is record (the own model of each record's version), v1, v2, v3, a file of weights, https://…
+(an endpoint that takes {"image": base64} and returns {"pred": text}) or module:function (from a PIL
 image to its text). Readings are kept in the log under replays/, by image, intervention and reader:
 nothing is read twice, and a replay can be stopped and started again.
 

@@ -14,6 +14,7 @@ from recognizer.evaluate import (
     cropped_to_ink,
     error_rate,
     in_reading_order,
+    interval,
     rapidocr,
     tesseract,
 )
@@ -89,3 +90,7 @@ def test_modes_name_their_layout() -> None:
 
 def test_an_error_rate_counts_edits_per_true_character() -> None:
     assert error_rate([("a  b", "a b"), ("xy", "x"), ("", "")]) == 1 / 4
+    pairs = [("cat", "cat"), ("cot", "cat")] * 20
+    low, high = interval(pairs)
+    assert 0.05 < low < error_rate(pairs) < high < 0.3
+    assert interval([("cat", "cat")]) == (0.0, 0.0)

@@ -17,7 +17,7 @@ from recognizer.preprocessing import Preparation, ink_of, line_pieces, line_pixe
 from recognizer.reader import Recognizer
 
 GOLDEN = Path(__file__).parent / "data" / "recognizer"
-WEIGHTS = {name: checkpoint.WEIGHTS / f"{name}.safetensors" for name in ("v1", "v2")}
+WEIGHTS = {name: checkpoint.WEIGHTS / f"{name}.safetensors" for name in ("v1", "v2", "v3")}
 
 torch.set_num_threads(1)
 
