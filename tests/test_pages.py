@@ -778,7 +778,7 @@ def test_the_log_by_day_and_source(dashboard: Dashboard, split: str) -> None:
     stands(app)
     assert len(app.get("vega_lite_chart")) == 2, "records and feedback"
     objects = next(table.value for table in app.dataframe if "merged" in table.value)
-    kinds = ("predictions", "feedback", "projections")
+    kinds = ("predictions", "feedback", "annotations", "projections")
     assert objects["objects"].sum() == sum(len(list(SAMPLE.glob(f"{kind}/*/*"))) for kind in kinds)
 
 
