@@ -19,7 +19,7 @@ from data_access.log import Log
 from data_access.records import Review
 from data_access.selection import Selection
 from data_access.writer import to_json
-from pages.parts import reviewing
+from pages.parts import reviewing, words
 from tests.conftest import OpenWarehouse
 from tests.samples import SAMPLE, open_log, prediction, write
 from tests.test_pages import Dashboard, dashboard, displayed  # noqa: F401
@@ -68,6 +68,9 @@ def test_failure_modes_are_made_and_changed_on_the_page(
     next(button for button in app.button if button.label == "Create").click().run()
     assert not app.exception and "\\<script\\>" in texts(app)
     [mode] = queries.failure_modes(_opened().warehouse)
+    filtered = dashboard("cases", log, f"mode={mode.id}", sync=False)
+    chip = filtered.button(key="chip.mode")
+    assert chip.label == words.escape_markdown(f"failure mode {HOSTILE}")
     app = dashboard("roadmap", log, f"page.mode={mode.id}", sync=False)
     app.text_input(key="widget.actor").input("Ada").run()
     app.text_input(key="widget.edit.owner").input("Bob")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from data_access.errors import SelectionError
 from data_access.queries.annotations import saved_selections
 from data_access.queries.counts import choices
+from data_access.queries.modes import filter_sentences
 from data_access.queries.trends import recent_window, window_before
 from data_access.selection import (
     ANY_FLAG,
@@ -18,7 +19,6 @@ from data_access.selection import (
     moment_text,
     parse_selection,
     query_string,
-    sentences,
     source,
 )
 from data_access.warehouse import Warehouse
@@ -120,7 +120,7 @@ def _label(warehouse: Warehouse, records: Selection) -> str:
     for saved in saved_selections(warehouse):
         if saved.selection == records:
             return f"“{saved.name}”"
-    filters = [sentence for _, sentence in sentences(records, warehouse.projections)]
+    filters = [sentence for _, sentence in filter_sentences(warehouse, records)]
     return " · ".join(filters) or "all records"
 
 

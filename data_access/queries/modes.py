@@ -1,13 +1,13 @@
 """Failure modes as the log has them: each is the sum of its events."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from data_access.errors import SelectionError
 from data_access.records import MODE, SEVERITIES, Severity, State
-from data_access.selection import Selection, parse_selection
+from data_access.selection import Selection, parse_selection, sentences
 from data_access.warehouse import Warehouse
 
 MODES_OF_RECORD = """coalesce(
@@ -76,6 +76,19 @@ def mode_ids(warehouse: Warehouse) -> set[str]:
 def mode_titles(warehouse: Warehouse) -> dict[str, str]:
     """By id, the titles of all modes, retired and merged ones included."""
     return {mode.id: mode.title for mode in _every_mode(warehouse).values()}
+
+
+def filter_sentences(warehouse: Warehouse, selection: Selection) -> list[tuple[str, str]]:
+    """(the name that `Selection.without` takes, its sentence) for each filter in force, with
+    failure modes by their titles."""
+    if selection.mode or selection.without_mode:
+        titles = mode_titles(warehouse)
+        selection = replace(
+            selection,
+            mode=tuple(titles.get(name, name) for name in selection.mode),
+            without_mode=tuple(titles.get(name, name) for name in selection.without_mode),
+        )
+    return sentences(selection, warehouse.projections)
 
 
 def frequent_modes(warehouse: Warehouse) -> list[str]:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from data_access import OpenLog, queries
-from data_access.selection import Selection, encoded, sentences
+from data_access.selection import Selection, encoded
 from pages.parts import keys, state, words
 from pages.parts.keys import Key
 
@@ -29,7 +29,7 @@ def selection_bar(
     }
     ranges = {range_.name: named.get(range_) for range_ in selection.ranges}
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="bar"):
-        for name, sentence in sentences(selection, log.warehouse.projections):
+        for name, sentence in queries.filter_sentences(log.warehouse, selection):
             st.button(
                 words.escape_markdown(ranges.get(name) or sentence),
                 icon=":material/close:",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from data_access import OpenLog, queries
-from data_access.selection import Selection, encoded, sentences
+from data_access.selection import Selection, encoded
 from pages.parts import state, words
 
 
@@ -21,7 +21,7 @@ def window(log: OpenLog, selection: Selection) -> str:
     when = [f"{words.dates(*span)} (UTC)"] if span else []
     where = [
         sentence
-        for name, sentence in sentences(selection, log.warehouse.projections)
+        for name, sentence in queries.filter_sentences(log.warehouse, selection)
         if name not in ("since", "until")
     ]
     return " · ".join([*when, *where])

@@ -9,7 +9,7 @@ from data_access import OpenLog, queries
 from data_access.annotations import Kept
 from data_access.errors import LogError, NameTakenError, SelectionError
 from data_access.queries import SavedSelection
-from data_access.selection import Selection, sentences
+from data_access.selection import Selection
 from pages.parts import state, words
 
 OUTCOME = "outcome of saving"
@@ -67,7 +67,7 @@ def _details(log: OpenLog, saved: SavedSelection) -> None:
     if saved.selection is None:
         st.caption(f"This dashboard cannot open it: {words.escape_markdown(saved.problem)}")
     else:
-        filters = [text for _, text in sentences(saved.selection, log.warehouse.projections)]
+        filters = [text for _, text in queries.filter_sentences(log.warehouse, saved.selection)]
         st.caption(words.escape_markdown(" · ".join(filters) or "all records"))
     with st.container(horizontal=True, gap="xxsmall"):
         if saved.selection is not None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from data_access import OpenLog, queries
 from data_access.queries import Match
-from data_access.selection import Selection, sentences
+from data_access.selection import Selection
 from pages.parts import bar, state, words
 
 SHOWN_CHARACTERS = 40
@@ -85,7 +85,7 @@ def _label(log: OpenLog, match: Match) -> str:
         one, more = CONTAINING[match.kind]
         verb = one if match.count == 1 else more
         return f"{words.count(match.count)} {verb} “{_shown(match.value)}”"
-    filters = [text for _, text in sentences(match.filter, log.warehouse.projections)]
+    filters = [text for _, text in queries.filter_sentences(log.warehouse, match.filter)]
     if match.kind == "day" and match.filter.since is not None:
         filters = [words.day(match.filter.since)]
     name = _shown(" ".join(filters), most=80)
