@@ -17,7 +17,19 @@ CHARTS = "[data-testid=stVegaLiteChart]"
 
 
 @pytest.mark.parametrize(
-    "name", ["", "distributions", "explore", "cases", "case", "causes", "replay", "data"]
+    "name",
+    [
+        "",
+        "distributions",
+        "explore",
+        "cases",
+        "case",
+        "causes",
+        "replay",
+        "review",
+        "roadmap",
+        "data",
+    ],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_narrow_window_and_can_be_used_by_all(
