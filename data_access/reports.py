@@ -56,15 +56,16 @@ def effect(found: Effect | None) -> str:
         return "no release to compare"
     if found.outcome == "not enough data":
         return f"not enough data around {found.version}"
-    sizes = sorted(abs(limit) * 100 for limit in (found.low, found.high))
+    smaller, larger = sorted(abs(limit) * 100 for limit in (found.low, found.high))
     if found.outcome == "no clear change":
         return (
             f"no clear change after {found.version} "
             f"(95% CI {points(found.low)} to {points(found.high)} points)"
         )
+    near = f"{smaller:.0f}" if smaller >= 1 else f"{smaller:.1g}"
     return (
         f"{found.outcome} by {abs(found.change) * 100:.0f} points "
-        f"(95% CI {sizes[0]:.0f}–{sizes[1]:.0f}) after {found.version}"
+        f"(95% CI {near}–{larger:.0f}) after {found.version}"
     )
 
 
@@ -137,7 +138,7 @@ def summary(found: Roadmap) -> list[str]:
     first, last = found.span
     when = f"{first:%Y-%m-%d} to {last:%Y-%m-%d} (UTC)"
     if not found.is_measured:
-        return [f"{when}: the error rate was not measured yet."]
+        return [f"{when}: the error rate has not been measured yet."]
     assert found.measured is not None
     return [
         f"{when}: {percent(found.rate.share)} read wrongly (95% CI {limits(found.rate)}), measured "

@@ -38,7 +38,7 @@ known = queries.failure_modes(warehouse)
 titles = {mode.id: mode.title for mode in known}
 first = [mode.id for mode in sorted(known, key=lambda mode: (mode.created, mode.id))][:MOST_PINNED]
 if not actor:
-    st.info("Type your name to review.")
+    st.info("Type your name to start reviewing.")
 
 
 @st.fragment
@@ -47,7 +47,8 @@ def find() -> None:
     st.caption(
         f"**{seen.reviewed:,}** of {words.count(seen.records, 'record')} reviewed. Flagged records "
         "come first, then what is unusual against the baseline in ways that were reviewed least. "
-        "Records of one image, and identical outputs, show once. Nothing is measured here."
+        "Records of one image, and identical outputs, show once. This order is not random: to "
+        "estimate an error rate, use *Measure*."
     )
     reference = state.baseline(log).selection
     reviewing.reviewer(
@@ -86,7 +87,12 @@ if queue == "disputes":
 else:
     if known:
         names = choices.several(
-            "modes", "Keys 1 to 9", list(titles), first, MOST_PINNED, titles.__getitem__
+            "modes",
+            "Failure modes on keys 1 to 9",
+            list(titles),
+            first,
+            MOST_PINNED,
+            titles.__getitem__,
         )
         pinned = [mode for name in names for mode in known if mode.id == name]
     else:

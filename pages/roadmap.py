@@ -20,14 +20,13 @@ asked = state.asked("mode")[-1:]
 mode = queries.failure_mode(warehouse, asked[0]) if asked else None
 state.settle("mode", [mode.id] if mode else [], [])
 if mode is not None:
-    people.ask("Kept with what you change.")
     roadmaps.opened(log, found, mode, selection)
     st.stop()
 
 roadmaps.answer(found)
 if scope != selection:
-    st.caption("Sizes are shares of all predictions of this time and place: other filters of the "
-               "selection do not count here.")  # fmt: skip
+    st.caption("Sizes are shares of all predictions of these dates, environments, versions and "
+               "applications; other filters do not apply here.")  # fmt: skip
 with st.container(horizontal=True, vertical_alignment="bottom"):
     people.ask("Kept with what you change.")
     modes.new(log, selection)
@@ -36,7 +35,7 @@ if not found.rows:
     st.stop()
 st.caption(
     "Ordered by size × severity. Bars: labelled records by week; dashed lines: releases. "
-    "Shares of flags are what users flagged, not a rate."
+    "A share of flags is of what users flagged, not an error rate."
 )
 roadmaps.rows(log, found)
 roadmaps.downloads(found)

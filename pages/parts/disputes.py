@@ -1,5 +1,6 @@
 """What reviewers do not agree on: how far they agree, and deciding one record at a time."""
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -24,16 +25,18 @@ def panel(log: OpenLog, selection: Selection, actor: str, known: Sequence[Mode])
     st.markdown(f"**{words.count(rows[0].agreement.records, 'record')}** reviewed by at least two.")
     st.dataframe(
         {
-            "what": [titles.get(row.mode, row.mode) if row.mode else "verdict" for row in rows],
-            "named": [row.named for row in rows],
+            "verdict or mode": [
+                titles.get(row.mode, row.mode) if row.mode else "right or wrong" for row in rows
+            ],
+            "records": [row.named for row in rows],
             "κ": [_shown(row.agreement.kappa) for row in rows],
             "α": [_shown(row.agreement.alpha) for row in rows],
             "positive agreement": [_shown(row.agreement.positive) for row in rows],
         },
         hide_index=True,
         column_config={
-            "named": st.column_config.NumberColumn(
-                help="Records that at least one reviewer called so."
+            "records": st.column_config.NumberColumn(
+                help="Records that at least one reviewer gave the mode, or called wrong."
             ),
             "κ": st.column_config.TextColumn(help="Cohen's κ of two reviewers, with 95% CI."),
             "α": st.column_config.TextColumn(
@@ -69,9 +72,10 @@ def _decide(
     log: OpenLog, key: str, actor: str, known: Sequence[Mode], titles: dict[str, str]
 ) -> None:
     for row in queries.reviews_of(log.warehouse, key):
-        named = ", ".join(titles.get(mode, mode) for mode in row.modes) or row.verdict
+        named = ", ".join(titles.get(mode, mode) for mode in row.modes)
         who = words.escape_markdown(row.actor or "somebody")
-        st.markdown(f"**{who}**: read {row.verdict} · {words.escape_markdown(named)}")
+        reason = f": {words.escape_markdown(named)}" if named else ""
+        st.markdown(f"**{who}** · {row.verdict}{reason}")
     with st.form(f"decide-{key}", border=False):
         st.multiselect(
             "Failure modes",
@@ -95,8 +99,10 @@ def _write(log: OpenLog, key: str, verdict: str, actor: str) -> None:
 
 
 def _shown(agreed: Agreed) -> str:
-    return (
-        words.effect(agreed.value, agreed.low, agreed.high)
-        if agreed.low == agreed.low
-        else ("–" if agreed.value != agreed.value else f"{agreed.value:.2f}")
+    """`0.78 (0.64 to 0.89)`; an en dash where it is not defined."""
+    if math.isnan(agreed.value):
+        return "–"
+    value, low, high = (
+        f"{number:.2f}".replace("-", "−") for number in (agreed.value, agreed.low, agreed.high)
     )
+    return value if math.isnan(agreed.low) else f"{value} ({low} to {high})"

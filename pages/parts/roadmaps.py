@@ -10,7 +10,7 @@ from data_access import OpenLog, queries, reports
 from data_access.export import safe_csv
 from data_access.queries import Effect, Mode, Roadmap, RoadmapRow
 from data_access.selection import Selection, encoded
-from pages.parts import bar, cards, choices, modes, palette, state, words
+from pages.parts import bar, cards, choices, modes, palette, people, state, words
 
 ROWS_A_PAGE = 12
 EXAMPLES = 6
@@ -22,7 +22,7 @@ def answer(found: Roadmap) -> None:
     """What is known of all errors, and what the last release did."""
     if not found.is_measured:
         st.markdown(
-            "The error rate was not measured yet: sizes are shares of what users flagged. "
+            "The error rate has not been measured yet: sizes are shares of what users flagged. "
             "Measure it on the Review page."
         )
         bar.page_link("review", "Draw records and review them", found.scope, queue="measure")
@@ -53,30 +53,32 @@ def rows(log: OpenLog, found: Roadmap) -> None:
 
 def _row(log: OpenLog, found: Roadmap, row: RoadmapRow) -> None:
     mode = row.mode
-    what, how_large, trend, who = st.columns([4, 3, 3, 3], gap="medium")
-    with what:
-        st.subheader(words.escape_markdown(mode.title), anchor=False)
-        st.caption(words.escape_markdown(mode.definition[:160]) or "No definition.")
-        bar.page_link("roadmap", "Open", found.scope, mode=mode.id)
-    with how_large:
-        if row.size.total:
-            st.markdown(f"**{reports.percent(row.size.share)}** of predictions")
-            st.caption(
-                f"95% CI {reports.limits(row.size)}, {row.size.count:,} of {row.size.total:,} drawn"
-            )
-        if found.flags:
-            share = row.flagged / found.flags
-            st.caption(f"{reports.percent(share)} of flags · {row.labelled:,} labelled")
-        if row.suspected is not None:
-            st.caption(f"{row.suspected:,} suspected by its rule")
-    with trend:
-        st.image(sparkline(row, found), alt=_trend_text(row), width=WIDTH)
-        st.caption(words.escape_markdown(reports.effect(row.effect)))
-    with who:
-        st.markdown(f"{words.escape_markdown(reports.status(row))} · {mode.severity} severity")
-        st.caption(words.escape_markdown(mode.owner) or "No owner.")
-        if mode.issue:
-            st.link_button("Issue", mode.issue, icon=":material/open_in_new:", type="tertiary")
+    with st.grid(4, min_column_width=200):
+        with st.container(gap="xsmall"):
+            st.subheader(words.escape_markdown(mode.title), anchor=False)
+            st.caption(words.escape_markdown(mode.definition[:160]) or "No definition.")
+            bar.page_link("roadmap", "Open", found.scope, mode=mode.id)
+        with st.container(gap="xsmall"):
+            if row.size.total:
+                st.markdown(f"**{reports.percent(row.size.share)}** of predictions")
+                st.caption(
+                    f"95% CI {reports.limits(row.size)}, "
+                    f"{row.size.count:,} of {row.size.total:,} drawn"
+                )
+            if found.flags:
+                share = row.flagged / found.flags
+                st.caption(f"{reports.percent(share)} of flags · {row.labelled:,} labelled")
+            if row.suspected is not None:
+                st.caption(f"{row.suspected:,} suspected by its rule")
+        with st.container(gap="xsmall"):
+            st.image(sparkline(row, found), alt=_trend_text(row), width=WIDTH)
+            st.caption(words.escape_markdown(reports.effect(row.effect)))
+        with st.container(gap="xsmall"):
+            st.markdown(f"{words.escape_markdown(reports.status(row))} · {mode.severity} severity")
+            owner = words.escape_markdown(mode.owner)
+            st.caption(f"Owner: {owner}" if owner else "No owner")
+            if mode.issue:
+                st.link_button("Issue", mode.issue, icon=":material/open_in_new:", type="tertiary")
 
 
 def sparkline(row: RoadmapRow, found: Roadmap) -> str:
@@ -84,6 +86,7 @@ def sparkline(row: RoadmapRow, found: Roadmap) -> str:
     if found.span is None:
         return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"></svg>'
     start, end = found.span
+    start = min([start, *(moment for moment, _ in row.weeks)])
     seconds = max(1.0, (end - start).total_seconds())
     most = max([count for _, count in row.weeks], default=1)
     week = WIDTH * 7 * 86_400 / (seconds + 7 * 86_400)
@@ -132,7 +135,7 @@ def opened(log: OpenLog, found: Roadmap, mode: Mode, selection: Selection) -> No
         application=selection.application, since=selection.since, until=selection.until,
         mode=(mode.id,),
     )  # fmt: skip
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         bar.page_link("cases", "Show its cases", labelled)
         bar.page_link("causes", "What separates them?", labelled)
         bar.page_link("replay", "Replay them", labelled, of="selection")
@@ -145,7 +148,8 @@ def opened(log: OpenLog, found: Roadmap, mode: Mode, selection: Selection) -> No
         cards.gallery(log, page.records, [], name="examples")
     else:
         st.caption("No record has this failure mode yet.")
-    with st.expander("Change", key="change-mode"):
+    with st.expander("Edit", key="change-mode"):
+        people.ask("Kept with what you change.")
         modes.edit(log, mode, selection)
     with st.expander("History"):
         _history(log, mode)
@@ -234,7 +238,7 @@ def _issue(log: OpenLog, row: RoadmapRow, labelled: Selection) -> None:
                 "Write it on GitHub", reports.issue_link(repository, row, examples, link)
             )
         st.caption("Filled in with the numbers, examples and a link back. Paste its address under "
-                   "*Change* once it is there.")  # fmt: skip
+                   "*Edit* once it is there.")  # fmt: skip
 
 
 def _history(log: OpenLog, mode: Mode) -> None:
@@ -270,9 +274,9 @@ def in_overview(found: Roadmap) -> None:
     named = [row for row in found.rows if row.size.count or row.flagged]
     if not named:
         return
-    of = "of predictions, measured" if found.is_measured else "of the flagged records"
+    of = "measured shares of predictions" if found.is_measured else "numbers of flagged records"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Largest failure modes ({of}): {largest(named, 3)}.", width="content")
+        st.markdown(f"Largest failure modes, with {of}: {largest(named, 3)}.", width="content")
         bar.page_link("roadmap", "Roadmap", found.scope)
 
 
