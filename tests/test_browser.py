@@ -215,11 +215,14 @@ def test_filters_in_the_sidebar(page: Page, address: str) -> None:
     expect(chips.get_by_role("button", name="output contains “the”")).to_be_visible()
 
 
+SAVED = re.compile("^Saved selections")  # and how many
+
+
 def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Browser) -> None:
     page.goto(f"{address}/cases?environment=prod&version=v1")
     heading(page, re.compile("cases$"))
     rested(page)
-    page.get_by_text("Saved selections").click()
+    page.get_by_text(SAVED).click()
     page.get_by_label("Save this selection as").fill("The old version")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved.")).to_be_visible()
@@ -228,7 +231,7 @@ def test_a_saved_selection_is_everybodys(page: Page, address: str, browser: Brow
         colleague.goto(f"{address}/cases?environment=prod&version=v2")
         heading(colleague, re.compile("cases$"))
         rested(colleague)
-        colleague.get_by_text("Saved selections").click()
+        colleague.get_by_text(SAVED).click()
         pick(colleague, colleague.get_by_placeholder("Choose one"), "The old version")
         saved = colleague.locator(".st-key-saved")
         compare, remove = (
