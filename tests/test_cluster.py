@@ -179,7 +179,7 @@ def killing_a_worker(log: Log, killed: list[int]) -> threading.Thread:
     """Kills one as soon as there is something in the log; started."""
 
     def kill_one() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180  # a busy machine starts Ray slowly
         while time.monotonic() < until and not killed:
             if log.list("projections/"):
                 for process in _workers()[:1]:
