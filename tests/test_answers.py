@@ -125,6 +125,42 @@ class Bars:
     counts: np.ndarray
 
 
+def test_a_long_question_that_waits_for_another_leaves_its_turn_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "LONG_AT_ONCE", 1)
+    monkeypatch.setattr(answers, "LONG_SECONDS", 0.0)
+    kept = Answers()
+    for kind in ("outer", "inner"):
+        kept.get(f"an earlier {kind}", kind, lambda: "")
+    has_turn, is_asked = threading.Event(), threading.Event()
+
+    def outer() -> str:
+        has_turn.set()
+        assert is_asked.wait(PATIENCE)
+        return kept.get("inner", "inner", lambda: "worked out here") + " twice"
+
+    def leave() -> bool:
+        is_asked.set()  # the question is in flight: whether to leave is looked at while it waits
+        return over.is_set()
+
+    over = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(kept.get, "outer", "outer", outer)
+        assert has_turn.wait(PATIENCE)
+
+        def inner() -> str:
+            with kept.asked_by(leave):
+                return kept.get("inner", "inner", lambda: "the answer")
+
+        second = pool.submit(inner)
+        try:
+            assert second.result(PATIENCE) == "the answer"
+            assert first.result(PATIENCE) == "the answer twice"
+        finally:
+            over.set()
+
+
 @pytest.mark.parametrize(
     "large", [np.zeros(1000), pd.DataFrame({"a": np.zeros(1000)}), [Bars(np.zeros(1000))]]
 )

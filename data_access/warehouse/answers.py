@@ -106,8 +106,9 @@ class Answers:
                     work = self._in_flight[question] = _Work()
             if mine:
                 return self._work_out(question, kind, answer, work)
-            while not work.done.wait(LOOK_SECONDS):
-                self._leave_if_superseded()
+            with self._turn_given_back():
+                while not work.done.wait(LOOK_SECONDS):
+                    self._leave_if_superseded()
             if work.answered:
                 return cast(Answer, work.answer)
 
@@ -182,6 +183,20 @@ class Answers:
         finally:
             self._asker.has_turn = False
             self._turns.release()
+
+    @contextlib.contextmanager
+    def _turn_given_back(self) -> Iterator[None]:
+        """While this thread waits for another's answer, which may itself wait for a turn."""
+        if not self._asker.has_turn:
+            yield
+            return
+        self._asker.has_turn = False
+        self._turns.release()
+        try:
+            yield
+        finally:
+            self._turns.acquire()
+            self._asker.has_turn = True
 
     def _remember(self, kind: Hashable, seconds: float) -> None:
         with self._lock:
