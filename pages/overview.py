@@ -54,7 +54,8 @@ with copying:
 start.start(log, selection, baseline)
 trends.shares(changes, recent, baseline.label, counts.unscored)
 
-roadmaps.in_overview(queries.roadmap_of(warehouse, selection))
+if queries.failure_modes(warehouse):
+    roadmaps.in_overview(queries.roadmap_of(warehouse, selection))
 
 st.header("Flags over time")
 with st.container(horizontal=True):

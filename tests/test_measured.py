@@ -265,13 +265,37 @@ def test_filters_by_what_reviewers_said(reviewed_log: tuple[Log, Warehouse]) -> 
     counts = dict(zip((*categories["mode"].values, "*"), cube.value_counts(), strict=True))
     assert counts == {name: 2, other: 1, "-": 398, "*": 0}
     dark = parse_selection("mode=dark", warehouse.projections)
-    label = "failure mode “print”"
+    label = "failure mode “Print”"
     assert label not in queries.rank_causes(warehouse, dark, None).looked_at.to_string()
     early = parse_selection("hour=0&hour=1", warehouse.projections)
     assert label in queries.rank_causes(warehouse, early, None).looked_at.to_string()
     first, second = queries.failure_modes(warehouse)
     merge_modes(log, warehouse, first, second, "Ada")
     assert keys("mode=dark") == keys("mode=print") == {"r1", "r2"}
+
+
+def test_a_mode_is_counted_by_version_and_by_a_tag_of_any_name(
+    folder_log: Log, open_warehouse: OpenWarehouse
+) -> None:
+    name = 'odd"name ~1/?'
+    tags = ["x", "x", "y", None]
+    events = [
+        prediction(f"k{n}", f"text {n}", version="v1", tags={name: tag} if tag else {})
+        for n, tag in enumerate(tags)
+    ]
+    write(folder_log, "predictions/1.jsonl", *events)
+    warehouse = open_warehouse(folder_log)
+    sync(folder_log, warehouse)
+    modes = [["m"], [], ["m"], []]
+    reviews = [
+        NewReview(f"r{n}", f"k{n}", Review(verdict="wrong", modes=named, queue="find"))
+        for n, named in enumerate(modes)
+    ]
+    write_reviews(folder_log, warehouse, reviews, "Ada")
+    by_tag = queries.mode_by_tag(warehouse, Selection(), "m", name)
+    assert by_tag.to_numpy().tolist() == [["x", 1, 2, 0.5], ["y", 1, 1, 1.0], ["-", 0, 1, 0.0]]
+    by_version = queries.mode_by_version(warehouse, Selection(), "m")
+    assert by_version.to_numpy().tolist() == [["v1", 2, 4, 0.5]]
 
 
 def test_reviews_are_exported(reviewed_log: tuple[Log, Warehouse], tmp_path: Path) -> None:

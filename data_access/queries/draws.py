@@ -19,6 +19,7 @@ from data_access.selection import (
     parse_selection,
     query_string,
     source,
+    warehouse_time,
 )
 from data_access.statistics.measured import Rate, Stratum, allocation, rate
 from data_access.warehouse import Warehouse
@@ -253,7 +254,7 @@ class Measured:
     def between(self, since: datetime, until: datetime) -> pd.Series:
         """A mask of the records of [since, until), both UTC."""
         times = self.records["timestamp"]
-        return (times >= _naive(since)) & (times < _naive(until))
+        return (times >= warehouse_time(since)) & (times < warehouse_time(until))
 
 
 def is_wrong(records: pd.DataFrame) -> pd.Series:
@@ -341,7 +342,3 @@ def flag_share(warehouse: Warehouse, selection: Selection) -> tuple[int, Mapping
         params,
     )
     return total, {mode: int(n) for mode, n in zip(frame["mode"], frame["records"], strict=True)}
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -10,7 +10,7 @@ from data_access.queries.answers import row_of
 from data_access.queries.candidates import KINDS, Feature, Features
 from data_access.queries.counts import flags
 from data_access.queries.distributions import extents
-from data_access.queries.modes import frequent_modes
+from data_access.queries.modes import frequent_modes, mode_titles
 from data_access.queries.tags import log_tags
 from data_access.selection import Selection, holds, source
 from data_access.sql import json_pointer
@@ -79,11 +79,12 @@ def gather(warehouse: Warehouse, selection: Selection, baseline: Selection | Non
 
 
 def _available(warehouse: Warehouse) -> Features:
+    titles = mode_titles(warehouse)
     return Features(
         tuple((warehouse.projections[name], bins) for name, bins in extents(warehouse).items()),
         log_tags(warehouse).tags,
         tuple(flags(warehouse)),
-        tuple(frequent_modes(warehouse)),
+        {mode: titles.get(mode, mode) for mode in frequent_modes(warehouse)},
     )
 
 

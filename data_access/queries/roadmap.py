@@ -11,7 +11,8 @@ import pandas as pd
 from data_access.queries.draws import SCOPE, Measured, flag_share, has_mode, is_wrong, measured
 from data_access.queries.modes import Mode, failure_modes
 from data_access.queries.trends import releases, time_span
-from data_access.selection import Selection, holds, source
+from data_access.selection import NO_VALUE, Selection, holds, source
+from data_access.sql import json_pointer
 from data_access.statistics.measured import (
     FEWEST,
     Rate,
@@ -304,38 +305,39 @@ def _status(
     return "ongoing"
 
 
-def mode_shares(warehouse: Warehouse, scope: Selection, mode: str) -> pd.DataFrame:
-    """Of the reviewed records by version: columns version, records (with the mode), reviewed."""
-    selected, params = source(scope_of_roadmap(scope))
+def mode_by_version(warehouse: Warehouse, scope: Selection, mode: str) -> pd.DataFrame:
+    """Of the reviewed records of each version, the first one first: columns value, records (with
+    the mode), reviewed, share (0 to 1).
+    """
+    return _mode_by(warehouse, scope, mode, "version", [], "min(timestamp)")
+
+
+def mode_by_tag(warehouse: Warehouse, scope: Selection, mode: str, tag: str) -> pd.DataFrame:
+    """The same of the eight values of a tag that have it most often."""
+    value, most = "json_extract_string(tags, ?)", "records desc, reviewed desc, value limit 8"
+    return _mode_by(warehouse, scope, mode, value, [json_pointer(tag)], most)
+
+
+def _mode_by(
+    warehouse: Warehouse,
+    scope: Selection,
+    mode: str,
+    value: str,
+    params: Sequence[Any],
+    order: str,
+) -> pd.DataFrame:
+    selected, scope_params = source(scope_of_roadmap(scope))
     return warehouse.query(
         f"""
         select
-            coalesce(version, '-') as version,
+            coalesce({value}, '{NO_VALUE}') as value,
             count(*) filter (list_contains(modes, ?)) as records,
-            count(*) as reviewed
+            count(*) as reviewed,
+            count(*) filter (list_contains(modes, ?)) / count(*) as share
         from {selected} as selected
         join verdicts using (record_key)
         group by 1
-        order by min(timestamp)
+        order by {order}
         """,
-        [mode, *params],
-    )
-
-
-def mode_tags(warehouse: Warehouse, scope: Selection, mode: str, tag: str) -> pd.DataFrame:
-    """The same by the values of a tag: columns value, records, reviewed; the eight largest."""
-    selected, params = source(scope_of_roadmap(scope))
-    return warehouse.query(
-        f"""
-        select
-            coalesce(json_extract_string(tags, ?), '-') as value,
-            count(*) filter (list_contains(modes, ?)) as records,
-            count(*) as reviewed
-        from {selected} as selected
-        join verdicts using (record_key)
-        group by 1
-        order by records desc, reviewed desc, value
-        limit 8
-        """,
-        [f'$."{tag}"', mode, *params],
+        [*params, mode, mode, *scope_params],
     )

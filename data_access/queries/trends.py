@@ -16,7 +16,7 @@ from data_access.queries.distributions import (
 )
 from data_access.queries.drift import gap
 from data_access.queries.tallies import means_by_day, tallies
-from data_access.selection import ANY_FLAG, NO_FLAG, Selection, holds, source
+from data_access.selection import ANY_FLAG, NO_FLAG, Selection, holds, source, warehouse_time
 from data_access.sql import quoted
 from data_access.statistics import rates
 from data_access.warehouse import Warehouse
@@ -103,6 +103,7 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
     selected, params = source(selection.without("flag"))
     environments, where = source(Selection(environment=selection.environment))
     wanted = [flag for flag in selection.flag if flag not in (ANY_FLAG, NO_FLAG)]
+    until = None if selection.until is None else warehouse_time(selection.until)
     counts = warehouse.query(
         f"""
         with selected as (
@@ -148,7 +149,7 @@ def flag_trend(warehouse: Warehouse, selection: Selection, bucket: Bucket) -> pd
         left join totals using (bucket)
         order by bucket, flag
         """,
-        [*params, wanted, wanted, *where, _naive(selection.until)],
+        [*params, wanted, wanted, *where, until],
     )
     limits = [
         rates.wilson(int(flagged), int(predictions))
@@ -176,10 +177,6 @@ def bucket_records(
         until=min(until, selection.until or until),
     )
     return records if flag is None else records.with_flag(flag)
-
-
-def _naive(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _unit(bucket: Bucket) -> str:

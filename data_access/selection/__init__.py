@@ -6,7 +6,7 @@ two kinds that take more than a row, `url` reads and writes addresses, `conditio
 
 from data_access.selection.condition import holds, source
 from data_access.selection.filters import FILTERS, IMAGE_STATE, Filter, sentences
-from data_access.selection.moments import AROUND, moment_text, until_text
+from data_access.selection.moments import AROUND, moment_text, until_text, warehouse_time
 from data_access.selection.ranges import range_sentence
 from data_access.selection.tags import tag_number, tag_value
 from data_access.selection.url import (
@@ -61,5 +61,6 @@ __all__ = [
     "tag_number",
     "tag_value",
     "until_text",
+    "warehouse_time",
     "write_selection",
 ]

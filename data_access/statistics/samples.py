@@ -63,6 +63,11 @@ class Drift:
 NO_CHANGE = Change(math.nan, math.nan, math.nan)
 
 
+def distance_p(distance: float, n: int, m: int) -> float:
+    """The asymptotic two-sided p-value of a Kolmogorov–Smirnov distance of n and m values."""
+    return float(kolmogorov(distance * math.sqrt(n * m / (n + m))))
+
+
 def compare(
     values: np.ndarray, baseline: np.ndarray, bars: np.ndarray, baseline_bars: np.ndarray
 ) -> Drift:
@@ -83,7 +88,7 @@ def compare(
         median=median,
         baseline_median=baseline_median,
         ks=distance,
-        p=float(kolmogorov(distance * math.sqrt(n * m / (n + m)))),
+        p=distance_p(distance, n, m),
         effect=delta,
         effect_low=low,
         effect_high=high,

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv, kolmogorov
+from scipy.special import betaincinv
 
 from data_access.statistics import samples
 from data_access.statistics.bins import Bins
@@ -99,7 +99,7 @@ def compare(middles: np.ndarray, grid: Grid, side: Tally, baseline: Tally) -> Dr
         median=median,
         baseline_median=baseline_median,
         ks=distance,
-        p=float(kolmogorov(distance * math.sqrt(n * m / (n + m)))),
+        p=samples.distance_p(distance, n, m),
         effect=delta,
         effect_low=low,
         effect_high=high,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import streamlit as st
@@ -130,11 +131,7 @@ def opened(log: OpenLog, found: Roadmap, mode: Mode, selection: Selection) -> No
     st.markdown(words.escape_markdown(mode.definition) or "No definition.")
     if row is not None:
         _facts(row, found)
-    labelled = Selection(
-        environment=selection.environment, version=selection.version,
-        application=selection.application, since=selection.since, until=selection.until,
-        mode=(mode.id,),
-    )  # fmt: skip
+    labelled = replace(found.scope, mode=(mode.id,))
     with st.container(horizontal=True, vertical_alignment="center"):
         bar.page_link("cases", "Show its cases", labelled)
         bar.page_link("causes", "What separates them?", labelled)
@@ -194,22 +191,17 @@ def _facts(row: RoadmapRow, found: Roadmap) -> None:
 
 def _parts(log: OpenLog, mode: Mode, selection: Selection) -> None:
     """Where it was seen: by version, and by the tags with few values."""
-    tables = [("version", queries.mode_shares(log.warehouse, selection, mode.id))]
+    tables = [("version", queries.mode_by_version(log.warehouse, selection, mode.id))]
     tags = list(queries.log_tags(log.warehouse).categories)[:TAGS]
-    tables += [(tag, queries.mode_tags(log.warehouse, selection, mode.id, tag)) for tag in tags]
+    tables += [(tag, queries.mode_by_tag(log.warehouse, selection, mode.id, tag)) for tag in tags]
     with st.expander("By version and tag"):
         st.caption("Of all reviewed records, whatever queue they came from.")
         for name, frame in tables:
-            first = frame.columns[0]
-            frame = frame.assign(
-                **{first: [words.named(value, name) for value in frame[first]]},
-                share=frame["records"] / frame["reviewed"],
-            )
             st.dataframe(
-                frame,
+                frame.assign(value=[words.named(value, name) for value in frame["value"]]),
                 hide_index=True,
                 column_config={
-                    first: st.column_config.TextColumn(name),
+                    "value": st.column_config.TextColumn(name),
                     "records": st.column_config.NumberColumn("with this mode"),
                     "share": st.column_config.NumberColumn(format="percent"),
                 },

@@ -1,7 +1,7 @@
 """What every kind of feature is and answers, and what the kinds share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -20,13 +20,14 @@ NOTHING_IN_COMMON = "no values in common with the baseline"
 
 @dataclass(frozen=True)
 class Features:
-    """What a log has: projections with their bins, tags, and flags and failure modes, the most
-    frequent first."""
+    """What a log has: projections with their bins, tags, and flags and failure modes (titles by
+    id), the most frequent first.
+    """
 
     projections: tuple[tuple[Projection, Bins], ...]
     tags: tuple[LogTag, ...]
     flags: tuple[str, ...]
-    modes: tuple[str, ...]
+    modes: Mapping[str, str]
 
     def tag_columns(self, *, numbers: bool) -> Iterator[tuple[str, str, str]]:
         """Of the tags that are numbers, or of the others: name, column, and value in SQL."""

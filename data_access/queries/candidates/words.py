@@ -1,7 +1,8 @@
 """Flags of users, failure modes and words of the output: whether a record has them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -34,6 +35,14 @@ class _Having(Feature):
         codes[records] = 1
         return cls(Candidate(name, codes, 2, True, False), label)
 
+    @classmethod
+    def _of_lists(cls, lists: pa.ListArray, labels: Mapping[str, str]) -> Iterator[Self]:
+        """Whether a record's list has a value, for each of those that have a label."""
+        records, values = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+        for value, label in labels.items():
+            having = records[pc.equal(values, value).to_numpy(False)]
+            yield cls._among(value, label, having, len(lists))
+
 
 class Flag(_Having):
     filters = ("flag", "without_flag")
@@ -45,11 +54,11 @@ class Flag(_Having):
     @classmethod
     def read(cls, features: Features, table: pa.Table) -> Iterator[Self]:
         lists = table["flags"].combine_chunks()
-        records, flags = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
-        yield cls._among(ANY_FLAG, "flagged", records, len(lists))
-        for flag in features.flags[:FLAGS]:
-            flagged = records[pc.equal(flags, flag).to_numpy(False)]
-            yield cls._among(flag, f"flagged {flag}", flagged, len(lists))
+        flagged = pc.list_parent_indices(lists).to_numpy()
+        yield cls._among(ANY_FLAG, "flagged", flagged, len(lists))
+        yield from cls._of_lists(
+            lists, {flag: f"flagged {flag}" for flag in features.flags[:FLAGS]}
+        )
 
     def says(self, question: Question) -> str:
         return f"are {'not ' if question.under else ''}{self.label}"
@@ -73,13 +82,11 @@ class ReviewedMode(_Having):
 
     @classmethod
     def read(cls, features: Features, table: pa.Table) -> Iterator[Self]:
-        if not features.modes:
-            return
-        lists = table["modes"].combine_chunks()
-        records, modes = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
-        for mode in features.modes[:MODES]:
-            having = records[pc.equal(modes, mode).to_numpy(False)]
-            yield cls._among(mode, f"failure mode “{mode}”", having, len(lists))
+        if features.modes:
+            labels = {mode: f"failure mode “{title}”" for mode, title in features.modes.items()}
+            yield from cls._of_lists(
+                table["modes"].combine_chunks(), dict(islice(labels.items(), MODES))
+            )
 
     def says(self, question: Question) -> str:
         return f"{'do not have' if question.under else 'have'} {self.label}"
