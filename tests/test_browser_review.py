@@ -81,3 +81,18 @@ def test_a_hundred_presses_are_a_hundred_reviews(
     expect(element).to_have_attribute("data-record", str(pressed[-1][0]))
     expect(element.locator("[data-part=count]")).to_have_text(f"{PRESSES - 1} reviewed here")
     assert reviews(log_folder, tmp_path) == pressed[:-1]
+
+
+def test_an_opened_failure_mode_is_in_the_address(page: Page, own_address: str) -> None:
+    page.goto(f"{own_address}/roadmap")
+    heading(page, "Failure modes")
+    rested(page)
+    page.get_by_test_id("stMain").get_by_role("button", name="Open").first.click()
+    back = page.get_by_role("button", name="All failure modes")
+    expect(back).to_be_visible()
+    expect(page).to_have_url(re.compile("page.mode=dark-on-light"))
+    page.reload()
+    expect(back).to_be_visible()
+    back.click()
+    expect(back).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("page.mode"))

@@ -54,11 +54,15 @@ def rows(log: OpenLog, found: Roadmap) -> None:
 
 def _row(log: OpenLog, found: Roadmap, row: RoadmapRow) -> None:
     mode = row.mode
-    with st.grid(4, min_column_width=200):
+    with st.grid(4, min_column_width=180):
         with st.container(gap="xsmall"):
             st.subheader(words.escape_markdown(mode.title), anchor=False)
             st.caption(words.escape_markdown(mode.definition[:160]) or "No definition.")
-            bar.page_link("roadmap", "Open", found.scope, mode=mode.id)
+            # no link: one to the page that it is on leaves the browser's URL as it was
+            st.button(
+                "Open", key=f"open-{mode.id}", icon=":material/arrow_forward:",
+                icon_position="right", on_click=state.choose, args=("mode", [mode.id]),
+            )  # fmt: skip
         with st.container(gap="xsmall"):
             if row.size.total:
                 st.markdown(f"**{reports.percent(row.size.share)}** of predictions")
@@ -126,7 +130,9 @@ def _trend_text(row: RoadmapRow) -> str:
 def opened(log: OpenLog, found: Roadmap, mode: Mode, selection: Selection) -> None:
     """One failure mode: its numbers, by version and tag, examples, history, and forms."""
     row = next((one for one in found.rows if one.mode.id == mode.id), None)
-    bar.page_link("roadmap", "All failure modes", selection, back=True)
+    st.button(
+        "All failure modes", icon=":material/arrow_back:", on_click=state.forget, args=("mode",)
+    )
     st.header(words.escape_markdown(mode.title), anchor=False)
     st.markdown(words.escape_markdown(mode.definition) or "No definition.")
     if row is not None:
